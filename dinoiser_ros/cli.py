@@ -1,0 +1,181 @@
+"""The command line, `dinoiser`: segment pictures without ROS, and fetch models for offline use."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from .segmentation import DinoiserError, Segmenter
+from .segmentation.methods import METHODS
+from .segmentation.options import BACKGROUND_FILTERS, PRECISIONS
+from .segmentation.weights import MODELS
+from .viz import overlay
+
+_PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: without the program's name; None for those of the process.
+
+    Returns:
+        The exit status: 0, 1 after an error that was printed as one sentence.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except (DinoiserError, OSError) as error:
+        print(f"dinoiser: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="dinoiser", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    segment = commands.add_parser("segment", help="segment pictures by text")
+    segment.add_argument("pictures", nargs="+", type=Path, help="picture files or folders of them")
+    segment.add_argument(
+        "-p",
+        "--prompts",
+        nargs="+",
+        required=True,
+        metavar="TEXT",
+        help="what to look for; 'floor: wooden floor, carpet' is one class of two phrases",
+    )
+    segment.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("segmented"),
+        help="folder for <name>_overlay.png, _labels.png and _confidence.png (%(default)s)",
+    )
+    segment.add_argument(
+        "--alpha", type=float, default=0.5, help="strength of the overlay (0 to 1)"
+    )
+    segment.add_argument("--method", choices=METHODS, default="dinoiser")
+    segment.add_argument("--background-filter", choices=BACKGROUND_FILTERS, default="auto")
+    segment.add_argument("--confidence-threshold", type=float, default=0.0, metavar="0..1")
+    segment.add_argument(
+        "--inference-size",
+        type=int,
+        metavar="PIXELS",
+        help="shorter side at inference; the model's own by default, 0 for the picture's own",
+    )
+    segment.set_defaults(run=_segment)
+    fetch = commands.add_parser("download", help="fetch a model's files into the cache")
+    fetch.set_defaults(run=_download)
+    for command in (segment, fetch):
+        _add_model_arguments(command)
+    return parser
+
+
+def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model",
+        default="vit-b-16",
+        help=f"{', '.join(MODELS)}, or the path of an OpenCLIP config (%(default)s)",
+    )
+    parser.add_argument("--weights", help="path or URL of the model's weights")
+    parser.add_argument("--heads", help="path or URL of CLIP-DINOiser's heads")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
+    parser.add_argument("--precision", default="auto", choices=("auto", *PRECISIONS))
+    parser.add_argument("--offline", action="store_true", help="never use the network")
+
+
+def _load(options: argparse.Namespace, **more: object) -> Segmenter:
+    segmenter = Segmenter(
+        options.model, options.weights, options.heads,
+        device=options.device, precision=options.precision, offline=options.offline,
+        progress=_print_progress, **more,
+    )  # fmt: skip
+    return segmenter
+
+
+def _segment(options: argparse.Namespace) -> int:
+    pictures = find_pictures(options.pictures)
+    if not pictures:
+        print("dinoiser: no picture found: give PNG or JPEG files, or a folder.", file=sys.stderr)
+        return 1
+    segmenter = _load(
+        options,
+        method=options.method,
+        background_filter=options.background_filter,
+        confidence_threshold=options.confidence_threshold,
+    )
+    wanted = options.inference_size
+    segmenter.inference_size = (
+        segmenter.default_inference_size if wanted is None else wanted or None
+    )
+    segmenter.set_prompts(options.prompts)
+    options.output.mkdir(parents=True, exist_ok=True)
+    failed = 0
+    for picture in pictures:
+        try:
+            shares = segment_picture(segmenter, picture, options.output, options.alpha)
+        except (DinoiserError, OSError) as error:  # one bad picture does not end a folder
+            print(f"dinoiser: {picture}: {error}", file=sys.stderr)
+            failed += 1
+        else:
+            print(f"{picture}: {shares}")
+    print(f"{len(pictures) - failed} of {len(pictures)} pictures segmented into {options.output}")
+    return 1 if failed else 0
+
+
+def find_pictures(places: Sequence[Path]) -> list[Path]:
+    """Files as given, and the pictures directly inside folders, sorted by name."""
+    found: list[Path] = []
+    for place in places:
+        inside = sorted(place.iterdir()) if place.is_dir() else []
+        found += [file for file in inside if file.suffix.lower() in _PICTURES] or (
+            [] if place.is_dir() else [place]
+        )
+    return found
+
+
+def segment_picture(segmenter: Segmenter, picture: Path, output: Path, alpha: float) -> str:
+    """Segment one file and write overlay, labels and confidence (0 to 255) beside each other.
+
+    Returns:
+        The classes found with their share of the pixels, the largest first.
+
+    Raises:
+        DinoiserError, OSError: the picture cannot be read or segmented, or nothing written.
+    """
+    with Image.open(picture) as file:
+        image = np.asarray(file.convert("RGB"))
+    result = segmenter.segment(image)
+    pictures = {
+        "overlay": overlay(image, result, alpha),
+        "labels": result.labels,
+        "confidence": np.round(result.confidence * 255).astype(np.uint8),
+    }
+    for kind, array in pictures.items():
+        Image.fromarray(array).save(output / f"{picture.stem}_{kind}.png")
+    counts = [(int((result.labels == c.id).sum()), c.name) for c in result.classes]
+    shares = sorted(((n, name) for n, name in counts if n), key=lambda pair: -pair[0])
+    return ", ".join(f"{name} {100 * n / result.labels.size:.0f}%" for n, name in shares)
+
+
+def _download(options: argparse.Namespace) -> int:
+    segmenter = _load(options)
+    print(f"{segmenter.model_name} is here and works: it can now be used with --offline.")
+    return 0
+
+
+def _print_progress(received: int, total: int | None) -> None:
+    if not sys.stderr.isatty():
+        return
+    share = f"{100 * received / total:3.0f} %" if total else f"{received >> 20} MiB"
+    end = "\n" if received == total else ""
+    print(f"\rdownloading {share}", end=end, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,29 @@
+"""Background filtering (CLIP-DINOiser, arXiv 2312.12359, section 3.3)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def filter_background(
+    probabilities: Tensor, objectness: Tensor, background: int, delta: float
+) -> Tensor:
+    """Give patches that are uncertain and do not look like an object to the background.
+
+    Args:
+        probabilities: (B, K, h, w) softmax over the classes.
+        objectness: (B, 1, h, w) logits of head h.
+        background: index of the background class.
+        delta: a patch whose highest probability is below it is uncertain (0 to 1).
+
+    Returns:
+        (B, K, h, w): a copy in which the patches that are uncertain and whose sigmoid(objectness)
+        is at most 0.5 have probability 1 for the background; their other entries stay, as in the
+        authors' code.
+    """
+    uncertain = probabilities.amax(dim=1) < delta
+    no_object = torch.sigmoid(objectness[:, 0]) <= 0.5
+    filtered = probabilities.clone()
+    filtered[:, background].masked_fill_(uncertain & no_object, 1.0)
+    return filtered

@@ -1,0 +1,102 @@
+"""The options of a segmenter that may change between two frames, and where it computes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from .errors import OptionError
+from .methods import METHODS
+
+BACKGROUND_FILTERS = ("auto", "on", "off")
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+MIN_INFERENCE_SIZE, MAX_INFERENCE_SIZE = 16, 4096  # pixels
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a segmenter does with a frame; immutable, so that a frame sees one consistent set.
+
+    Attributes:
+        method: a name in `METHODS`.
+        background_filter: "auto" and "on": when a prompt is "background"; "off": never.
+        gamma, delta: thresholds in [0, 1]; None for those that belong to the heads.
+        confidence_threshold: in [0, 1]; pixels below it become unlabeled.
+        inference_size: shorter side in pixels; None for the image's own size.
+
+    Raises:
+        OptionError: a value is none of these.
+    """
+
+    method: str = "dinoiser"
+    background_filter: str = "auto"
+    gamma: float | None = None
+    delta: float | None = None
+    confidence_threshold: float = 0.0
+    inference_size: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_choice("method", self.method, tuple(METHODS))
+        _check_choice("background_filter", self.background_filter, BACKGROUND_FILTERS)
+        for name in ("gamma", "delta"):
+            if getattr(self, name) is not None:
+                _check_fraction(name, getattr(self, name))
+        _check_fraction("confidence_threshold", self.confidence_threshold)
+        size = self.inference_size
+        if size is None:
+            return
+        if not isinstance(size, int) or not MIN_INFERENCE_SIZE <= size <= MAX_INFERENCE_SIZE:
+            raise OptionError(
+                f"inference_size is {size!r}: give a whole number of pixels from "
+                f"{MIN_INFERENCE_SIZE} to {MAX_INFERENCE_SIZE}."
+            )
+
+
+def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise OptionError(f"{name} is {value!r}: use {' or '.join(map(repr, choices))}.")
+
+
+def _check_fraction(name: str, value: object) -> None:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or not 0.0 <= value <= 1.0:
+        raise OptionError(f"{name} is {value!r}: give a number from 0 to 1.")
+
+
+def resolve_device(device: str) -> torch.device:
+    """The device that a name means.
+
+    Args:
+        device: "auto", or as PyTorch writes it.
+
+    Raises:
+        OptionError: unknown, or not there.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        target = torch.device(device)
+        torch.empty(0, device=target)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise OptionError(
+            f"The device {device!r} cannot be used ({reason}): try 'auto'."
+        ) from error
+    return target
+
+
+def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
+    """The floating-point type that a name means on a device.
+
+    Args:
+        precision: "auto", "float32", "bfloat16" or "float16".
+
+    Raises:
+        OptionError: another name.
+    """
+    if precision == "auto":
+        return torch.float16 if device.type == "cuda" else torch.float32
+    _check_choice("precision", precision, ("auto", *PRECISIONS))
+    return PRECISIONS[precision]

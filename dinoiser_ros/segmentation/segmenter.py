@@ -1,0 +1,337 @@
+"""Segmenter: what everybody outside this package calls."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .backbone import Backbone
+from .download import Progress
+from .errors import OptionError, PromptError
+from .heads import DELTA, GAMMA, INTERMEDIATE_LAYER
+from .image import check_image, inference_shape, to_batch, upsample
+from .methods import METHODS, MethodOptions
+from .model import LoadedModel, load_model
+from .options import Options, resolve_device, resolve_precision
+from .text import TextEncoder
+from .vocabulary import SegmentationClass, Vocabulary
+from .weights import ModelSpec, find_model
+
+PathLike = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """The segmentation of one image.
+
+    Attributes:
+        labels: (H, W) class ids, uint8 (uint16 with more than 254 classes); `unlabeled` where the
+            confidence is below the threshold.
+        confidence: (H, W) float32 in [0, 1], the probability of the most probable class.
+        classes: what the ids mean; `classes[i].id == i`.
+        unlabeled: the id of no class: 255 (65535).
+    """
+
+    labels: np.ndarray
+    confidence: np.ndarray
+    classes: tuple[SegmentationClass, ...]
+    unlabeled: int
+
+
+class Segmenter:
+    """Open-vocabulary segmentation of images with a frozen CLIP.
+
+    Loading takes seconds; afterwards prompts and options may be changed at any time and from any
+    thread: a frame in work is finished with what it began with.
+
+    Args:
+        model: a registered name ("vit-b-16", "demo") or the path of an OpenCLIP config JSON.
+        weights: path or URL of the model's weights (safetensors or PyTorch); None for those of a
+            registered model.
+        heads: path or URL of CLIP-DINOiser's heads (safetensors or the authors' .pt); likewise.
+        method: "dinoiser" or "maskclip".
+        device: "auto" (a CUDA GPU if there is one), "cpu", "cuda", "cuda:1", ...
+        precision: "auto" (float16 on a GPU, float32 on a CPU), "float32", "bfloat16", "float16".
+        background_filter: "auto" and "on" filter when a prompt is "background", "off" never.
+        gamma: pooling threshold in [0, 1]; None for the value that belongs to the heads.
+        delta: certainty threshold of the background filter in [0, 1]; likewise.
+        confidence_threshold: pixels below it become unlabeled (0 to 1; 0 labels all).
+        inference_size: shorter side in pixels that images are resized to; None for their own size.
+        offline: never use the network.
+        progress: called while weights are fetched, with the bytes so far and in all.
+
+    Raises:
+        WeightsError: the model cannot be had, read or does not fit together.
+        OptionError: an option has a value it cannot take.
+    """
+
+    def __init__(
+        self,
+        model: PathLike = "vit-b-16",
+        weights: PathLike | None = None,
+        heads: PathLike | None = None,
+        method: str = "dinoiser",
+        device: str = "auto",
+        precision: str = "auto",
+        *,
+        background_filter: str = "auto",
+        gamma: float | None = None,
+        delta: float | None = None,
+        confidence_threshold: float = 0.0,
+        inference_size: int | None = None,
+        offline: bool = False,
+        progress: Progress | None = None,
+    ) -> None:
+        self._options = Options(
+            method, background_filter, gamma, delta, confidence_threshold, inference_size
+        )
+        spec = find_model(model)
+        target = resolve_device(device)
+        dtype = resolve_precision(precision, target)
+        needs_heads = METHODS[method].needs_heads
+        loaded = load_model(
+            spec, weights, heads, needs_heads=needs_heads, offline=offline, progress=progress
+        )
+        self._assemble(loaded, spec, target, dtype)
+
+    @classmethod
+    def from_model(
+        cls,
+        loaded: LoadedModel,
+        spec: ModelSpec,
+        *,
+        device: str = "cpu",
+        precision: str = "float32",
+        **options: object,
+    ) -> Segmenter:
+        """A segmenter around a model that is in memory already (training, benchmarks).
+
+        Args:
+            loaded: the model; it is moved to the device and frozen.
+            spec: its name and inference size.
+            options: as in `Options`.
+        """
+        segmenter = cls.__new__(cls)
+        segmenter._options = Options(**options)
+        target = resolve_device(device)
+        segmenter._assemble(loaded, spec, target, resolve_precision(precision, target))
+        segmenter._check_heads(segmenter.method)
+        return segmenter
+
+    def _assemble(
+        self, loaded: LoadedModel, spec: ModelSpec, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        clip = loaded.clip.eval().requires_grad_(False).to(device)
+        clip.visual.to(dtype)  # the text tower stays in float32: it is not on the frame path
+        layer = loaded.heads.intermediate_layer if loaded.heads else INTERMEDIATE_LAYER
+        self.model_name = spec.name
+        self.default_inference_size = spec.inference_size
+        self.heads = loaded.heads.to(device) if loaded.heads else None
+        self.backbone = Backbone(clip.visual, layer)
+        self._text = TextEncoder(clip, loaded.tokenizer)
+        self._vocabulary: Vocabulary | None = None
+
+    # -- prompts ---------------------------------------------------------------------------------
+
+    def embed_prompts(self, prompts: Sequence[str]) -> Vocabulary:
+        """The slow half of `set_prompts`: parse and embed, change nothing.
+
+        Raises:
+            PromptError: the prompts cannot be used.
+        """
+        return self._text.vocabulary(prompts)
+
+    def use(self, vocabulary: Vocabulary) -> None:
+        """The fast half of `set_prompts`: segment with this vocabulary from the next frame on."""
+        self._vocabulary = vocabulary
+
+    def set_prompts(self, prompts: Sequence[str]) -> tuple[SegmentationClass, ...]:
+        """Choose what to segment.
+
+        Args:
+            prompts: phrases, or "name: phrase, phrase" for a class of several; ids follow the
+            order.
+                A single prompt gets "background" in front of it.
+
+        Returns:
+            The classes with their ids.
+
+        Raises:
+            PromptError: the prompts cannot be used; those set before stay.
+        """
+        vocabulary = self.embed_prompts(prompts)
+        self.use(vocabulary)
+        return vocabulary.classes
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The vocabulary in use.
+
+        Raises:
+            PromptError: none has been set.
+        """
+        if self._vocabulary is None:
+            raise PromptError("No prompts are set: call set_prompts(['floor', 'person']) first.")
+        return self._vocabulary
+
+    @property
+    def classes(self) -> tuple[SegmentationClass, ...]:
+        """The classes in use, in the order of their ids."""
+        return self.vocabulary.classes
+
+    # -- segmentation ----------------------------------------------------------------------------
+
+    def probabilities(self, image: np.ndarray) -> np.ndarray:
+        """Class probabilities on the patch grid, the image at its own size.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+
+        Returns:
+            (K, h, w) float32 in [0, 1], h = ceil(H / P), w = ceil(W / P) for patches of P pixels.
+
+        Raises:
+            ImageError: another type or shape.
+            PromptError: no prompts are set.
+        """
+        vocabulary = self.vocabulary
+        batch = to_batch([check_image(image)], image.shape[:2], self.device)
+        return self._classify(batch, vocabulary, self._options)[0].cpu().numpy()
+
+    def segment(self, image: np.ndarray) -> Segmentation:
+        """Label every pixel of an image.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+
+        Returns:
+            The segmentation, of the image's own size whatever `inference_size` is.
+
+        Raises:
+            ImageError: another type or shape.
+            PromptError: no prompts are set.
+        """
+        return self.segment_batch([image])[0]
+
+    def segment_batch(self, images: Sequence[np.ndarray]) -> list[Segmentation]:
+        """Label every pixel of several images; those of one size go through the network together.
+
+        Raises:
+            ImageError, PromptError: as in `segment`; then none is segmented.
+        """
+        vocabulary, options = self.vocabulary, self._options
+        groups: dict[tuple[int, int], list[int]] = {}
+        for index, image in enumerate(images):
+            groups.setdefault(check_image(image).shape[:2], []).append(index)
+        results: dict[int, Segmentation] = {}
+        for size, members in groups.items():
+            group = [images[index] for index in members]
+            segmented = self._segment_group(group, size, vocabulary, options)
+            results.update(zip(members, segmented, strict=True))
+        return [results[index] for index in range(len(images))]
+
+    @torch.inference_mode()
+    def _segment_group(
+        self,
+        images: list[np.ndarray],
+        size: tuple[int, int],
+        vocabulary: Vocabulary,
+        options: Options,
+    ) -> list[Segmentation]:
+        """Images of one size (H, W), as one batch."""
+        shape = inference_shape(size, options.inference_size)
+        batch = to_batch(images, shape, self.device)
+        coarse = self._classify(batch, vocabulary, options)
+        full = upsample(coarse, self.backbone.patch_size, shape, size)
+        confidence, labels = full.max(dim=1)
+        labels = labels.to(torch.int32).masked_fill_(
+            confidence < options.confidence_threshold, vocabulary.unlabeled
+        )
+        kind = np.uint8 if vocabulary.unlabeled <= np.iinfo(np.uint8).max else np.uint16
+        label_array = labels.cpu().numpy().astype(kind)
+        confidence_array = confidence.clamp_(0.0, 1.0).cpu().numpy()
+        return [
+            Segmentation(
+                label_array[i], confidence_array[i], vocabulary.classes, vocabulary.unlabeled
+            )
+            for i in range(len(images))
+        ]
+
+    @torch.inference_mode()
+    def _classify(self, batch: Tensor, vocabulary: Vocabulary, options: Options) -> Tensor:
+        """(B, 3, H, W) in [0, 1] -> (B, K, h, w) probabilities."""
+        method = METHODS[options.method].function
+        chosen = MethodOptions(
+            gamma=self._belonging(options.gamma, "gamma", GAMMA),
+            delta=self._belonging(options.delta, "delta", DELTA),
+            filter_background=options.background_filter != "off",
+        )
+        return method(self.backbone(batch), self.heads, vocabulary, chosen)
+
+    def _belonging(self, given: float | None, name: str, default: float) -> float:
+        """A threshold as given, else as stored with the heads, else the paper's."""
+        if given is not None:
+            return given
+        return default if self.heads is None else getattr(self.heads, name)
+
+    # -- options: each may be set while frames are in work ---------------------------------------
+
+    @property
+    def options(self) -> Options:
+        """The options in use."""
+        return self._options
+
+    def set_options(self, **changes: object) -> None:
+        """Change options together: from the next frame on all of them hold.
+
+        Args:
+            changes: by their names in `Options`.
+
+        Raises:
+            OptionError: one of them cannot be; then none is changed.
+        """
+        try:
+            options = dataclasses.replace(self._options, **changes)
+        except TypeError as error:
+            raise OptionError(f"There is no such option ({error}): see Options.") from None
+        self._check_heads(options.method)
+        self._options = options
+
+    def _check_heads(self, method: str) -> None:
+        if METHODS[method].needs_heads and self.heads is None:
+            raise OptionError(
+                f"The method {method!r} needs heads, which this model was loaded without: give "
+                "`heads`."
+            )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.backbone.device
+
+    @property
+    def precision(self) -> str:
+        """The backbone's floating-point type, for example "float32"."""
+        return str(self.backbone.dtype).removeprefix("torch.")
+
+
+def _option(name: str, description: str) -> property:
+    """An attribute of `Segmenter` that reads and changes one option."""
+
+    def read(self: Segmenter) -> object:
+        return getattr(self.options, name)
+
+    def change(self: Segmenter, value: object) -> None:
+        self.set_options(**{name: value})
+
+    return property(read, change, doc=description)
+
+
+for _field in dataclasses.fields(Options):
+    setattr(Segmenter, _field.name, _option(_field.name, f"See `Options.{_field.name}`."))

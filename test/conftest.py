@@ -1,0 +1,37 @@
+"""Fixtures that the whole suite shares: the golden model and images."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from golden_data import GOLDEN, GOLDEN_MODEL, GOLDEN_PROMPTS
+
+torch.set_num_threads(2)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees or fills the caches of the person who runs it, and none uses the network."""
+    empty = tmp_path_factory.getbasetemp() / "no-cache"
+    monkeypatch.setenv("DINOISER_CACHE", str(empty))
+    monkeypatch.setenv("HF_HUB_CACHE", str(empty))
+    for name in ("DINOISER_OFFLINE", "HF_HUB_OFFLINE", "HF_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def expected() -> dict[str, np.ndarray]:
+    """What the authors' implementation computes with the golden model."""
+    with np.load(GOLDEN / "expected.npz") as arrays:
+        return dict(arrays)
+
+
+@pytest.fixture
+def golden():
+    """A fresh segmenter with the golden model and prompts, in float32 on the CPU."""
+    from dinoiser_ros.segmentation import Segmenter
+
+    segmenter = Segmenter(**GOLDEN_MODEL, device="cpu", precision="float32")
+    segmenter.set_prompts(GOLDEN_PROMPTS)
+    return segmenter

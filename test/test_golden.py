@@ -1,0 +1,103 @@
+"""Every stage against the numbers of the authors' implementation, on two open_clip versions."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from golden_data import GOLDEN, GOLDEN_MODEL, GOLDEN_PROMPTS
+
+from dinoiser_ros.segmentation import Segmenter
+from dinoiser_ros.segmentation.image import to_batch
+from dinoiser_ros.segmentation.pooling import guided_pooling
+
+IMAGES = ("square", "wide", "odd")
+TOLERANCE = 1e-5  # of the largest value of an array
+
+# open_clip 2.24 is the newest release with sequence-first transformers; `make` puts it there.
+OLD_OPEN_CLIP = Path(sys.prefix) / "open_clip-2.24"
+
+
+def stages(segmenter: Segmenter, image: np.ndarray) -> dict[str, np.ndarray]:
+    """All intermediate arrays of one image, named and shaped as in the golden data."""
+    dense = segmenter.backbone(to_batch([image], image.shape[:2], segmenter.device))
+    intermediate = dense.intermediate_map
+    correlations = segmenter.heads.correlations(intermediate)
+    pooled = guided_pooling(dense.features, correlations, gamma=0.2)
+    segmenter.background_filter = "off"
+    plain = segmenter.probabilities(image)
+    segmenter.background_filter = "auto"
+    return {
+        "layer_features": dense.intermediate[0].numpy(),
+        "maskclip_features": dense.features[0].numpy(),
+        "correlations": correlations[0].unflatten(-1, dense.grid).numpy(),
+        "background_logits": segmenter.heads.objectness(intermediate)[0].numpy(),
+        "pooled_features": pooled[0].numpy(),
+        "probabilities": plain,
+        "probabilities_with_background_filter": segmenter.probabilities(image),
+    }
+
+
+def assert_close(name: str, got: np.ndarray, wanted: np.ndarray) -> None:
+    assert got.shape == wanted.shape, name
+    worst = np.abs(got - wanted).max() / np.abs(wanted).max()
+    assert worst <= TOLERANCE, f"{name} is off by {worst:.1e} of its largest value"
+
+
+def check_everything(segmenter: Segmenter, expected: dict[str, np.ndarray]) -> None:
+    embeddings = segmenter.vocabulary.embeddings.numpy()
+    assert_close("class_embeddings", embeddings, expected["class_embeddings"])
+    for image in IMAGES:
+        computed = stages(segmenter, expected[f"{image}.image_u8"])
+        for name, array in computed.items():
+            assert_close(f"{image}.{name}", array, expected[f"{image}.{name}"])
+
+
+def test_all_golden_arrays_are_compared(golden, expected):
+    compared = {f"{i}.{name}" for i in IMAGES for name in stages(golden, expected[f"{i}.image_u8"])}
+    assert compared | {f"{i}.image_u8" for i in IMAGES} | {"class_embeddings"} == set(expected)
+
+
+def test_stage_by_stage(golden, expected):
+    check_everything(golden, expected)
+
+
+def test_a_batch_gives_what_single_images_give(golden, expected):
+    image = expected["wide.image_u8"]
+    others = [image, image[:, ::-1].copy(), image[::-1].copy()]
+    batched = golden.segment_batch([*others, expected["odd.image_u8"]])
+    for one, result in zip([*others, expected["odd.image_u8"]], batched, strict=True):
+        alone = golden.segment(one)
+        assert (alone.labels == result.labels).mean() > 0.999
+        np.testing.assert_allclose(alone.confidence, result.confidence, atol=1e-4)
+
+
+@pytest.mark.skipif(
+    not OLD_OPEN_CLIP.is_dir(), reason="needs open_clip 2.24 beside the newest one: run `make test`"
+)
+def test_stage_by_stage_on_open_clip_2_24():
+    """In a process of its own, where the old open_clip comes first on the path."""
+    paths = [str(OLD_OPEN_CLIP), str(Path(__file__).parent), *filter(None, sys.path)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    code = "import test_golden; test_golden.main()"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        env=environment, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["matched", "with", str(OLD_OPEN_CLIP / "open_clip")]
+
+
+def main() -> None:
+    """Compare everything with whatever open_clip is first on the path, and say which it was."""
+    import open_clip
+
+    segmenter = Segmenter(**GOLDEN_MODEL, device="cpu", precision="float32")
+    segmenter.set_prompts(GOLDEN_PROMPTS)
+    with np.load(GOLDEN / "expected.npz") as arrays:
+        check_everything(segmenter, dict(arrays))
+    print("matched with", Path(open_clip.__file__).parent)
