@@ -5,11 +5,12 @@
 
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-.PHONY: help setup build demo test lint demo-model clean distclean
+.PHONY: help setup build demo test lint demo-model soak bench-node clean distclean
 
 SECONDS_OF_DEMO := $(if $(filter command line,$(origin SECONDS)),$(SECONDS),20)
 HEADLESS ?=
 TESTS ?=
+FRAMES ?= 20000
 export PYTHON
 
 help: ## Show this list
@@ -22,17 +23,23 @@ build: ## Build the interfaces and the package with colcon
 	@$(call python_or_say) tools/setup_env.py build
 
 demo: build ## Simulated camera -> node -> masks [SECONDS=20] [HEADLESS=1]
-	@. tools/env.sh && exec python3 "$$(command -v ./install/dinoiser_ros/lib/dinoiser_ros/demo)" \
+	@. tools/env.sh && exec python3 tools/run_module.py dinoiser_ros.ros.demo.run \
 		--seconds "$(SECONDS_OF_DEMO)" $(if $(HEADLESS),--headless)
 
 test: build lint ## Run ruff and all tests [TESTS="test/test_x.py -k name"]
-	@. tools/env.sh && exec pytest $(TESTS)
+	@. tools/env.sh && exec python3 tools/run_module.py pytest $(TESTS)
 
 lint: setup ## Run ruff
-	@.venv/bin/ruff check .
+	@.venv/bin/python -m ruff check .
 
 demo-model: build ## Rebuild the embedded model from a seed
-	@. tools/env.sh && exec python3 -P -m dinoiser_ros.training.demo_model
+	@. tools/env.sh && exec python3 tools/run_module.py dinoiser_ros.training.demo_model
+
+soak: build ## The node under faults, at full rate [FRAMES=20000]
+	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py soak --frames "$(FRAMES)"
+
+bench-node: build ## What the node costs on top of its engine
+	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py node_overhead
 
 clean: ## Remove what was built
 	rm -rf build install log demo_output .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -162,10 +162,10 @@ def install_packages(venv_key):
     command = [VENV_PYTHON, "-m", "pip", "install", "--disable-pip-version-check"]
     for path in files:
         command += ["-r", path]
-    if ROS_DISTRO:
-        command += ["-c", ROOT / "constraints-ros.txt"]
-        files.append(ROOT / "constraints-ros.txt")
-    key = digest(venv_key, *files)
+    constraints = ROOT / "constraints-ros.txt"
+    if ROS_DISTRO and numpy_of_ros().startswith("1."):
+        command += ["-c", constraints]
+    key = digest(venv_key, constraints, *files)
     if is_done("packages", key):
         return
     say(f"installing {', '.join(names)} (a few minutes and about 6 GB the first time)")
@@ -173,6 +173,23 @@ def install_packages(venv_key):
     if not ROS_DISTRO:
         run([VENV_PYTHON, ROOT / "tools" / "patch_ros_wheels.py"], "patching the ROS 2 wheels")
     mark_done("packages", key)
+
+
+def numpy_of_ros():
+    """Return the version of the numpy that the sourced ROS brings, "" if it brings none."""
+    code = "import numpy; print(numpy.__version__)"
+    return subprocess.run([VENV_PYTHON, "-c", code], capture_output=True, text=True).stdout
+
+
+def install_old_open_clip(venv_key):
+    """Install the oldest supported open_clip beside the newest one, for the tests of both."""
+    requirement = "open_clip_torch==2.24.0"
+    if is_done("old_open_clip", digest(venv_key, requirement)):
+        return
+    pip = [VENV_PYTHON, "-m", "pip", "install", "--no-deps", "--upgrade"]
+    target = VENV / "open_clip-2.24"
+    run(pip + ["--target", target, requirement], f"installing {requirement}")
+    mark_done("old_open_clip", digest(venv_key, requirement))
 
 
 def install_command(venv_key):
@@ -235,11 +252,11 @@ def build(venv_key):
 
 
 def clear_moved_build(venv_key):
-    """Remove build/ and install/ if another .venv made them: CMake keeps its paths forever."""
+    """Remove what another .venv built: CMake keeps its paths forever."""
     owner = ROOT / "build" / "made_with"
     if owner.parent.exists() and not (owner.is_file() and owner.read_text() == venv_key):
-        shutil.rmtree(owner.parent)
-        shutil.rmtree(ROOT / "install", ignore_errors=True)
+        for name in ("build/dinoiser_ros", "build/vision_msgs", "install"):
+            shutil.rmtree(ROOT / name, ignore_errors=True)
     owner.parent.mkdir(exist_ok=True)
     owner.write_text(venv_key)
 
@@ -256,6 +273,7 @@ def main(arguments):
             fcntl.flock(lock, fcntl.LOCK_EX)
             key = create_venv()
             install_packages(key)
+            install_old_open_clip(key)
             install_command(key)
             if step == "build":
                 build(key)
