@@ -224,7 +224,7 @@ def test_cache_folder(monkeypatch):
     assert cache_folder() == Path("/var/cache/dinoiser_ros")
 
 
-# -- files that are there but wrong -----------------------------------------------------------------
+# -- files that are there but wrong ----------
 
 
 def load(**changes: object) -> Segmenter:

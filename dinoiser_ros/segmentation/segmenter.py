@@ -15,7 +15,7 @@ from .backbone import Backbone
 from .download import Progress
 from .errors import OptionError, PromptError
 from .heads import DELTA, GAMMA, INTERMEDIATE_LAYER
-from .image import check_image, inference_shape, to_batch, upsample
+from .image import check_image, inference_shape, label_pixels, to_batch
 from .methods import METHODS, MethodOptions
 from .model import LoadedModel, load_model
 from .options import Options, resolve_device, resolve_precision
@@ -248,8 +248,7 @@ class Segmenter:
         shape = inference_shape(size, options.inference_size)
         batch = to_batch(images, shape, self.device)
         coarse = self._classify(batch, vocabulary, options)
-        full = upsample(coarse, self.backbone.patch_size, shape, size)
-        confidence, labels = full.max(dim=1)
+        confidence, labels = label_pixels(coarse, self.backbone.patch_size, shape, size)
         labels = labels.to(torch.int32).masked_fill_(
             confidence < options.confidence_threshold, vocabulary.unlabeled
         )
