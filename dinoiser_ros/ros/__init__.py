@@ -1,0 +1,1 @@
+"""The ROS 2 side: thin; all numbers come from dinoiser_ros.segmentation."""

@@ -1,0 +1,106 @@
+"""The segmenter as the node holds it: loaded from parameters, changed between two frames.
+
+torch is imported when the first segmenter is loaded and not before: it takes seconds, and a wrong
+parameter should be reported at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .parameters import FROM_HEADS
+
+if TYPE_CHECKING:
+    from dinoiser_ros.segmentation import Segmenter
+
+# Parameters that are options of the segmenter, and prompts: changing them changes what masks mean.
+OPTION_NAMES = (
+    "method",
+    "background_filter",
+    "gamma",
+    "delta",
+    "confidence_threshold",
+    "inference_size",
+)
+
+MIN_INFERENCE_SIZE = 112  # pixels; below it a full GPU is not the node's fault
+
+
+def load_segmenter(values: Mapping[str, Any]) -> Segmenter:
+    """Load the model that the parameters name and embed their prompts; takes seconds.
+
+    Args:
+        values: all parameters of the node by name.
+
+    Raises:
+        DinoiserError: the model cannot be loaded, or a value does not fit it.
+    """
+    from dinoiser_ros.segmentation import Segmenter
+
+    segmenter = Segmenter(
+        model=values["model"],
+        weights=values["weights"] or None,
+        heads=values["heads"] or None,
+        method=values["method"],
+        device=values["device"],
+        precision=values["precision"],
+        offline=values["offline"],
+    )
+    segmenter.set_options(**segmenter_options(segmenter, values))
+    segmenter.set_prompts(values["prompts"])
+    return segmenter
+
+
+def segmenter_options(segmenter: Segmenter, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameter values as the segmenter's options; those that are no options are left out."""
+    options = {name: values[name] for name in OPTION_NAMES if name in values}
+    for name in ("gamma", "delta"):
+        if options.get(name) == FROM_HEADS:
+            options[name] = None
+    if options.get("inference_size") == 0:
+        options["inference_size"] = segmenter.default_inference_size
+    return options
+
+
+def check_changes(segmenter: Segmenter, changes: Mapping[str, Any]) -> None:
+    """Raise `DinoiserError` if changed parameters do not fit this segmenter; takes no time."""
+    from dinoiser_ros.segmentation import OptionError
+    from dinoiser_ros.segmentation.methods import METHODS
+    from dinoiser_ros.segmentation.vocabulary import parse_prompts
+
+    options = segmenter_options(segmenter, changes)
+    dataclasses.replace(segmenter.options, **options)
+    method = options.get("method", segmenter.method)
+    if METHODS[method].needs_heads and segmenter.heads is None:
+        raise OptionError(
+            f"method '{method}' needs heads, which this model has none of: set 'heads' and "
+            "configure the node again."
+        )
+    if "prompts" in changes:
+        parse_prompts(changes["prompts"])
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of the segmenter says that the device's memory is full."""
+    return type(error).__name__ == "OutOfMemoryError"
+
+
+def reduce_resolution(segmenter: Segmenter) -> int | None:
+    """Halve the size that images are resized to; returns it, None if it cannot be smaller."""
+    size = (segmenter.inference_size or segmenter.default_inference_size) // 2
+    if size < MIN_INFERENCE_SIZE:
+        return None
+    segmenter.set_options(inference_size=size)
+    return size
+
+
+def free_device_memory() -> None:
+    """Give the GPU memory of a segmenter that is no longer used back to the device."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()

@@ -1,0 +1,181 @@
+"""What the node counts and measures: per camera, thread-safe, in bounded memory."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+WINDOW = 10.0  # seconds that rates and latencies look back
+_MAX_SAMPLES = 2048  # of one series; more than a window holds at any useful rate
+
+
+class Series:
+    """Samples with the time they were taken at, of which the last `WINDOW` seconds count."""
+
+    def __init__(self) -> None:
+        self._samples: deque[tuple[float, float]] = deque(maxlen=_MAX_SAMPLES)
+
+    def add(self, now: float, value: float = 1.0) -> None:
+        """Add a sample; `now` in seconds of a monotonic clock."""
+        self._samples.append((now, value))
+
+    def values(self, now: float) -> list[float]:
+        """The values of the window, oldest first."""
+        while self._samples and self._samples[0][0] < now - WINDOW:
+            self._samples.popleft()
+        return [value for _, value in self._samples]
+
+    def rate(self, now: float) -> float:
+        """Samples per second: counted by the time that they span, so that it is right at once."""
+        count = len(self.values(now))
+        if count < 2:
+            return count / WINDOW
+        return count / max(now - self._samples[0][0], 1e-3)
+
+
+@dataclass
+class Window:
+    """What happened in the last `WINDOW` seconds; latencies in seconds, NaN without a sample."""
+
+    rate_in: float
+    rate_out: float
+    drop_ratio: float
+    bad: int
+    latency_median: float
+    latency_p95: float
+    inference_median: float
+    inference_p95: float
+    conversion_median: float
+    conversion_p95: float
+    overhead_median: float
+    overhead_p95: float
+
+
+@dataclass
+class Totals:
+    """What happened since the node was configured."""
+
+    received: int = 0
+    published: int = 0
+    dropped: int = 0
+    idle: int = 0
+    bad: Counter[str] = field(default_factory=Counter)
+
+
+class CameraStatistics:
+    """Counters and timings of one camera. All times in seconds, `now` of a monotonic clock."""
+
+    def __init__(self, now: float) -> None:
+        self._lock = threading.Lock()
+        self._totals = Totals()
+        self._series = {
+            name: Series()
+            for name in (
+                "received",
+                "dropped",
+                "bad",
+                "published",
+                "latency",
+                "inference",
+                "conversion",
+                "overhead",
+            )
+        }
+        self.started = now
+        self.last_received = -math.inf
+        self.last_published = -math.inf
+        self.last_wanted = -math.inf
+
+    def received(self, now: float) -> None:
+        """A message arrived."""
+        with self._lock:
+            self._totals.received += 1
+            self._series["received"].add(now)
+            self.last_received = now
+
+    def dropped(self, now: float) -> None:
+        """A waiting frame was replaced by a newer one."""
+        with self._lock:
+            self._totals.dropped += 1
+            self._series["dropped"].add(now)
+
+    def idle(self) -> None:
+        """A frame was not segmented since nobody subscribes to a result."""
+        with self._lock:
+            self._totals.idle += 1
+
+    def wanted(self, now: float) -> None:
+        """A frame was taken to be segmented."""
+        with self._lock:
+            # Only the first one after a publication counts: it is what a stall is measured from.
+            if self.last_wanted <= self.last_published:
+                self.last_wanted = now
+
+    def bad(self, kind: str, now: float) -> None:
+        """A message, or a frame, could not be used or was not as it should be."""
+        with self._lock:
+            self._totals.bad[kind] += 1
+            self._series["bad"].add(now)
+
+    def published(
+        self,
+        now: float,
+        *,
+        latency: float | None,
+        inference: float,
+        conversion: float,
+        overhead: float,
+    ) -> None:
+        """The results of a frame are out.
+
+        Args:
+            latency: from the image's stamp to now; None where the stamp says nothing.
+            inference: spent in the segmenter.
+            conversion: spent on messages, both ways.
+            overhead: from the message's arrival to now, without the inference.
+        """
+        with self._lock:
+            self._totals.published += 1
+            self._series["published"].add(now)
+            if latency is not None:
+                self._series["latency"].add(now, latency)
+            self._series["inference"].add(now, inference)
+            self._series["conversion"].add(now, conversion)
+            self._series["overhead"].add(now, overhead)
+            self.last_published = now
+
+    def totals(self) -> Totals:
+        """A copy of the counters."""
+        with self._lock:
+            totals = self._totals
+            return Totals(
+                totals.received, totals.published, totals.dropped, totals.idle, Counter(totals.bad)
+            )
+
+    def window(self, now: float) -> Window:
+        """Rates and latencies of the last `WINDOW` seconds."""
+        with self._lock:
+            series = self._series
+            received = len(series["received"].values(now))
+            dropped = len(series["dropped"].values(now))
+            quantiles = [
+                quantile(series[name].values(now), q)
+                for name in ("latency", "inference", "conversion", "overhead")
+                for q in (0.5, 0.95)
+            ]
+            return Window(
+                series["received"].rate(now),
+                series["published"].rate(now),
+                dropped / received if received else 0.0,
+                len(series["bad"].values(now)),
+                *quantiles,
+            )
+
+
+def quantile(values: list[float], q: float) -> float:
+    """The q-quantile (nearest rank) of some values, NaN of none."""
+    if not values:
+        return math.nan
+    return sorted(values)[min(len(values) - 1, int(q * len(values)))]

@@ -1,0 +1,209 @@
+"""What leaves the node for one camera: topics, QoS, and nothing that nobody subscribes to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rclpy.qos import (
+    DurabilityPolicy,
+    HistoryPolicy,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_profile_sensor_data,
+)
+from sensor_msgs.msg import Image, RegionOfInterest
+from vision_msgs.msg import LabelInfo, VisionClass
+
+from dinoiser_ros.msg import ClassMask, ClassMaskArray
+from dinoiser_ros.regions import class_mask, class_regions
+
+from .conversions import confidence_pixels, image_message
+from .topics import class_topic_names
+
+try:
+    from rclpy.event_handler import PublisherEventCallbacks
+except ImportError:  # ROS 2 Humble
+    from rclpy.qos_event import PublisherEventCallbacks
+
+if TYPE_CHECKING:
+    from builtin_interfaces.msg import Time
+    from rclpy.node import Node
+    from std_msgs.msg import Header
+
+    from dinoiser_ros.segmentation import Segmentation, SegmentationClass
+
+# For people and planners: a reliable publisher serves best-effort subscribers too.
+RELIABLE = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST, depth=2, reliability=ReliabilityPolicy.RELIABLE
+)
+# Costmap layers join late and need the names before the first mask.
+LATCHED = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST,
+    depth=1,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+)
+MAX_CLASS_TOPICS = 64  # a publisher takes milliseconds to create, and nobody wires more by hand
+_PUBLISHERS: dict[str, tuple[type, QoSProfile]] = {
+    "mask": (Image, qos_profile_sensor_data),
+    "confidence": (Image, qos_profile_sensor_data),
+    "overlay": (Image, RELIABLE),
+    "class_masks": (ClassMaskArray, RELIABLE),
+}
+
+
+class CameraOutputs:
+    """The publishers of one camera. Used by the inference thread only, once it runs.
+
+    Args:
+        node: what the publishers belong to.
+        namespace: where they live, such as "~".
+        enabled: the outputs that exist, of `parameters.OUTPUTS`.
+    """
+
+    def __init__(self, node: Node, namespace: str, enabled: list[str]) -> None:
+        self._node = node
+        self._namespace = namespace
+        self._publishers = {
+            name: node.create_publisher(kind, f"{namespace}/{name}", qos)
+            for name, (kind, qos) in _PUBLISHERS.items()
+            if name in enabled
+        }
+        self._label_info = node.create_publisher(LabelInfo, f"{namespace}/label_info", LATCHED)
+        self._with_class_topics = "masks" in enabled
+        self._class_publishers: dict[str, Any] = {}  # by topic name, in the order of class ids
+        self._described: tuple | None = None
+
+    def wanted(self) -> bool:
+        """Whether anybody subscribes to something that a frame would be segmented for."""
+        publishers = (*self._publishers.values(), *self._class_publishers.values())
+        return any(publisher.get_subscription_count() for publisher in publishers)
+
+    def describe(
+        self, classes: tuple[SegmentationClass, ...], threshold: float, stamp: Time
+    ) -> None:
+        """Publish what the ids of the coming masks mean, unless the last LabelInfo says it."""
+        if self._described == (classes, threshold):
+            return
+        if self._with_class_topics:
+            self._set_class_topics([entry.name for entry in classes])
+        self._label_info.publish(label_info_message(classes, threshold, stamp))
+        self._described = (classes, threshold)
+
+    def publish(
+        self,
+        segmentation: Segmentation,
+        image: np.ndarray,
+        header: Header,
+        settings: Mapping[str, Any],
+    ) -> None:
+        """Publish one frame's results, those with a subscriber.
+
+        Args:
+            segmentation: of `image`; `describe` was called with its classes.
+            image: (H, W, 3) uint8 RGB.
+            header: the image message's; every output carries it unchanged.
+            settings: the parameters "overlay_alpha" and "overlay_legend".
+        """
+        if self._has_subscriber("mask"):
+            self._send("mask", mask_message(segmentation, header))
+        if self._has_subscriber("confidence"):
+            self._send("confidence", confidence_message(segmentation, header))
+        if self._has_subscriber("class_masks"):
+            self._send("class_masks", class_masks_message(segmentation, header))
+        for class_id, publisher in enumerate(self._class_publishers.values()):
+            if publisher.get_subscription_count():
+                pixels = class_mask(segmentation.labels, class_id)
+                publisher.publish(image_message(pixels, "mono8", header))
+        if self._has_subscriber("overlay"):
+            self._send("overlay", _overlay_message(segmentation, image, header, settings))
+
+    def destroy(self) -> None:
+        """Take the topics away."""
+        publishers = (*self._publishers.values(), *self._class_publishers.values())
+        for publisher in (*publishers, self._label_info):
+            self._node.destroy_publisher(publisher)
+        self._publishers, self._class_publishers = {}, {}
+
+    def _has_subscriber(self, name: str) -> bool:
+        publisher = self._publishers.get(name)
+        return publisher is not None and publisher.get_subscription_count() > 0
+
+    def _send(self, name: str, message: Any) -> None:
+        self._publishers[name].publish(message)
+
+    def _set_class_topics(self, class_names: list[str]) -> None:
+        """Create and remove ~/masks/<class>; topics of classes that stay keep their subscribers.
+
+        Only the first `MAX_CLASS_TOPICS` classes get one; ~/class_masks has them all.
+
+        They get no event callbacks: those would be waited on by the executor, which is not safe
+        while another thread creates and destroys them.
+        """
+        old = self._class_publishers
+        self._class_publishers = {
+            name: old.pop(name, None)
+            or self._node.create_publisher(
+                Image,
+                f"{self._namespace}/masks/{name}",
+                RELIABLE,
+                event_callbacks=PublisherEventCallbacks(use_default_callbacks=False),
+            )
+            for name in class_topic_names(class_names)[:MAX_CLASS_TOPICS]
+        }
+        for publisher in old.values():
+            self._node.destroy_publisher(publisher)
+
+
+def mask_message(segmentation: Segmentation, header: Header) -> Image:
+    """Class ids as mono8, as mono16 where there are too many classes for it."""
+    encoding = "mono8" if segmentation.labels.dtype == np.uint8 else "mono16"
+    return image_message(segmentation.labels, encoding, header)
+
+
+def confidence_message(segmentation: Segmentation, header: Header) -> Image:
+    """Confidence as mono8, 0 to 255."""
+    return image_message(confidence_pixels(segmentation.confidence), "mono8", header)
+
+
+def label_info_message(
+    classes: tuple[SegmentationClass, ...], threshold: float, stamp: Time
+) -> LabelInfo:
+    """What the class ids mean.
+
+    Args:
+        threshold: confidence below which pixels are unlabeled, in [0, 1].
+        stamp: when this came into force.
+    """
+    message = LabelInfo()
+    message.header.stamp = stamp
+    message.class_map = [VisionClass(class_id=entry.id, class_name=entry.name) for entry in classes]
+    message.threshold = float(threshold)
+    return message
+
+
+def class_masks_message(segmentation: Segmentation, header: Header) -> ClassMaskArray:
+    """One entry for each class that has a pixel."""
+    message = ClassMaskArray(header=header)
+    classes = segmentation.classes
+    for region in class_regions(segmentation.labels, segmentation.confidence, len(classes)):
+        entry = ClassMask(class_id=region.id, class_name=classes[region.id].name)
+        entry.pixel_count = region.pixel_count
+        entry.box = RegionOfInterest(
+            x_offset=region.x, y_offset=region.y, width=region.width, height=region.height
+        )
+        entry.confidence = region.confidence
+        entry.mask = image_message(region.mask, "mono8", header)
+        message.masks.append(entry)
+    return message
+
+
+def _overlay_message(
+    segmentation: Segmentation, image: np.ndarray, header: Header, settings: Mapping[str, Any]
+) -> Image:
+    from dinoiser_ros.viz import overlay  # brings PIL: only for those who look
+
+    alpha, legend = settings["overlay_alpha"], settings["overlay_legend"]
+    return image_message(overlay(image, segmentation, alpha, legend), "rgb8", header)

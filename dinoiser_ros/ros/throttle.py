@@ -1,0 +1,34 @@
+"""Log lines that come with every frame, at most one of a kind in a while."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+PERIOD = 5.0  # seconds between two lines of one kind
+
+
+class ThrottledLog:
+    """Passes a message on unless one of the same kind was passed on lately.
+
+    rclpy's own throttling goes by the line of code, so a flood of one kind would hide the others.
+    """
+
+    def __init__(self, emit: Callable[[str], object], period: float = PERIOD) -> None:
+        self._emit = emit
+        self._period = period
+        self._lock = threading.Lock()
+        self._last: dict[str, float] = {}
+        self._held: dict[str, int] = {}
+
+    def __call__(self, kind: str, message: str) -> None:
+        """Log `message`, or count it; the next line of the kind says how many were held back."""
+        now = time.monotonic()
+        with self._lock:
+            if now - self._last.get(kind, -self._period) < self._period:
+                self._held[kind] = self._held.get(kind, 0) + 1
+                return
+            self._last[kind] = now
+            held = self._held.pop(kind, 0)
+        self._emit(f"{message} ({held} more like it)" if held else message)

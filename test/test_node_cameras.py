@@ -1,0 +1,78 @@
+"""Several cameras: outputs of their own, other sizes and types, and none waits for another."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from typing import Any
+
+import cv2
+import pytest
+from rclpy.qos import qos_profile_sensor_data
+from ros_helpers import Camera, Client, running_node, stamp_of, wait_until
+from sensor_msgs.msg import CompressedImage, Image
+
+TOPICS = ["/front/image_raw", "/rear/image_raw/compressed", "/side/picture", "/dead/image"]
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Client]:
+    with running_node({"image_topics": TOPICS, "prompts": ["floor", "person"]}) as (_, client):
+        yield client
+
+
+def collect(client: Client, namespace: str) -> list:
+    return client.collect(Image, f"{namespace}/dinoiser/mask", qos_profile_sensor_data)
+
+
+def jpeg(camera: Camera) -> Any:
+    data = cv2.imencode(".jpg", camera.pixels)[1].tobytes()
+    return CompressedImage(header=camera.header(), format="jpeg", data=array("B", data))
+
+
+def check(camera: Camera, masks: list) -> None:
+    for message in masks:
+        assert stamp_of(message) in camera.sent
+        assert message.header.frame_id == camera.frame_id
+        assert (message.height, message.width) == camera.pixels.shape[:2]
+
+
+def test_each_camera_has_its_own_outputs(client: Client) -> None:
+    front = Camera(client, "/front/image_raw", (48, 64))
+    rear = Camera(client, "/rear/image_raw/compressed", (40, 56), CompressedImage)
+    side = Camera(client, "/side/picture", (48, 64))
+    masks = {
+        camera: collect(client, f"/{name}")
+        for camera, name in ((front, "front"), (rear, "rear"), (side, "side"))
+    }
+    for camera in masks:
+        camera.connect()
+
+    def enough() -> bool:
+        rear.publish(jpeg(rear))
+        side.publish()
+        return all(len(got) >= 5 for got in masks.values())
+
+    front.publish_until(enough, "masks of three cameras, the fourth being dead")
+    for camera, got in masks.items():
+        check(camera, list(got))
+    assert "/dead/dinoiser/mask" in dict(client.node.get_topic_names_and_types())
+
+
+def test_the_message_type_shows_when_the_camera_starts(client: Client) -> None:
+    """/dead/image was subscribed to as raw; then a compressed camera appears there."""
+    late = Camera(client, "/dead/image", (24, 32), CompressedImage)
+    masks = collect(client, "/dead")
+
+    def answered() -> list:
+        late.publish(jpeg(late))
+        return masks
+
+    wait_until(lambda: answered(), "a mask of the compressed camera")
+    check(late, list(masks))
+
+
+def test_a_topic_named_twice_is_refused() -> None:
+    topics = ["/image", "image"]
+    with running_node({"image_topics": topics}, "unconfigured") as (process, _):
+        wait_until(lambda: "names a topic twice" in process.log, "the reason in the log")

@@ -1,0 +1,189 @@
+"""The inference thread with a stand-in for the model: batches, failures, order, and its end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from ros_helpers import wait_until
+from std_msgs.msg import Header
+
+from dinoiser_ros.ros.conversions import image_message
+from dinoiser_ros.ros.metrics import CameraStatistics
+from dinoiser_ros.ros.parameters import SPECS
+from dinoiser_ros.ros.worker import Worker
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch's, by name."""
+
+
+class Model:
+    """A segmenter that notes what it is asked and fails on demand."""
+
+    classes: tuple = ()
+    confidence_threshold = 0.0
+    inference_size: int | None = 448
+    default_inference_size = 448
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+        self.fail: Callable[[list], None] = lambda images: None
+
+    def segment_batch(self, images: list[np.ndarray]) -> list[Any]:
+        self.batches.append(len(images))
+        self.fail(images)
+        return [SimpleNamespace(classes=(), labels=image) for image in images]
+
+    def set_options(self, inference_size: int) -> None:
+        self.inference_size = inference_size
+
+
+@dataclass
+class Outputs:
+    """Notes what is published."""
+
+    has_subscriber: bool = True
+    published: list[str] = field(default_factory=list)
+
+    def wanted(self) -> bool:
+        return self.has_subscriber
+
+    def describe(self, *_: Any) -> None:
+        """Nothing to note."""
+
+    def publish(self, segmentation: Any, image: Any, header: Header, settings: Any) -> None:
+        self.published.append(header.frame_id)
+
+
+class Setup:
+    """A worker with cameras and everything around it."""
+
+    def __init__(self, cameras: int = 1) -> None:
+        from rclpy.clock import Clock
+
+        self.model = Model()
+        self.reports: list[str] = []
+        self.cameras = [
+            SimpleNamespace(topic=f"/{i}", outputs=Outputs(), statistics=CameraStatistics(0.0))
+            for i in range(cameras)
+        ]
+        settings = {spec.name: spec.default for spec in SPECS}
+        self.worker = Worker(
+            self.model,
+            self.cameras,
+            settings,
+            Clock(),
+            lambda kind, text: self.reports.append(text),
+        )
+        self.worker.activate()
+
+    def send(self, sizes: dict[int, tuple[int, int]]) -> None:
+        """One image for each camera, all of them waiting at the same moment."""
+        held = threading.Event()
+        self.worker.call(held.wait)
+        for number, size in sizes.items():
+            pixels = np.zeros((*size, 3), np.uint8)
+            message = image_message(pixels, "rgb8", Header(frame_id=str(number)))
+            self.worker.put(self.cameras[number], message, 0.0)
+        held.set()
+
+    def published(self) -> int:
+        return sum(len(camera.outputs.published) for camera in self.cameras)
+
+
+@pytest.fixture
+def make():
+    made = []
+
+    def create(*args: Any) -> Setup:
+        made.append(Setup(*args))
+        return made[-1]
+
+    yield create
+    assert all(setup.worker.close(10) for setup in made)
+
+
+def test_waiting_frames_of_one_size_are_one_batch(make: Callable) -> None:
+    setup = make(4)
+    setup.send({0: (4, 6), 1: (8, 8), 2: (4, 6), 3: (4, 6)})
+    wait_until(lambda: setup.published() == 4, "four results")
+    assert sorted(setup.model.batches) == [1, 3]
+    assert [camera.outputs.published for camera in setup.cameras] == [["0"], ["1"], ["2"], ["3"]]
+
+
+def test_frames_nobody_wants_are_not_segmented(make: Callable) -> None:
+    setup = make(2)
+    setup.cameras[0].outputs.has_subscriber = False
+    setup.send({0: (4, 4), 1: (4, 4)})
+    wait_until(lambda: setup.published() == 1, "the other result")
+    assert setup.model.batches == [1]
+    assert setup.cameras[0].statistics.totals().idle == 1
+
+
+def test_a_frame_that_fails_is_skipped_and_the_rest_of_its_batch_is_not(make: Callable) -> None:
+    setup = make(2)
+    calls = []
+
+    def fail(images: list) -> None:
+        calls.append(len(images))
+        if len(calls) <= 2:  # the batch, and then its first frame
+            raise ValueError("bad picture\nwith details")
+
+    setup.model.fail = fail
+    setup.send({0: (4, 4), 1: (4, 4)})
+    wait_until(lambda: setup.published() == 1, "the good frame's result")
+    assert calls == [2, 1, 1]
+    assert setup.cameras[0].statistics.totals().bad == {"inference": 1}
+    assert setup.reports == ["/0: an image was skipped: bad picture"]
+
+
+def test_out_of_memory_ends_batches_and_then_reduces_the_resolution(make: Callable) -> None:
+    setup = make(2)
+
+    def fail(images: list) -> None:
+        if len(images) > 1 or setup.model.inference_size > 224:
+            raise OutOfMemoryError("CUDA out of memory")
+
+    setup.model.fail = fail
+    setup.send({0: (4, 4), 1: (4, 4)})
+    wait_until(lambda: setup.published() == 1, "the result of the smaller frame")
+    assert setup.model.inference_size == 224
+    assert "inference_size is 224" in setup.reports[0]
+    setup.model.batches.clear()
+    setup.send({0: (4, 4), 1: (4, 4)})
+    wait_until(lambda: setup.published() == 3, "two more results")
+    assert setup.model.batches == [1, 1]
+
+
+def test_nothing_is_published_after_deactivate(make: Callable) -> None:
+    setup = make()
+    started, go_on = threading.Event(), threading.Event()
+
+    def wait(images: list) -> None:
+        started.set()
+        go_on.wait(10)
+
+    setup.model.fail = wait
+    setup.send({0: (4, 4)})
+    assert started.wait(10)
+    setup.worker.deactivate()
+    go_on.set()
+    assert setup.worker.call(lambda: "between two frames").result(10) == "between two frames"
+    setup.send({0: (4, 4)})
+    setup.worker.call(int).result(10)
+    assert setup.published() == 0 and setup.model.batches == [1]
+
+
+def test_calls_after_the_end_fail_instead_of_waiting(make: Callable) -> None:
+    setup = make()
+    with pytest.raises(ZeroDivisionError):
+        setup.worker.call(lambda: 1 / 0).result(10)
+    assert setup.worker.close(10)
+    with pytest.raises(RuntimeError, match="cleaned up"):
+        setup.worker.call(int).result(10)
