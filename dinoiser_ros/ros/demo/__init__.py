@@ -1,0 +1,1 @@
+"""The demo: simulated camera and segmentation node in processes of their own, and a score."""
