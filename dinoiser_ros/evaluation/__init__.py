@@ -1,0 +1,1 @@
+"""Measuring: confusion matrices, mIoU, the held-out frames. Metrics are pure numpy."""

@@ -1,0 +1,1 @@
+"""The simulated robot world: scenes, a camera, ground truth. No ROS and no torch in here."""

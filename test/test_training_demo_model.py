@@ -1,0 +1,65 @@
+"""What the embedded model's build writes, and how its thresholds are counted."""
+
+import json
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from training_fakes import fake_store
+
+from dinoiser_ros.segmentation.checkpoint import read_checkpoint
+from dinoiser_ros.segmentation.heads import heads_from_state
+from dinoiser_ros.sim.classes import CLASS_IDS, OBJECT_IDS, OBJECTS
+from dinoiser_ros.training.demo_model import MODELS, curve, save_heads
+from dinoiser_ros.training.heads import build_heads
+from dinoiser_ros.training.selection import foreground_labels, miou
+
+MEBIBYTE = 2**20
+
+
+def test_heads_are_written_as_the_engine_reads_them(tmp_path):
+    heads = build_heads(12, 4)
+    save_heads(heads, tmp_path / "heads.safetensors", 0.8, 0.5)
+    read = heads_from_state(*read_checkpoint(tmp_path / "heads.safetensors"))
+    assert (read.gamma, read.delta, read.intermediate_layer) == (0.8, 0.5, -3)
+    assert read.width == 12
+    difference = (read.obj_weight - heads["obj_proj"].weight).abs().max()
+    assert float(difference) < 1e-3
+
+
+def test_surfaces_are_background_when_objects_are_sought():
+    labels = np.array([[0, 7, CLASS_IDS["ball"], CLASS_IDS["barrel"], 255]], np.uint8)
+    assert foreground_labels(labels).tolist() == [[0, 0, 1, len(OBJECTS), 255]]
+    assert len(OBJECT_IDS) == len(OBJECTS) == 10
+
+
+def test_validation_score_of_a_perfect_segmenter():
+    store = fake_store(3)
+
+    class Perfect:
+        def segment(self, image):
+            index = next(i for i in range(3) if (store.rgb[i] == image).all())
+            return type("Result", (), {"labels": store.labels(index)})
+
+    assert miou(Perfect(), store, range(3)) == 1.0
+
+
+def test_curve_averages_equal_parts():
+    assert curve([1.0, 3.0, 5.0, 7.0], 2) == [2.0, 6.0]
+    assert curve([1.0], 5) == [1.0]
+
+
+def test_shipped_files_are_half_precision_and_small():
+    files = [MODELS / f"{name}.safetensors" for name in ("demo", "demo_heads", "demo_dino")]
+    assert sum(path.stat().st_size for path in MODELS.iterdir()) < 25 * MEBIBYTE
+    for path in files:
+        with safe_open(path, "pt") as file:
+            assert {file.get_slice(name).get_dtype() for name in file.keys()} == {"F16"}  # noqa: SIM118
+
+
+def test_the_record_says_what_was_measured():
+    record = json.loads((MODELS / "demo_training.json").read_text())
+    scores = record["heldout"]
+    assert scores["dinoiser"]["mIoU"] >= max(0.45, scores["maskclip"]["mIoU"])
+    best = record["validation"]["mIoU by gamma"]
+    assert record["validation"]["gamma"] == pytest.approx(float(max(best, key=best.get)))

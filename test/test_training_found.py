@@ -1,0 +1,48 @@
+"""FOUND's seed step against the authors' implementation and against loops."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dinoiser_ros.training.found import background, head_weights
+
+GOLDEN = np.load(Path(__file__).parent / "data" / "golden" / "found_expected.npz")
+
+
+def test_matches_the_authors_masks():
+    for image in range(3):
+        attention = torch.from_numpy(GOLDEN[f"{image}.cls_attention"])
+        keys = torch.from_numpy(GOLDEN[f"{image}.keys"])
+        expected = GOLDEN[f"{image}.background"]
+        assert (background(attention, keys).numpy().reshape(expected.shape) == expected).all()
+
+
+def test_head_weights_are_the_log_of_inverse_shares():
+    attention = torch.rand(4, 20, generator=torch.Generator().manual_seed(0))
+    mean = attention.mean()
+    shares = [sum(float(a > mean) for a in row) / 20 for row in attention]
+    expected = [np.log(sum(shares) / share) for share in shares]
+    np.testing.assert_allclose(head_weights(attention).numpy(), expected, rtol=1e-4)
+
+
+def test_background_against_loops():
+    generator = torch.Generator().manual_seed(1)
+    attention, keys = (
+        torch.rand(3, 12, generator=generator),
+        torch.randn(12, 3, 5, generator=generator),
+    )
+    beta = head_weights(attention)
+    seed = min(range(12), key=lambda p: sum(float(beta[h] * attention[h, p]) for h in range(3)))
+    scaled = [
+        np.concatenate([float(beta[h]) * keys[p, h].numpy() for h in range(3)]) for p in range(12)
+    ]
+    cosine = [s @ scaled[seed] / np.linalg.norm(s) / np.linalg.norm(scaled[seed]) for s in scaled]
+    assert background(attention, keys).tolist() == [c > 0.3 for c in cosine]
+
+
+def test_a_batch_gives_what_single_images_give():
+    attention = torch.stack([torch.from_numpy(GOLDEN[f"{i}.cls_attention"]) for i in range(3)])
+    keys = torch.stack([torch.from_numpy(GOLDEN[f"{i}.keys"]) for i in range(3)])
+    single = torch.stack([background(a, k) for a, k in zip(attention, keys, strict=True)])
+    assert torch.equal(background(attention, keys), single)
