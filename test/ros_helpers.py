@@ -55,16 +55,29 @@ class NodeProcess:
 
     Args:
         parameters: ROS parameters by name, beside the golden model's.
+        program: Python code that runs the node, if not the node as it is.
         remappings: from-to pairs of names.
     """
 
-    def __init__(self, parameters: dict[str, Any] | None = None, **remappings: str) -> None:
+    def __init__(
+        self,
+        parameters: dict[str, Any] | None = None,
+        program: str | None = None,
+        **remappings: str,
+    ) -> None:
         self._file = tempfile.NamedTemporaryFile("w", suffix=".yaml", delete=False)
         with self._file as file:
             file.write("/**:\n  ros__parameters:\n")
             for name, value in {**GOLDEN_MODEL, **(parameters or {})}.items():
                 file.write(f"    {name}: {_yaml(value)}\n")
-        command = [sys.executable, "-c", _RUN, "--ros-args", "--params-file", self._file.name]
+        command = [
+            sys.executable,
+            "-c",
+            program or _RUN,
+            "--ros-args",
+            "--params-file",
+            self._file.name,
+        ]
         for name, target in remappings.items():
             command += ["-r", f"{name}:={target}"]
         isolate_ros()

@@ -12,7 +12,7 @@ from dinoiser_ros.training.heads import (
     objectness_loss,
     projected_correlations,
 )
-from dinoiser_ros.training.region_captions import contrast
+from dinoiser_ros.training.region_captions import contrast, name_loss
 
 
 def unit(rows, width, seed):
@@ -57,6 +57,27 @@ def test_contrast_gradient():
         lambda x: contrast(x, texts, true, torch.tensor(5.0)), images.detach()
     )
     torch.testing.assert_close(images.grad, numeric, atol=2e-3, rtol=1e-2)
+
+
+def test_name_loss_counts_rare_classes_more_and_visible_others_not_at_all():
+    regions, names = unit(5, 4, 5), unit(3, 4, 6)
+    named = torch.tensor([[1, 0, 0], [1, 0, 0], [1, 1, 0], [0, 0, 0], [0, 0, 1]]).bool()
+    visible = named | torch.tensor([[0, 0, 1], [0, 0, 0], [0, 0, 0], [1, 0, 0], [0, 0, 0]]).bool()
+    total = weights = 0.0
+    for i, k in named.nonzero().tolist():
+        kept = [j for j in range(3) if j == k or not visible[i, j]]
+        logits = {j: 7.0 * float(regions[i] @ names[j]) for j in kept}
+        weight = float(named[:, k].sum()) ** -0.5
+        total += weight * (np.log(sum(np.exp(x) for x in logits.values())) - logits[k])
+        weights += weight
+    value = name_loss(regions, names, named, visible, torch.tensor(7.0))
+    assert float(value) == pytest.approx(total / weights, rel=1e-5)
+    numeric = numeric_gradient(
+        lambda x: name_loss(x, names, named, visible, torch.tensor(7.0)), regions
+    )
+    regions.requires_grad_()
+    name_loss(regions, names, named, visible, torch.tensor(7.0)).backward()
+    torch.testing.assert_close(regions.grad, numeric, atol=2e-3, rtol=1e-2)
 
 
 def binary_cross_entropy(logit, target):

@@ -14,7 +14,12 @@ from dinoiser_ros.training.vit import resized_positions
 
 TOKENS = (6, 6)
 TEMPLATES = ("a photo of a {}.",)
-PHASE = Phase(1, 3, 4, TOKENS, (0.75, 1.0, 1.5))
+PHASE = Phase(1, 3, 4, 2, TOKENS, (0.75, 1.0, 1.5))
+
+
+def lengths(sentences):
+    """A stand-in for the tokeniser."""
+    return torch.tensor([[len(sentence)] for sentence in sentences])
 
 
 @pytest.fixture(scope="module")
@@ -65,12 +70,26 @@ def test_entities_are_sorted_by_what_they_cover():
 
 def test_batch_is_reproducible_and_consistent(sampler):
     first, second = (
-        make_batch(sampler, np.random.default_rng(5), PHASE, TEMPLATES) for _ in range(2)
+        make_batch(sampler, np.random.default_rng(5), PHASE, TEMPLATES, lengths) for _ in range(2)
     )
     assert torch.equal(first.images, second.images) and first.captions == second.captions
     assert first.masks.shape == (3, 5, 36)
     torch.testing.assert_close(first.masks.sum(dim=-1), torch.ones(3, 5))
-    assert first.true.diagonal()[first.valid].all()
+    assert first.true.shape == (len(first.captions),) * 2 and first.true.diagonal().all()
+    # Every crop has two captions for boxes and one for itself at most; padding makes up for others.
+    assert set((first.captioned % 5).tolist()) <= {0, 1, 4}
+    assert first.tokens.shape == (3 * 3 + len(CLASS_IDS), 1)
+    expected = [caption.text for caption in first.captions] + first.names
+    assert torch.equal(first.tokens[: len(expected)], lengths(expected))
+    assert first.named.shape == first.visible.shape == (15, len(CLASS_IDS))
+    assert (first.visible | ~first.named).all(), "what is named is visible"
+
+
+def test_strange_colours_are_not_named(sampler):
+    phase = Phase(1, 3, 4, 4, TOKENS, (1.0,), recoloured=1.0)
+    batch = make_batch(sampler, np.random.default_rng(6), phase, TEMPLATES, lengths)
+    assert batch.captions
+    assert all(claim.colour is None for c in batch.captions for claim in c.claims)
 
 
 def test_window_positions_are_those_of_the_whole_frame(sampler):

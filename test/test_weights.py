@@ -6,8 +6,10 @@ import functools
 import hashlib
 import http.server
 import os
+import resource
 import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +39,11 @@ class Server(http.server.ThreadingHTTPServer):
     requests = 0
     truncate = False
     announce_sha256: str | None = None
+    stall: threading.Event | None = None  # waited for in the middle of the next answer
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.stalled = threading.Event()
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
@@ -56,6 +63,15 @@ class Handler(http.server.SimpleHTTPRequestHandler):
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content[: len(content) // 2])
+        elif self.server.stall is not None:
+            go_on, self.server.stall = self.server.stall, None
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(bytes(500))
+            self.wfile.flush()
+            self.server.stalled.set()
+            go_on.wait(60)
         else:
             super().do_GET()
 
@@ -202,6 +218,37 @@ def test_a_cache_that_cannot_be_written(server, tmp_path, monkeypatch):
     monkeypatch.setenv("DINOISER_CACHE", str(tmp_path / "file"))
     with pytest.raises(WeightsError, match="cannot be written.*DINOISER_CACHE"):
         find_file((parse_source(f"{server.url}/heads.safetensors"),))
+
+
+def test_a_full_disk(server, cache):
+    """The system refuses to write more than a part of the file, as a full disk would."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(WeightsError, match="cannot be written.*free some space"):
+            find_file((parse_source(f"{server.url}/heads.safetensors"),))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert files_in(cache) == [], "nothing half-written stays"
+
+
+def test_a_download_that_is_killed_leaves_nothing_broken(server, cache):
+    server.stall = go_on = threading.Event()
+    program = (
+        "import sys; from dinoiser_ros.segmentation.weights import *; "
+        "find_file((parse_source(sys.argv[1]),))"
+    )
+    url = f"{server.url}/heads.safetensors"
+    process = subprocess.Popen([sys.executable, "-c", program, url])
+    try:
+        assert server.stalled.wait(60)
+        process.kill()
+        process.wait()
+    finally:
+        go_on.set()
+    assert all(path.name.startswith(".partial-") for path in files_in(cache))
+    found = find_file((parse_source(url),))
+    assert found.read_bytes() == (GOLDEN / "heads.safetensors").read_bytes()
 
 
 def test_left_overs_of_killed_downloads_are_removed(server, cache):

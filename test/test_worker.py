@@ -30,6 +30,7 @@ class Model:
     confidence_threshold = 0.0
     inference_size: int | None = 448
     default_inference_size = 448
+    device = "cuda:0"
 
     def __init__(self) -> None:
         self.batches: list[int] = []
@@ -69,6 +70,7 @@ class Setup:
 
         self.model = Model()
         self.reports: list[str] = []
+        self.lost: list[str] = []
         self.cameras = [
             SimpleNamespace(topic=f"/{i}", outputs=Outputs(), statistics=CameraStatistics(0.0))
             for i in range(cameras)
@@ -80,6 +82,7 @@ class Setup:
             settings,
             Clock(),
             lambda kind, text: self.reports.append(text),
+            self.lost.append,
         )
         self.worker.activate()
 
@@ -159,6 +162,47 @@ def test_out_of_memory_ends_batches_and_then_reduces_the_resolution(make: Callab
     setup.send({0: (4, 4), 1: (4, 4)})
     wait_until(lambda: setup.published() == 3, "two more results")
     assert setup.model.batches == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("CUDA error: unspecified launch failure\nCUDA kernel errors might be ..."),
+        type("AcceleratorError", (RuntimeError,), {})("the GPU has fallen off the bus"),
+    ],
+)
+def test_a_lost_device_is_reported_once_and_no_frame_is_tried_again(
+    make: Callable, error: Exception
+) -> None:
+    setup = make(2)
+
+    def fail(images: list) -> None:
+        raise error
+
+    setup.model.fail = fail
+    setup.send({0: (4, 4), 1: (4, 4)})
+    wait_until(lambda: setup.lost, "the report")
+    setup.send({0: (4, 4), 1: (4, 4)})
+    setup.worker.call(int).result(10)
+    assert setup.model.batches == [2] and len(setup.lost) == 1
+    assert "the device 'cuda:0' failed" in setup.lost[0] and "\n" not in setup.lost[0]
+    assert [c.statistics.totals().bad for c in setup.cameras] == [{"device": 1}] * 2
+    assert [c.statistics.totals().idle for c in setup.cameras] == [1, 1]
+
+
+def test_a_full_device_is_not_a_lost_one(make: Callable) -> None:
+    setup = make()
+
+    def fail(images: list) -> None:
+        if setup.model.inference_size > 112:
+            raise RuntimeError("CUDA error: out of memory")
+
+    setup.model.fail = fail
+    for done in (0, 0, 1):  # 448, 224, 112
+        setup.send({0: (4, 4)})
+        setup.worker.call(int).result(10)
+        wait_until(lambda done=done: setup.published() == done, f"{done} results")
+    assert setup.lost == []
 
 
 def test_nothing_is_published_after_deactivate(make: Callable) -> None:

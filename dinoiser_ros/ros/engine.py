@@ -86,7 +86,23 @@ def check_changes(segmenter: Segmenter, changes: Mapping[str, Any]) -> None:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error of the segmenter says that the device's memory is full."""
-    return type(error).__name__ == "OutOfMemoryError"
+    text = str(error)
+    return (
+        type(error).__name__ == "OutOfMemoryError"
+        or "CUDA error: out of memory" in text
+        or "CUBLAS_STATUS_ALLOC_FAILED" in text
+    )
+
+
+def is_device_lost(error: BaseException) -> bool:
+    """Whether an error says that this process cannot use the device any more.
+
+    CUDA's errors stay: after one of them every further call fails, whatever its cause was.
+    """
+    if is_out_of_memory(error):
+        return False
+    signs = ("CUDA error", "CUDA driver", "cuDNN error", "CUBLAS_STATUS", "NVML")
+    return type(error).__name__ == "AcceleratorError" or any(s in str(error) for s in signs)
 
 
 def reduce_resolution(segmenter: Segmenter) -> int | None:

@@ -130,7 +130,7 @@ class SegmentNode(LifecycleNode):
         start = time.monotonic()
         segmenter = engine.load_segmenter(values)
         with self._changing:
-            pipeline = Pipeline(self, segmenter, values, self._note)
+            pipeline = Pipeline(self, segmenter, values, self._note, self._on_device_lost)
             # What was set while the model was being loaded.
             late = {name: value for name, value in self._values().items() if value != values[name]}
             self._pipeline = pipeline
@@ -160,6 +160,23 @@ class SegmentNode(LifecycleNode):
             return
         if self.trigger_configure() == SUCCESS:
             self.trigger_activate()
+
+    def _on_device_lost(self, sentence: str) -> None:
+        """Go back to unconfigured, from the executor: the inference thread calls this."""
+        self._fail(sentence)
+        timer: list[Timer] = []
+
+        def leave() -> None:
+            timer[0].cancel()
+            try:
+                if self._state == "active":
+                    self.trigger_deactivate()
+                if self._state == "inactive":
+                    self.trigger_cleanup()
+            except Exception as error:  # a lifecycle manager was faster
+                self._note("lifecycle", f"a transition was not possible: {error}")
+
+        timer.append(self._every(0.01, leave))
 
     # -- parameters ------------------------------------------------------------------------------
 

@@ -43,6 +43,7 @@ class Pipeline:
         values: all parameters by name.
         report: called with (kind, sentence) for each thing that went wrong, throttled by the
         caller.
+        device_lost: called with a sentence when the device can no longer be used.
 
     Raises:
         ParameterError: image_topics names one topic twice.
@@ -54,12 +55,15 @@ class Pipeline:
         segmenter: Segmenter,
         values: Mapping[str, Any],
         report: Callable[[str, str], None],
+        device_lost: Callable[[str], None],
     ) -> None:
         self.segmenter = segmenter
         self.prompts: list[str] = list(values["prompts"])  # the last ones asked for
         self._report = report
         self.cameras = self._make_cameras(node, values)
-        self._worker = Worker(segmenter, self.cameras, values, node.get_clock(), report)
+        self._worker = Worker(
+            segmenter, self.cameras, values, node.get_clock(), report, device_lost
+        )
         # Embedding prompts takes a second on a CPU: one thread, so that changes stay in order.
         self._numbers = itertools.count()
         self._newest: dict[str, int] = {}  # number of the last change of each parameter

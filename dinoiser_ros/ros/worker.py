@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .conversions import ImageError, rgb_from_message
-from .engine import free_device_memory, is_out_of_memory, reduce_resolution
+from .engine import free_device_memory, is_device_lost, is_out_of_memory, reduce_resolution
 from .inbox import Inbox
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ class Worker:
         settings: values of the node's parameters.
         clock: the node's, for latencies and stamps.
         report: called with (kind, sentence) for what went wrong with a frame.
+        device_lost: called with a sentence, once, when the device can no longer be used; no frame
+            is taken from then on.
 
     Attributes:
         settings: replaced as a whole, by calls that run in the thread.
@@ -71,6 +73,7 @@ class Worker:
         settings: Mapping[str, Any],
         clock: Clock,
         report: Callable[[str, str], None],
+        device_lost: Callable[[str], None],
     ) -> None:
         self.segmenter = segmenter
         self.settings = dict(settings)
@@ -78,6 +81,7 @@ class Worker:
         self._numbers = {id(camera): number for number, camera in enumerate(cameras)}
         self._clock = clock
         self._report = report
+        self._device_lost = device_lost
         self._inbox = Inbox(len(self._cameras), time.monotonic)
         self._inbox.pause()
         self._publishing = threading.Lock()
@@ -200,7 +204,13 @@ class Worker:
                 self._bad(frame.camera, "internal", f"a result was not published: {error!r}")
 
     def _recover(self, group: list[Frame], error: Exception) -> None:
-        """Try a failed batch one by one; skip a failed frame, out of memory try smaller ones."""
+        """Try a failed batch one by one; skip a failed frame, out of memory try smaller ones.
+
+        A lost device would fail every frame from now on: none is taken any more.
+        """
+        if is_device_lost(error):
+            self._give_up(group, error)
+            return
         full = is_out_of_memory(error)
         if full:
             self._batching = False
@@ -217,6 +227,16 @@ class Worker:
         self._bad(
             group[0].camera, "inference", f"an image was skipped: {_first_line(error)}{advice}"
         )
+
+    def _give_up(self, group: list[Frame], error: Exception) -> None:
+        for frame in group:
+            frame.camera.statistics.bad("device", time.monotonic())
+        if self._active:
+            self.deactivate()
+            self._device_lost(
+                f"the device '{self.segmenter.device}' failed ({_first_line(error)}): look at "
+                "nvidia-smi and the kernel's log, then start the node again"
+            )
 
     def _publish(self, frame: Frame, segmentation: Segmentation, inference: float) -> None:
         start = time.monotonic()

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from open_clip import CLIP, OPENAI_IMAGENET_TEMPLATES
 from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
 from dinoiser_ros.training import vit
 from dinoiser_ros.training.region_captions import (
@@ -34,13 +35,9 @@ log = logging.getLogger(__name__)
 
 # Small crops teach surfaces fast; larger ones show whole objects; the last ones are whole frames.
 PHASES = (
-    Phase(500, 32, 8, (12, 12), (0.75, 1.0, 1.0, 1.25)),
-    Phase(900, 10, 48, (18, 18), (0.75, 1.0)),
-    Phase(1200, 10, 48, (18, 18), (0.75, 1.0), names=1.0),
-    Phase(1600, 32, 12, (10, 10), (0.75, 1.0, 1.0), names=1.0),
-    Phase(2000, 32, 12, (10, 10), (0.75, 1.0, 1.0), names=1.0, lr=0.35),
-    Phase(3100, 32, 12, (10, 10), (0.75, 1.0, 1.0), names=1.0, lr=0.35, recoloured=0.5),
-    Phase(3300, 5, 96, (24, 32), (1.0, 1.25), names=1.0, lr=0.35, recoloured=0.4),
+    Phase(3200, 32, 12, 4, (10, 10), (0.75, 1.0, 1.0), 0.2),
+    Phase(5600, 13, 36, 10, (16, 16), (0.75, 1.0), 0.3),
+    Phase(5900, 5, 96, 24, (24, 32), (1.0,), 0.1),
 )
 
 
@@ -50,14 +47,13 @@ class ClipSchedule:
 
     phases: tuple[Phase, ...] = PHASES
     lr: float = 1.5e-3
+    lr_matrices: float = 4e-3
     weight_decay: float = 0.05
     warmup: int = 100
-    decay_from: float = 0.72
+    decay_from: float = 0.6
     ema: float = 0.998
     whole_weight: float = 0.25
-    min_scale: tuple[float, float] = (14.0, 50.0)
-    min_scale_rises: tuple[float, float] = (0.2, 0.7)
-    max_scale: float = 100.0
+    scale_bounds: tuple[float, float] = (10.0, 30.0)
 
     @property
     def steps(self) -> int:
@@ -69,20 +65,12 @@ class ClipSchedule:
         return next(phase for phase in self.phases if step < phase.until)
 
     def rate(self, step: int) -> float:
-        """Learning rate: linear warm-up, constant, linear to a fiftieth."""
+        """What the learning rates are multiplied by: linear warm-up, constant, linear to a
+        fiftieth.
+        """
         start = self.decay_from * self.steps
         down = 1 - 0.98 * max(0.0, step - start) / (self.steps - start)
-        return self.lr * self.phase(step).lr * min(1.0, (step + 1) / self.warmup) * down
-
-    def scale_bounds(self, step: int) -> tuple[float, float]:
-        """Bounds of the logit scale. The lower one rises, towards the 100 that segmentation
-        multiplies cosines by.
-        """
-        begin, end = self.min_scale_rises
-        progress = min(max((step / self.steps - begin) / (end - begin), 0.0), 1.0)
-        return self.min_scale[0] + progress * (
-            self.min_scale[1] - self.min_scale[0]
-        ), self.max_scale
+        return min(1.0, (step + 1) / self.warmup) * down
 
 
 def templates() -> tuple[str, ...]:
@@ -98,71 +86,80 @@ def build_clip(config: dict) -> CLIP:
 
 
 class Texts:
-    """Tokenises captions, each sentence once."""
+    """Tokenises sentences."""
 
     def __init__(self, context_length: int) -> None:
         self._tokenizer = SimpleTokenizer(context_length=context_length)
-        self._known: dict[str, Tensor] = {}
 
     def __call__(self, sentences: list[str]) -> Tensor:
         """(number of sentences, context length) int64."""
-        for sentence in sentences:
-            if sentence not in self._known:
-                self._known[sentence] = self._tokenizer([sentence])[0]
-        return torch.stack([self._known[sentence] for sentence in sentences])
+        return self._tokenizer(sentences)
 
 
-def batch_loss(
-    model: CLIP, batch: RegionBatch, texts: Texts, phase: Phase, whole_weight: float
-) -> Tensor:
-    """Contrast box means of value-path features, and pooled crops, with their captions.
+@dataclass
+class StepBatches(Dataset):
+    """The batch of each step, for a DataLoader.
 
-    With ``phase.names``, boxes are also contrasted with the bare names of all classes: among
-    captions full of colours and floors, the nouns of objects are told apart only very slowly.
+    Each is drawn from a generator of its own, (seed, step), so that a resumed run sees what an
+    unbroken one sees.
+    """
+
+    sampler: CropSampler
+    schedule: ClipSchedule
+    seed: int
+    texts: Texts
+
+    def __getitem__(self, step: int) -> RegionBatch:
+        """The batch of a step."""
+        rng = np.random.default_rng([self.seed, 3, step])
+        return make_batch(self.sampler, rng, self.schedule.phase(step), templates(), self.texts)
+
+
+def batch_loss(model: CLIP, batch: RegionBatch, phase: Phase, whole_weight: float) -> Tensor:
+    """Contrast box means of value-path features with captions and names, and pooled crops with
+    captions.
     """
     vision = model.visual
     positions = window_positions(vision, batch.windows, phase.tokens)
     x = vit.trunk(vision, vit.embed(vision, batch.images, positions))
     means = (batch.masks @ vit.dense_features(vision, x)).flatten(0, 1)
-    # Every caption is encoded, also empty and repeated ones: inputs of one shape keep oneDNN's
-    # caches small.
-    sentences = [caption.text for caption in batch.captions] + batch.names
-    embedded = F.normalize(model.encode_text(texts(sentences)).float(), dim=-1)
-    embedded, names = embedded[: len(batch.captions)], embedded[len(batch.captions) :]
-    keep = batch.valid.nonzero()[:, 0]
-    regions, embedded = F.normalize(means[keep].float(), dim=-1), embedded[keep]
+    regions = F.normalize(means.float(), dim=-1)
+    embedded = F.normalize(model.encode_text(batch.tokens).float(), dim=-1)
+    said = len(batch.captioned)
+    captions, names = embedded[:said], embedded[said : said + len(batch.names)]
     scale = model.logit_scale.exp()
-    true = batch.true[keep][:, keep]
-    loss = contrast(regions, embedded, true, scale)
-    if phase.names:
-        loss = loss + phase.names * name_loss(
-            regions, names, batch.dominant[keep], batch.visible[keep], scale
-        )
+    loss = contrast(regions[batch.captioned], captions, batch.true, scale)
+    loss = loss + name_loss(regions, names, batch.named, batch.visible, scale)
     if whole_weight == 0:
         return loss
     per_crop = batch.masks.shape[1]
-    rows = (keep % per_crop == per_crop - 1).nonzero()[:, 0]
-    pooled = F.normalize(vit.pooled_features(vision, x).float(), dim=-1)[keep[rows] // per_crop]
-    whole = contrast(pooled, embedded[rows], true[rows][:, rows], scale)
+    rows = (batch.captioned % per_crop == per_crop - 1).nonzero()[:, 0]
+    crops = batch.captioned[rows] // per_crop
+    pooled = F.normalize(vit.pooled_features(vision, x).float(), dim=-1)[crops]
+    whole = contrast(pooled, captions[rows], batch.true[rows][:, rows], scale)
     return loss + whole_weight * whole
 
 
-def _optimiser(model: nn.Module, schedule: ClipSchedule) -> torch.optim.AdamW:
-    """AdamW; weight decay on matrices only, and not on embeddings, most of whose rows are never
-    used.
+def _optimisers(model: nn.Module, schedule: ClipSchedule) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of the transformers, AdamW for everything else.
+
+    From the same start, 300 steps with Muon brought the loss to where AdamW took more than twice
+    as many.
     """
+    if not hasattr(torch.optim, "Muon"):
+        raise RuntimeError("training needs PyTorch 2.9 or newer (torch.optim.Muon)")
     named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
-    decayed = [p for n, p in named if p.ndim > 1 and "embedding" not in n]
-    others = [p for n, p in named if p.ndim <= 1 or "embedding" in n]
-    return torch.optim.AdamW(
-        [
-            {"params": decayed, "weight_decay": schedule.weight_decay},
-            {"params": others, "weight_decay": 0.0},
-        ],
-        lr=schedule.lr,
-        betas=(0.9, 0.98),
-        fused=True,
-    )
+    matrices = [p for n, p in named if p.ndim == 2 and "resblocks" in n]
+    others = [p for n, p in named if p.ndim != 2 or "resblocks" not in n]
+    return [
+        torch.optim.Muon(
+            matrices,
+            lr=schedule.lr_matrices,
+            weight_decay=schedule.weight_decay,
+            adjust_lr_fn="match_rms_adamw",
+        ),
+        torch.optim.AdamW(others, lr=schedule.lr, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
+    ]
 
 
 @torch.no_grad()
@@ -176,7 +173,7 @@ def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
 class _State:
     model: CLIP
     average: CLIP
-    optimiser: torch.optim.AdamW
+    optimisers: list[torch.optim.Optimizer]
     step: int
     losses: list[float]
 
@@ -185,14 +182,13 @@ def _start(config: dict, schedule: ClipSchedule, seed: int, checkpoint: Path) ->
     torch.manual_seed(seed)
     model = build_clip(config)
     average = copy.deepcopy(model).requires_grad_(False)
-    state = _State(model, average, _optimiser(model, schedule), 0, [])
+    state = _State(model, average, _optimisers(model, schedule), 0, [])
     if checkpoint.exists():
         saved = torch.load(checkpoint, weights_only=True)
         model.load_state_dict(saved["model"])
         average.load_state_dict(saved["average"])
-        state.optimiser.load_state_dict(saved["optimiser"])
-        for group in state.optimiser.param_groups:
-            group["fused"] = True
+        for optimiser, kept in zip(state.optimisers, saved["optimisers"], strict=True):
+            optimiser.load_state_dict(kept)
         state.step, state.losses = saved["step"], saved["losses"]
     return state
 
@@ -204,7 +200,7 @@ def _save(state: _State, checkpoint: Path) -> None:
             "model": state.model.state_dict(),
             "average": state.average.state_dict(),
             "step": state.step,
-            "optimiser": state.optimiser.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in state.optimisers],
             "losses": state.losses,
         },
         part,
@@ -212,20 +208,21 @@ def _save(state: _State, checkpoint: Path) -> None:
     part.replace(checkpoint)
 
 
-def _step(
-    state: _State, batch: RegionBatch, texts: Texts, phase: Phase, schedule: ClipSchedule
-) -> float:
-    for group in state.optimiser.param_groups:
-        group["lr"] = schedule.rate(state.step)
+def _step(state: _State, batch: RegionBatch, phase: Phase, schedule: ClipSchedule) -> float:
+    rate = schedule.rate(state.step)
+    for optimiser, lr in zip(state.optimisers, (schedule.lr_matrices, schedule.lr), strict=True):
+        for group in optimiser.param_groups:
+            group["lr"] = rate * lr
     kernel = torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH)
     with torch.autocast("cpu", torch.bfloat16), kernel:
-        loss = batch_loss(state.model, batch, texts, phase, schedule.whole_weight)
-        state.optimiser.zero_grad(set_to_none=True)
+        loss = batch_loss(state.model, batch, phase, schedule.whole_weight)
+        state.model.zero_grad(set_to_none=True)
         loss.backward()
     torch.nn.utils.clip_grad_norm_(state.model.parameters(), 1.0)
-    state.optimiser.step()
+    for optimiser in state.optimisers:
+        optimiser.step()
     with torch.no_grad():
-        low, high = np.log(schedule.scale_bounds(state.step))
+        low, high = np.log(schedule.scale_bounds)
         state.model.logit_scale.clamp_(float(low), float(high))
     update_average(
         state.average, state.model, min(schedule.ema, (state.step + 1) / (state.step + 10))
@@ -236,35 +233,38 @@ def _step(
 def train_clip(
     config: dict, sampler: CropSampler, schedule: ClipSchedule, seed: int, checkpoint: Path
 ) -> CLIP:
-    """Train, or go on from ``checkpoint``.
-
-    Each step draws from a generator of its own (seed, step), so that a resumed run sees what an
-    unbroken one sees.
+    """Train, or go on from ``checkpoint``. Batches are made by a process of their own.
 
     Returns:
         The running average of the weights, float32.
     """
     state = _start(config, schedule, seed, checkpoint)
-    texts, prompts = Texts(config["text_cfg"]["context_length"]), templates()
+    texts = Texts(config["text_cfg"]["context_length"])
+    batches = DataLoader(
+        StepBatches(sampler, schedule, seed, texts),
+        batch_size=None,
+        sampler=range(state.step, schedule.steps),
+        num_workers=1,
+        prefetch_factor=4,
+        collate_fn=_as_it_is,
+    )
     started = time.monotonic()
-    while state.step < schedule.steps:
-        phase = schedule.phase(state.step)
-        rng = np.random.default_rng([seed, 3, state.step])
-        batch = make_batch(sampler, rng, phase, prompts)
-        state.losses.append(_step(state, batch, texts, phase, schedule))
+    for batch in batches:
+        state.losses.append(_step(state, batch, schedule.phase(state.step), schedule))
         state.step += 1
         if state.step % 20 == 0:
-            log.info(
-                json.dumps(
-                    {
-                        "stage": "clip",
-                        "step": state.step,
-                        "loss": round(float(np.mean(state.losses[-20:])), 3),
-                        "scale": round(float(state.model.logit_scale.detach().exp()), 1),
-                        "seconds": round(time.monotonic() - started),
-                    }
-                )
-            )
+            report = {
+                "stage": "clip",
+                "step": state.step,
+                "loss": round(float(np.mean(state.losses[-20:])), 3),
+                "scale": round(float(state.model.logit_scale.detach().exp()), 1),
+                "seconds": round(time.monotonic() - started),
+            }
+            log.info(json.dumps(report))
         if state.step % 100 == 0 or state.step == schedule.steps:
             _save(state, checkpoint)
     return state.average
+
+
+def _as_it_is(batch: RegionBatch) -> RegionBatch:
+    return batch

@@ -214,7 +214,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--heldout", type=Path, default=Path("test/data/heldout"))
     parser.add_argument("--dino-steps", type=int, default=DinoSchedule.steps)
-    parser.add_argument("--head-steps", type=int, default=250)
+    parser.add_argument("--head-steps", type=int, default=200)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     heads = HeadSchedule(

@@ -31,7 +31,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 class DinoSchedule:
     """DINO's recipe at the demo's scale."""
 
-    steps: int = 350
+    steps: int = 280
     frames: int = 24
     global_size: int = 96
     local_size: int = 48

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,15 +11,15 @@ from torch import Tensor, nn
 
 from dinoiser_ros.sim.classes import UNLABELLED
 from dinoiser_ros.training.captions import Caption, bare_name, compose, truth
-from dinoiser_ros.training.regions import CropSampler, box_contents, draw_boxes, entities_in
+from dinoiser_ros.training.regions import Crop, CropSampler, box_contents, draw_boxes, entities_in
 from dinoiser_ros.training.vit import resized_positions
 
 Rng = np.random.Generator
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
-# What covers less of a box than this goes unmentioned; boxes that nothing known covers that far
-# are skipped.
-MENTIONED, KNOWN, SEEN, DOMINANT = 0.12, 0.6, 0.02, 0.6
+# Shares of a box: what covers less goes unmentioned in its caption; boxes of which less is known
+# get none; what covers less counts as not visible; what covers more has its bare name contrasted.
+MENTIONED, KNOWN, SEEN, NAMED = 0.12, 0.6, 0.02, 0.25
 
 
 @dataclass(frozen=True)
@@ -28,46 +29,46 @@ class Phase:
     Attributes:
         until: step that it ends before.
         crops, boxes: per step, and per crop.
+        captions: boxes per crop that get a caption; all boxes get names.
         tokens, zooms: rows and columns of a crop in patches, and the zooms that are drawn from.
-        names: weight of the loss on bare names.
-        lr: what the learning rate is multiplied by.
         recoloured: share of the crops that get strange colours and captions without colours.
     """
 
     until: int
     crops: int
     boxes: int
+    captions: int
     tokens: tuple[int, int]
     zooms: tuple[float, ...]
-    names: float = 0.0
-    lr: float = 1.0
     recoloured: float = 0.0
 
 
 @dataclass
 class RegionBatch:
-    """Regions of a batch of crops, each with its caption; the last of each crop is the whole crop.
+    """Regions of a batch of crops; the last of each crop is the whole crop. C have a caption.
 
     Attributes:
         images: (B, 3, S, S) float, normalised for CLIP.
         masks: (B, K, N) float: share of each patch in the mean over box k; rows sum to 1.
-        valid: (B * K,) bool: regions that have a caption.
-        captions: B * K of them, empty texts where not valid.
-        true: (B * K, B * K) bool: caption j could be said of region i.
+        captioned: (C,) int64, indices into the B * K regions.
+        captions: C of them.
+        true: (C, C) bool: caption j could be said of region captioned[i].
         names: a sentence with the bare name of each class, in the order of the ids.
-        dominant: (B * K,) int64, the class that covers most of a region, -1 where none does.
-        visible: (B * K, classes) bool.
+        named: (B * K, classes) bool: what a region shows a good part of.
+        visible: (B * K, classes) bool: what it shows anything of.
+        tokens: (at least C + classes, context length) int64: captions, names, padding.
         windows: per crop the grid (rows, columns) of its frame and where the crop starts.
     """
 
     images: Tensor
     masks: Tensor
-    valid: Tensor
+    captioned: Tensor
     captions: list[Caption]
     true: Tensor
     names: list[str]
-    dominant: Tensor
+    named: Tensor
     visible: Tensor
+    tokens: Tensor
     windows: list[tuple[tuple[int, int], int, int]]
 
 
@@ -110,42 +111,61 @@ def _box_masks(boxes: np.ndarray, rows: int, columns: int) -> Tensor:
     return masks.flatten(1)
 
 
+def _augmented(rng: Rng, sampler: CropSampler, phase: Phase) -> Crop:
+    """A crop, half of the time mirrored, sometimes in strange colours that have no names."""
+    crop = sampler.draw(rng, phase.tokens, phase.zooms)
+    if rng.random() < 0.5:
+        crop.rgb, crop.instances = crop.rgb.flip(1), crop.instances[:, ::-1]
+    if rng.random() < phase.recoloured:
+        crop.rgb = recolour(rng, crop.rgb)
+        crop.tables[:, 1] = UNLABELLED
+    return crop
+
+
 def make_batch(
-    sampler: CropSampler, rng: Rng, phase: Phase, templates: tuple[str, ...]
+    sampler: CropSampler,
+    rng: Rng,
+    phase: Phase,
+    templates: tuple[str, ...],
+    tokenise: Callable[[list[str]], Tensor],
 ) -> RegionBatch:
-    """Draw crops with boxes; the last region of each is the whole crop."""
-    images, masks, captions, shares, windows = [], [], [], [], []
-    for _ in range(phase.crops):
-        crop = sampler.draw(rng, phase.tokens, phase.zooms)
-        rgb, instances = crop.rgb, crop.instances
-        if rng.random() < 0.5:
-            rgb, instances = rgb.flip(1), instances[:, ::-1]
-        if rng.random() < phase.recoloured:
-            rgb = recolour(rng, rgb)
-            crop.tables[:, 1] = UNLABELLED
-        places = np.concatenate([draw_boxes(rng, instances, phase.boxes), [[0, 0, *phase.tokens]]])
-        for place in places:
-            share = box_contents(instances, crop.tables, place)
-            found = entities_in(share, MENTIONED) if share.sum() > KNOWN else []
-            captions.append(compose(rng, found, templates) if found else Caption("", ()))
-            shares.append(share)
-        images.append(rgb)
+    """Draw crops with boxes and say what is in them.
+
+    Args:
+        tokenise: n sentences to (n, context length) int64.
+    """
+    crops = [_augmented(rng, sampler, phase) for _ in range(phase.crops)]
+    masks, captions, captioned, shares = [], [], [], []
+    for crop in crops:
+        places = np.concatenate(
+            [draw_boxes(rng, crop.instances, phase.boxes), [[0, 0, *phase.tokens]]]
+        )
         masks.append(_box_masks(places, *phase.tokens))
-        windows.append((crop.grid, crop.row, crop.column))
+        for index, place in enumerate(places):
+            share = box_contents(crop.instances, crop.tables, place)
+            shares.append(share)
+            said = index < phase.captions or index == phase.boxes
+            found = entities_in(share, MENTIONED) if said and share.sum() > KNOWN else []
+            if found:
+                captioned.append(len(shares) - 1)
+                captions.append(compose(rng, found, templates))
     share = np.stack(shares)
-    true = truth(share > SEEN, captions)
     by_class = share.sum(axis=2)
-    dominant = np.where(by_class.max(axis=1) > DOMINANT, by_class.argmax(axis=1), -1)
+    names = [bare_name(rng, index, templates) for index in range(share.shape[1])]
+    sentences = [caption.text for caption in captions] + names
+    # Inputs of one shape keep oneDNN's caches small, so missing captions are made up for.
+    sentences += [""] * (phase.crops * (phase.captions + 1) - len(captions))
     return RegionBatch(
-        normalise(jitter(rng, torch.stack(images))),
-        torch.stack(masks),
-        torch.tensor([bool(c.text) for c in captions]),
-        captions,
-        torch.from_numpy(true),
-        [bare_name(rng, index, templates) for index in range(share.shape[1])],
-        torch.from_numpy(dominant),
-        torch.from_numpy(by_class > SEEN),
-        windows,
+        images=normalise(jitter(rng, torch.stack([crop.rgb for crop in crops]))),
+        masks=torch.stack(masks),
+        captioned=torch.tensor(captioned),
+        captions=captions,
+        true=torch.from_numpy(truth(share[captioned] > SEEN, captions)),
+        names=names,
+        named=torch.from_numpy(by_class > NAMED),
+        visible=torch.from_numpy(by_class > SEEN),
+        tokens=tokenise(sentences),
+        windows=[(crop.grid, crop.row, crop.column) for crop in crops],
     )
 
 
@@ -183,20 +203,23 @@ def contrast(images: Tensor, texts: Tensor, true: Tensor, scale: Tensor) -> Tens
 
 
 def name_loss(
-    regions: Tensor, names: Tensor, dominant: Tensor, visible: Tensor, scale: Tensor
+    regions: Tensor, names: Tensor, named: Tensor, visible: Tensor, scale: Tensor
 ) -> Tensor:
-    """Cross-entropy of boxes that one class dominates against the names of all classes.
+    """Cross-entropy of boxes against the bare names of all classes.
+
+    Among captions full of colours and floors, the nouns of objects are told apart only very slowly.
+    Rare classes weigh more: each by the inverse root of how often it is there.
 
     Args:
         regions: (R, d) L2-normalised box features.
         names: (classes, d) L2-normalised embeddings of the classes' names.
-        dominant: (R,) class ids; -1 for boxes without a dominant class, which are left out.
+        named: (R, classes) bool: each is one example.
         visible: (R, classes) bool; other classes visible in a box are no counterexamples for it.
         scale: what the cosines are multiplied by.
     """
-    chosen = dominant >= 0
-    target = dominant[chosen]
+    rows, target = named.nonzero(as_tuple=True)
     with torch.autocast("cpu", enabled=False):
-        logits = scale * regions[chosen].float() @ names.float().T
-    other = visible[chosen] & ~nn.functional.one_hot(target, len(names)).bool()
-    return nn.functional.cross_entropy(logits.masked_fill(other, float("-inf")), target)
+        logits = (scale * regions.float() @ names.float().T)[rows]
+    other = visible[rows] & ~nn.functional.one_hot(target, len(names)).bool()
+    weight = named.sum(dim=0).clamp(min=1).float() ** -0.5
+    return nn.functional.cross_entropy(logits.masked_fill(other, float("-inf")), target, weight)

@@ -37,11 +37,9 @@ class Crop:
 
 
 class CropSampler:
-    """Draws crops around things so that every class is the centre equally often, objects twice as
-    often.
-    """
+    """Draws crops around things: every class is the centre equally often, objects more often."""
 
-    def __init__(self, store: FrameStore, object_weight: float = 2.0, step: int = 4) -> None:
+    def __init__(self, store: FrameStore, object_weight: float = 3.0, step: int = 4) -> None:
         """Look once at every ``step``-th pixel of the store for what is where."""
         self.store = store
         where: list[list[tuple[int, int, int]]] = [[] for _ in CLASSES]
