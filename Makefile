@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-.PHONY: help setup build demo test lint demo-model soak bench-node clean distclean
+.PHONY: help setup build demo test lint demo-model soak bench-node bench clean distclean
 
 SECONDS_OF_DEMO := $(if $(filter command line,$(origin SECONDS)),$(SECONDS),20)
 HEADLESS ?=
@@ -41,8 +41,11 @@ soak: build ## The node under faults, at full rate [FRAMES=20000]
 bench-node: build ## What the node costs on top of its engine
 	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py node_overhead
 
+bench: build ## How long the engine takes, stage by stage
+	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py engine
+
 clean: ## Remove what was built
-	rm -rf build install log demo_output .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf build install log demo_output bench_output .pytest_cache .ruff_cache .hypothesis *.egg-info
 	rm -f .venv/stamps/build
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 

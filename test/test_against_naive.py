@@ -9,10 +9,9 @@ import pytest
 import torch
 
 from dinoiser_ros.segmentation import Segmenter
-from dinoiser_ros.segmentation import image as image_module
 from dinoiser_ros.segmentation.background import filter_background
 from dinoiser_ros.segmentation.heads import Heads
-from dinoiser_ros.segmentation.image import inference_shape, label_pixels, to_batch, upsample
+from dinoiser_ros.segmentation.image import inference_shape, to_batch, upsample
 from dinoiser_ros.segmentation.model import LoadedModel
 from dinoiser_ros.segmentation.pooling import guided_pooling
 from dinoiser_ros.segmentation.weights import ModelSpec
@@ -150,17 +149,3 @@ def test_upsampling_equals_one_bilinear_resize(size, shorter):
     got = upsample(coarse, patch, shape, size)
     assert got.shape == (1, 3, *size)
     np.testing.assert_allclose(got[0].numpy(), wanted, atol=2e-5)
-
-
-@pytest.mark.parametrize("size", [(48, 64), (37, 61)])
-@pytest.mark.parametrize("shorter", [None, 24, 64])
-@pytest.mark.parametrize("elements", [1, 3000, 10**9])
-def test_labels_in_bands_of_rows(size, shorter, elements, monkeypatch):
-    monkeypatch.setattr(image_module, "MAX_MAP_ELEMENTS", elements)
-    shape = inference_shape(size, shorter)
-    grid = tuple(-(-side // 16) for side in shape)
-    coarse = torch.rand(2, 5, *grid, generator=torch.Generator().manual_seed(8))
-    full = upsample(coarse, 16, shape, size)
-    confidence, labels = label_pixels(coarse, 16, shape, size)
-    np.testing.assert_allclose(confidence.numpy(), full.amax(dim=1).numpy(), atol=2e-5)
-    assert (labels == full.argmax(dim=1)).float().mean() > 0.999

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import re
@@ -19,13 +20,14 @@ sys.path.append(str(BENCH))
 from soak.accounting import Answers, Counters, Result, memory_growth_percent  # noqa: E402
 from soak.frames import COMPRESSED_KINDS, GOOD, RAW_KINDS, Schedule, Tag  # noqa: E402
 
+MODEL = [f"--{name}={GOLDEN_MODEL[name]}" for name in ("model", "weights", "heads", "device")]
+
 
 def run(module: str, *arguments: str) -> tuple[int, str]:
-    """A benchmark with the golden model; returns its exit status and its output."""
-    model = [f"--{name}={GOLDEN_MODEL[name]}" for name in ("model", "weights", "heads", "device")]
+    """Run a benchmark; returns its exit status and its output."""
     path = os.pathsep.join([str(BENCH), os.environ.get("PYTHONPATH", "")])
     process = subprocess.run(
-        [sys.executable, str(ROOT / "tools" / "run_module.py"), module, *arguments, *model],
+        [sys.executable, str(ROOT / "tools" / "run_module.py"), module, *arguments],
         capture_output=True,
         text=True,
         timeout=300,
@@ -146,7 +148,7 @@ def test_every_kind_comes_first_once_then_at_random(kinds: tuple) -> None:
 
 def test_a_short_soak() -> None:
     """Not that the targets hold on a busy machine, but that it says what it found."""
-    status, output = run("soak", "--frames", "300", "--quick")
+    status, output = run("soak", "--frames", "300", "--quick", *MODEL)
     line = output.splitlines()[-1]
     found = re.fullmatch(
         r"soak: in=(\d+) out=(\d+) dropped=(\d+) bad=(\d+) crashes=(\d+) lost=(-?\d+) "
@@ -165,8 +167,28 @@ def test_a_short_soak() -> None:
     assert status == (1 if growth >= 2.0 or worst >= 100.0 else 0)
 
 
+def test_a_short_benchmark_of_the_engine(tmp_path: Path) -> None:
+    quick = ("--sizes", "32x48", "48x48", "--rounds", "1", "--prompts", "2", "40")
+    status, output = run("engine", *quick, "--output", str(tmp_path))
+    assert status == 0, output
+    number = r"([\d.]+)"
+    found = re.fullmatch(
+        rf"bench: size=32x48 fp32_ms={number} best_ms={number} "
+        rf"blocks_fp32_ms={number} blocks_best_ms={number}",
+        output.splitlines()[-1],
+    )
+    assert found, output
+    assert all(float(text) > 0 for text in found.groups())
+    measured = json.loads((tmp_path / "bench.json").read_text())
+    assert measured["whole frame"]["32x48"]["fp32"]["median_ms"] > 0
+    assert list(measured["stages, 48x48"]["best"]) == [
+        "decode", "preprocess", "backbone", "heads", "pooling", "classify", "resize", "copy",
+    ]  # fmt: skip
+    assert list(measured["prompts, 48x48"]["best"]) == ["2 prompts", "40 prompts"]
+
+
 def test_a_short_benchmark_of_the_node() -> None:
-    status, output = run("node_overhead", "--seconds", "1")
+    status, output = run("node_overhead", "--seconds", "1", *MODEL)
     found = re.fullmatch(
         r"bench-node: overhead_ms=(-?[\d.]+) transport_ms=([\d.]+)", output.splitlines()[-1]
     )

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.qos import qos_profile_sensor_data
-from ros_helpers import Camera, Client, running_node, stamp_of, wait_until
+from ros_helpers import Camera, Client, diagnostic, running_node, stamp_of, wait_until
 from sensor_msgs.msg import CompressedImage, Image
 
 TOPICS = ["/front/image_raw", "/rear/image_raw/compressed", "/side/picture", "/dead/image"]
@@ -70,6 +72,40 @@ def test_the_message_type_shows_when_the_camera_starts(client: Client) -> None:
 
     wait_until(lambda: answered(), "a mask of the compressed camera")
     check(late, list(masks))
+
+
+def test_broken_and_huge_pictures(client: Client) -> None:
+    """An undecodable JPEG is counted, 8000 x 6000 pixels are segmented, and the stream goes on."""
+    camera = Camera(client, "/rear/image_raw/compressed", (40, 56), CompressedImage)
+    masks = collect(client, "/rear")
+    diagnostics = client.collect(DiagnosticArray, "/diagnostics", 10)
+    camera.connect()
+
+    def counted(name: str) -> int:
+        status = diagnostic(list(diagnostics), "/rear/image_raw/compressed")
+        return int(status[2].get(name, 0)) if status else 0
+
+    def broken() -> CompressedImage:
+        data = array("B", b"\xff\xd8\xff\xe0 this is no picture")
+        return CompressedImage(header=camera.header(), format="jpeg", data=data)
+
+    def refused() -> bool:
+        camera.publish(broken())
+        return counted("bad_decode") > 0
+
+    wait_until(refused, "the broken picture in diagnostics")
+    camera.pixels = np.zeros((6000, 8000, 3), np.uint8)
+    huge, published = jpeg(camera), counted("published")
+    for _ in range(3):  # best effort: the first ones may be lost
+        camera.publish(huge)
+    wait_until(lambda: counted("published") > published, "a segmented huge picture")
+    camera.pixels = np.zeros((40, 56, 3), np.uint8)
+
+    def answered() -> bool:
+        camera.publish(jpeg(camera))
+        return any(mask.height == 40 and stamp_of(mask) == camera.sent[-1] for mask in list(masks))
+
+    wait_until(answered, "a mask of a good picture")
 
 
 def test_a_topic_named_twice_is_refused() -> None:

@@ -11,8 +11,9 @@ from golden_data import GOLDEN_MODEL, GOLDEN_PROMPTS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dinoiser_ros.segmentation import ImageError, OptionError, PromptError, Segmenter
+from dinoiser_ros.segmentation import ImageError, OptionError, PromptError, Segmenter, options
 from dinoiser_ros.segmentation.image import MAX_ASPECT, inference_shape
+from dinoiser_ros.segmentation.options import resolve_precision
 from dinoiser_ros.segmentation.vocabulary import Vocabulary, parse_prompts
 
 
@@ -196,6 +197,27 @@ def test_lower_precision_agrees(golden, precision):
     assert low.precision == precision
     difference = np.abs(low.probabilities(picture()) - golden.probabilities(picture()))
     assert np.median(difference) < 0.05
+
+
+def test_precision_that_suits_device_and_network(monkeypatch):
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    monkeypatch.setattr(options, "cpu_has_bfloat16", lambda: True)
+    assert resolve_precision("auto", gpu, 64) == torch.float16
+    assert resolve_precision("auto", cpu, 768) == torch.bfloat16
+    assert resolve_precision("auto", cpu, 192) == torch.float32, "small networks gain nothing"
+    assert resolve_precision("float32", cpu, 768) == torch.float32
+    monkeypatch.setattr(options, "cpu_has_bfloat16", lambda: False)
+    assert resolve_precision("auto", cpu, 768) == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("flags", "there"),
+    [("flags : fpu avx512_bf16 sse", True), ("Features : asimd bf16", True), ("avx512f", False)],
+)
+def test_bfloat16_instructions(tmp_path, flags, there):
+    (tmp_path / "cpuinfo").write_text(f"processor : 0\n{flags}\n")
+    assert options.cpu_has_bfloat16(str(tmp_path / "cpuinfo")) is there
+    assert options.cpu_has_bfloat16(str(tmp_path / "none")) is False
 
 
 @pytest.mark.parametrize(("argument", "value"), [("device", "gpu"), ("precision", "int8")])

@@ -1,4 +1,4 @@
-"""Images on their way in and label maps on their way out: checks, resizing, and nothing else."""
+"""Images on their way in and maps on their way out: checks, resizing, and nothing else."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from torch import Tensor
 from .errors import ImageError
 
 MAX_ASPECT = 8  # longer by shorter side at inference
-MAX_MAP_ELEMENTS = 1 << 25  # floats of full-size maps that are held at once (128 MiB)
 MAX_PIXELS = 64_000_000  # an 8000 x 8000 picture; more is a broken message rather than a camera
 
 
@@ -71,58 +70,13 @@ def to_batch(images: list[np.ndarray], shape: tuple[int, int], device: torch.dev
         # A message's buffer may be read-only, which torch warns of; it is only read here.
         warnings.simplefilter("ignore", UserWarning)
         pixels = torch.from_numpy(stacked)
-    batch = pixels.to(device).permute(0, 3, 1, 2).float().div_(255.0)
+    batch = pixels.to(device).permute(0, 3, 1, 2)
     if tuple(batch.shape[-2:]) != tuple(shape):
+        # In 8 bits where PyTorch can, as the authors' data loader does: an 8000 x 6000 picture in
+        # floating point takes 576 MB.
+        batch = batch if batch.device.type == "cpu" else batch.float()
         batch = F.interpolate(batch, size=shape, mode="bilinear", antialias=True)
-        batch = batch.clamp_(0.0, 1.0)
-    return batch
-
-
-def label_pixels(
-    probabilities: Tensor, patch_size: int, shape: tuple[int, int], size: tuple[int, int]
-) -> tuple[Tensor, Tensor]:
-    """The most probable class of every pixel of the image, and its probability.
-
-    Equals `upsample` and a maximum over the classes. Full-size maps of all classes are only held
-    for some rows at a time: for 18 classes of an 8000 x 6000 picture they would take 3.5 GB.
-
-    Args:
-        probabilities: (B, K, h, w); the others as in `upsample`.
-
-    Returns:
-        Confidence (B, H, W) float and labels (B, H, W) int64.
-    """
-    batch, classes = probabilities.shape[:2]
-    rows = max(1, MAX_MAP_ELEMENTS // (batch * classes * size[1]))
-    if rows >= size[0]:
-        return upsample(probabilities, patch_size, shape, size).max(dim=1)
-    bands = [
-        _upsample_rows(probabilities, patch_size, shape, size, top, min(top + rows, size[0]))
-        for top in range(0, size[0], rows)
-    ]
-    confidence, labels = zip(*bands, strict=True)
-    return torch.cat(confidence, dim=1), torch.cat(labels, dim=1)
-
-
-def _upsample_rows(
-    probabilities: Tensor,
-    patch_size: int,
-    shape: tuple[int, int],
-    size: tuple[int, int],
-    top: int,
-    bottom: int,
-) -> tuple[Tensor, Tensor]:
-    """`label_pixels` for the image's rows from `top` to before `bottom`: (B, bottom - top, W)."""
-    cells = probabilities.shape[-2]
-    scale = _scale(patch_size, cells, shape[0], size[0])
-    centres = torch.arange(top, bottom, device=probabilities.device, dtype=probabilities.dtype)
-    source = ((centres + 0.5) / scale - 0.5).clamp_(min=0.0)
-    upper = source.long()
-    lower = (upper + 1).clamp_(max=cells - 1)
-    weight = (source - upper).unsqueeze(-1)
-    band = torch.lerp(probabilities[:, :, upper], probabilities[:, :, lower], weight)
-    across = _scale(patch_size, probabilities.shape[-1], shape[1], size[1])
-    return _interpolate(band, (1.0, across))[..., : size[1]].max(dim=1)
+    return batch.float().div_(255.0).clamp_(0.0, 1.0)
 
 
 def upsample(
@@ -144,7 +98,7 @@ def upsample(
         (B, K, H, W).
     """
     cells = probabilities.shape[-2:]
-    scale = tuple(_scale(patch_size, *axis) for axis in zip(cells, shape, size, strict=True))
+    scale = tuple(axis_scale(patch_size, *axis) for axis in zip(cells, shape, size, strict=True))
     return _interpolate(probabilities, scale)[..., : size[0], : size[1]]
 
 
@@ -155,7 +109,7 @@ def _interpolate(maps: Tensor, scale: tuple[float, float]) -> Tensor:
     )
 
 
-def _scale(patch_size: int, cells: int, inner: int, full: int) -> float:
+def axis_scale(patch_size: int, cells: int, inner: int, full: int) -> float:
     """Pixels of the image for one cell of the grid, along one axis.
 
     The grid covers the image, but `cells * scale` may round to just below it; then the scale is

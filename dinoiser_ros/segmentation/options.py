@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
 import torch
 
@@ -11,6 +13,7 @@ from .errors import OptionError
 from .methods import METHODS
 
 BACKGROUND_FILTERS = ("auto", "on", "off")
+BFLOAT16_WIDTH = 512  # channels from which on bfloat16 pays on a CPU
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 MIN_INFERENCE_SIZE, MAX_INFERENCE_SIZE = 16, 4096  # pixels
 
@@ -87,16 +90,38 @@ def resolve_device(device: str) -> torch.device:
     return target
 
 
-def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
+def check_precision(precision: str) -> None:
+    """Raise OptionError unless it is "auto", "float32", "bfloat16" or "float16"."""
+    _check_choice("precision", precision, ("auto", *PRECISIONS))
+
+
+def resolve_precision(precision: str, device: torch.device, width: int) -> torch.dtype:
     """The floating-point type that a name means on a device.
+
+    "auto" is float16 on a GPU; on a CPU with instructions for it bfloat16 for wide networks, whose
+    time is that of matrix products; float32 otherwise.
 
     Args:
         precision: "auto", "float32", "bfloat16" or "float16".
+        width: channels of the network.
 
     Raises:
         OptionError: another name.
     """
-    if precision == "auto":
-        return torch.float16 if device.type == "cuda" else torch.float32
-    _check_choice("precision", precision, ("auto", *PRECISIONS))
-    return PRECISIONS[precision]
+    check_precision(precision)
+    if precision != "auto":
+        return PRECISIONS[precision]
+    if device.type == "cuda":
+        return torch.float16
+    wide = device.type == "cpu" and width >= BFLOAT16_WIDTH
+    return torch.bfloat16 if wide and cpu_has_bfloat16() else torch.float32
+
+
+@lru_cache(maxsize=1)
+def cpu_has_bfloat16(cpuinfo: str = "/proc/cpuinfo") -> bool:
+    """Whether the processor multiplies bfloat16 itself (AVX-512 BF16, AMX, or Arm's BF16)."""
+    try:
+        words = set(Path(cpuinfo).read_text().split())
+    except OSError:
+        return False
+    return bool(words & {"avx512_bf16", "amx_bf16", "bf16"})

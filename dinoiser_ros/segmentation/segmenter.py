@@ -11,14 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .backbone import Backbone
+from .backbone import Backbone, check_architecture
 from .download import Progress
 from .errors import OptionError, PromptError
 from .heads import DELTA, GAMMA, INTERMEDIATE_LAYER
-from .image import check_image, inference_shape, label_pixels, to_batch
+from .image import check_image, inference_shape, to_batch
+from .labels import label_pixels
 from .methods import METHODS, MethodOptions
 from .model import LoadedModel, load_model
-from .options import Options, resolve_device, resolve_precision
+from .options import Options, check_precision, resolve_device, resolve_precision
 from .text import TextEncoder
 from .vocabulary import SegmentationClass, Vocabulary
 from .weights import ModelSpec, find_model
@@ -57,7 +58,7 @@ class Segmenter:
         heads: path or URL of CLIP-DINOiser's heads (safetensors or the authors' .pt); likewise.
         method: "dinoiser" or "maskclip".
         device: "auto" (a CUDA GPU if there is one), "cpu", "cuda", "cuda:1", ...
-        precision: "auto" (float16 on a GPU, float32 on a CPU), "float32", "bfloat16", "float16".
+        precision: "auto" (see `resolve_precision`), "float32", "bfloat16", "float16".
         background_filter: "auto" and "on" filter when a prompt is "background", "off" never.
         gamma: pooling threshold in [0, 1]; None for the value that belongs to the heads.
         delta: certainty threshold of the background filter in [0, 1]; likewise.
@@ -93,12 +94,12 @@ class Segmenter:
         )
         spec = find_model(model)
         target = resolve_device(device)
-        dtype = resolve_precision(precision, target)
+        check_precision(precision)
         needs_heads = METHODS[method].needs_heads
         loaded = load_model(
             spec, weights, heads, needs_heads=needs_heads, offline=offline, progress=progress
         )
-        self._assemble(loaded, spec, target, dtype)
+        self._assemble(loaded, spec, target, precision)
 
     @classmethod
     def from_model(
@@ -120,15 +121,18 @@ class Segmenter:
         segmenter = cls.__new__(cls)
         segmenter._options = Options(**options)
         target = resolve_device(device)
-        segmenter._assemble(loaded, spec, target, resolve_precision(precision, target))
+        segmenter._assemble(loaded, spec, target, precision)
         segmenter._check_heads(segmenter.method)
         return segmenter
 
     def _assemble(
-        self, loaded: LoadedModel, spec: ModelSpec, device: torch.device, dtype: torch.dtype
+        self, loaded: LoadedModel, spec: ModelSpec, device: torch.device, precision: str
     ) -> None:
         clip = loaded.clip.eval().requires_grad_(False).to(device)
-        clip.visual.to(dtype)  # the text tower stays in float32: it is not on the frame path
+        check_architecture(clip.visual)
+        width = clip.visual.conv1.out_channels
+        # The text tower stays in float32: it is not on the frame path.
+        clip.visual.to(resolve_precision(precision, device, width))
         layer = loaded.heads.intermediate_layer if loaded.heads else INTERMEDIATE_LAYER
         self.model_name = spec.name
         self.default_inference_size = spec.inference_size
@@ -249,9 +253,7 @@ class Segmenter:
         batch = to_batch(images, shape, self.device)
         coarse = self._classify(batch, vocabulary, options)
         confidence, labels = label_pixels(coarse, self.backbone.patch_size, shape, size)
-        labels = labels.to(torch.int32).masked_fill_(
-            confidence < options.confidence_threshold, vocabulary.unlabeled
-        )
+        labels.masked_fill_(confidence < options.confidence_threshold, vocabulary.unlabeled)
         kind = np.uint8 if vocabulary.unlabeled <= np.iinfo(np.uint8).max else np.uint16
         label_array = labels.cpu().numpy().astype(kind)
         confidence_array = confidence.clamp_(0.0, 1.0).cpu().numpy()

@@ -1,0 +1,1 @@
+"""How long the engine takes, stage by stage: `make bench`."""

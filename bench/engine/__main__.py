@@ -1,0 +1,172 @@
+"""How long the engine takes: `make bench`.
+
+ViT-B/16 with seeded random weights, so that nothing is downloaded; CLIP-DINOiser with a background
+class; images at their own size. `fp32` is the float32 reference path; `best` is what precision
+"auto" chooses on this machine; `blocks` are the bare 11 blocks of open_clip's own module, which no
+implementation can do without. All are timed in turns, on the same inputs.
+
+The authors' code is not here. Its time over that of the bare float32 blocks on one machine (2 CPU
+cores: 1.00 s over 0.96 s at 448x448, 1.75 s over 1.92 s at 480x640) relates it to these numbers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+from functools import partial
+from pathlib import Path
+
+import open_clip
+import torch
+
+from .report import Section, plot, table, write_json
+from .stages import time_stages
+from .subjects import Subjects, bare_blocks, make_subjects, random_image, random_vocabulary
+from .timing import Times, in_turns
+
+FEW = 5
+
+
+def main() -> int:
+    """Measure, print, write; returns the exit status."""
+    options = _parser().parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    subjects = make_subjects(options.device, options.precision)
+    machine = describe(subjects)
+    print(", ".join(f"{key}: {value}" for key, value in machine.items()))
+    subjects.use(_vocabulary(subjects, FEW))
+    sections: dict[str, Section] = {}
+    first, last = (f"{size[0]}x{size[1]}" for size in (options.sizes[0], options.sizes[-1]))
+    for title, measure in (
+        ("whole frame", whole_frames),
+        (f"stages, {last}", stages),
+        (f"prompts, {last}", prompts),
+        (f"batch, {first}", batches),
+    ):
+        sections[title] = measure(subjects, options)
+        print(f"\n{table(title, sections[title])}", flush=True)
+    print("\nmilliseconds: median (95th percentile)")
+    output = Path(options.output)
+    write_json(output / "bench.json", machine, sections)
+    drawn = plot(output / "bench.png", sections)
+    print(f"written: {output / 'bench.json'}" + (f", {output / 'bench.png'}" if drawn else ""))
+    print(last_line(sections["whole frame"]))
+    return 0
+
+
+def describe(subjects: Subjects) -> dict[str, object]:
+    """What the numbers were measured on."""
+    return {
+        "device": str(subjects.best.device),
+        "best precision": subjects.best.precision,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "open_clip": open_clip.__version__,
+        "python": platform.python_version(),
+        "processor": _processor(),
+    }
+
+
+def whole_frames(subjects: Subjects, options: argparse.Namespace) -> Section:
+    """Whole frames of both precisions and their bare blocks, at each size."""
+    section = {}
+    for height, width in options.sizes:
+        image = random_image(height, width)
+        section[f"{height}x{width}"] = in_turns(
+            {
+                "fp32": partial(subjects.fp32.segment, image),
+                "best": partial(subjects.best.segment, image),
+                "blocks fp32": bare_blocks(subjects.fp32, height, width),
+                "blocks best": bare_blocks(subjects.best, height, width),
+            },
+            options.rounds,
+        )
+    return section
+
+
+def stages(subjects: Subjects, options: argparse.Namespace) -> Section:
+    """Where the time of a frame of the last size goes."""
+    image = random_image(*options.sizes[-1])
+    return {
+        "fp32": time_stages(subjects.fp32, image, options.rounds),
+        "best": time_stages(subjects.best, image, options.rounds),
+    }
+
+
+def prompts(subjects: Subjects, options: argparse.Namespace) -> Section:
+    """How the number of classes tells."""
+    image, vocabularies = random_image(*options.sizes[-1]), {}
+    for number in options.prompts:
+        vocabularies[f"{number} prompts"] = _vocabulary(subjects, number)
+
+    def segment(name: str) -> None:
+        subjects.best.use(vocabularies[name])
+        subjects.best.segment(image)
+
+    times = in_turns({name: partial(segment, name) for name in vocabularies}, options.rounds)
+    subjects.use(_vocabulary(subjects, FEW))
+    return {"best": times}
+
+
+def batches(subjects: Subjects, options: argparse.Namespace) -> Section:
+    """What two cameras cost in one batch."""
+    images = [random_image(*options.sizes[0], seed) for seed in range(2)]
+    return {
+        "best": in_turns(
+            {
+                "1 image": partial(subjects.best.segment_batch, images[:1]),
+                "2 images": partial(subjects.best.segment_batch, images),
+            },
+            options.rounds,
+        )
+    }
+
+
+def last_line(whole: Section) -> str:
+    """The summary that scripts read: the first size's medians."""
+    size, times = next(iter(whole.items()))
+    return (
+        f"bench: size={size} fp32_ms={_ms(times['fp32'])} best_ms={_ms(times['best'])} "
+        f"blocks_fp32_ms={_ms(times['blocks fp32'])} blocks_best_ms={_ms(times['blocks best'])}"
+    )
+
+
+def _ms(times: Times) -> str:
+    return f"{times.median:.1f}"
+
+
+def _vocabulary(subjects: Subjects, classes: int) -> object:
+    return random_vocabulary(classes, subjects.best.backbone.dim, subjects.best.device)
+
+
+def _processor() -> str:
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration, IndexError):
+        return platform.machine()
+
+
+def _size(text: str) -> tuple[int, int]:
+    height, _, width = text.partition("x")
+    return int(height), int(width)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--sizes", type=_size, nargs="+", default=[(448, 448), (480, 640)])
+    parser.add_argument("--prompts", type=int, nargs="+", default=[FEW, 50, 150])
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="auto", help="of the best path (%(default)s)")
+    parser.add_argument("--threads", type=int, default=0, help="0: as PyTorch chooses")
+    parser.add_argument("--output", default="bench_output", help="folder (%(default)s)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

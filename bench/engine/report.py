@@ -1,0 +1,77 @@
+"""The measurements as a table on the terminal, as JSON and as a plot."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from .timing import Times
+
+Section = Mapping[str, Mapping[str, Times]]  # variant -> what was timed -> times
+
+
+def table(title: str, section: Section) -> str:
+    """A text table: a row for each variant, median and p95 in ms of what was timed."""
+    columns = list(dict.fromkeys(name for times in section.values() for name in times))
+    head = f"{title:<24}" + "".join(f"{name:>18}" for name in columns)
+    lines = [head, "-" * len(head)]
+    for variant, times in section.items():
+        cells = [_cell(times[name]) if name in times else "-" for name in columns]
+        lines.append(f"{variant:<24}" + "".join(f"{cell:>18}" for cell in cells))
+    return "\n".join(lines)
+
+
+def _cell(times: Times) -> str:
+    return f"{times.median:.1f} ({times.p95:.1f})"
+
+
+def write_json(path: Path, machine: Mapping[str, object], sections: Mapping[str, Section]) -> None:
+    """All numbers with what they were measured on; milliseconds."""
+    content = {
+        "machine": dict(machine),
+        **{
+            title: {
+                variant: {
+                    name: {"median_ms": round(t.median, 3), "p95_ms": round(t.p95, 3)}
+                    for name, t in times.items()
+                }
+                for variant, times in section.items()
+            }
+            for title, section in sections.items()
+        },
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def plot(path: Path, sections: Mapping[str, Section]) -> bool:
+    """One panel of bars a section, as PNG; False without matplotlib."""
+    try:
+        import matplotlib
+
+        matplotlib.use("Agg")
+        import matplotlib.pyplot as plt
+    except ImportError:
+        return False
+    figure, panels = plt.subplots(1, len(sections), figsize=(5 * len(sections), 4), squeeze=False)
+    for panel, (title, section) in zip(panels[0], sections.items(), strict=True):
+        names = list(dict.fromkeys(name for times in section.values() for name in times))
+        for offset, (variant, times) in enumerate(section.items()):
+            heights = [times[name].median if name in times else 0.0 for name in names]
+            width = 0.8 / len(section)
+            panel.bar(
+                [index + offset * width for index in range(len(names))],
+                heights,
+                width,
+                label=variant,
+            )
+        middle = 0.4 - 0.4 / len(section)
+        panel.set_xticks([i + middle for i in range(len(names))], names, rotation=30, ha="right")
+        panel.set_title(title)
+        panel.set_ylabel("median ms")
+        panel.legend(fontsize=7)
+    figure.tight_layout()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=100)
+    return True

@@ -1,0 +1,90 @@
+"""What is timed: ViT-B/16 with seeded random weights, random heads, random texts, random images."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from dinoiser_ros.segmentation import SegmentationClass, Segmenter
+from dinoiser_ros.segmentation.heads import Heads
+from dinoiser_ros.segmentation.model import LoadedModel, build_clip, read_config
+from dinoiser_ros.segmentation.vocabulary import Vocabulary
+from dinoiser_ros.segmentation.weights import find_model
+
+HEAD_CHANNELS = 256  # as the authors' heads have
+
+
+@dataclass(frozen=True)
+class Subjects:
+    """The same weights twice: as the reference computes and as the machine does it best."""
+
+    fp32: Segmenter
+    best: Segmenter
+
+    def use(self, vocabulary: Vocabulary) -> None:
+        """Set the classes of both."""
+        self.fp32.use(vocabulary)
+        self.best.use(vocabulary)
+
+
+def make_subjects(device: str, precision: str, seed: int = 0) -> Subjects:
+    """Both segmenters, with the same random weights; no download.
+
+    Args:
+        device, precision: of the best one, as `Segmenter` takes them.
+    """
+    torch.manual_seed(seed)
+    spec = find_model("vit-b-16")
+    clip, tokenizer = build_clip(read_config(spec.config), spec.name)
+    width = clip.visual.conv1.out_channels
+    heads = Heads(
+        torch.randn(HEAD_CHANNELS, width, 3, 3) * (9 * width) ** -0.5,
+        torch.zeros(HEAD_CHANNELS),
+        torch.randn(1, width, 1, 1),
+        torch.zeros(1),
+    )
+    fp32 = LoadedModel(copy.deepcopy(clip), tokenizer, heads)
+    best = LoadedModel(clip, tokenizer, heads)
+    return Subjects(
+        Segmenter.from_model(fp32, spec, device=device, precision="float32"),
+        Segmenter.from_model(best, spec, device=device, precision=precision),
+    )
+
+
+def random_vocabulary(classes: int, dim: int, device: torch.device, seed: int = 0) -> Vocabulary:
+    """Classes with random unit embeddings; texts are not what is timed."""
+    generator = torch.Generator().manual_seed(seed)
+    embeddings = F.normalize(torch.randn(classes, dim, generator=generator), dim=-1).to(device)
+    names = ["background", *(f"class {number}" for number in range(1, classes))]
+    entries = tuple(SegmentationClass(i, name, (name,)) for i, name in enumerate(names))
+    owners = torch.arange(classes, device=device)
+    return Vocabulary(tuple(names), entries, embeddings, owners)
+
+
+def random_image(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """(height, width, 3) uint8."""
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def bare_blocks(segmenter: Segmenter, height: int, width: int) -> Callable[[], object]:
+    """All blocks but the last of open_clip's own module on tokens for an image size: the floor.
+
+    Needs an open_clip whose blocks are batch-first (2.26 or newer).
+    """
+    backbone = segmenter.backbone
+    blocks = backbone.visual.transformer.resblocks[:-1]
+    tokens = 1 + -(-height // backbone.patch_size) * -(-width // backbone.patch_size)
+    x = torch.randn(1, tokens, backbone.width, device=segmenter.device, dtype=backbone.dtype)
+
+    @torch.inference_mode()
+    def run() -> None:
+        y = x
+        for block in blocks:
+            y = block(y)
+
+    return run

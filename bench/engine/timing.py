@@ -1,0 +1,55 @@
+"""Times of several functions in one run, taken in turns."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Times:
+    """Milliseconds of the calls of one function."""
+
+    samples: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """The median."""
+        return statistics.median(self.samples)
+
+    @property
+    def p95(self) -> float:
+        """The 95th percentile, nearest rank."""
+        return sorted(self.samples)[min(len(self.samples) - 1, int(0.95 * len(self.samples)))]
+
+
+def in_turns(
+    functions: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 1
+) -> dict[str, Times]:
+    """Call every function once a round, so that whatever slows the machine down meets all alike.
+
+    Args:
+        functions: what to time, by name.
+        rounds: how often.
+        warm_up: rounds before that do not count.
+    """
+    samples: dict[str, list[float]] = {name: [] for name in functions}
+    for number in range(warm_up + rounds):
+        for name, function in functions.items():
+            synchronise()
+            start = time.perf_counter()
+            function()
+            synchronise()
+            if number >= warm_up:
+                samples[name].append(1e3 * (time.perf_counter() - start))
+    return {name: Times(tuple(values)) for name, values in samples.items()}
+
+
+def synchronise() -> None:
+    """Wait for the GPU, where there is one in use."""
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.synchronize()
