@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 import sys
 
@@ -91,7 +92,8 @@ def test_full_checkpoints_and_classifiers_load_as_well(tmp_path):
     expected = dino_from_state(state, "it").last_layer(images(32, 32))
     teacher = {f"backbone.{name}": tensor for name, tensor in state.items()}
     teacher["head.mlp.0.weight"] = torch.zeros(3, 3)
-    torch.save({"teacher": teacher, "epoch": 3}, tmp_path / "full.pth")
+    full = {"teacher": teacher, "epoch": 3, "args": argparse.Namespace(arch="vit_base")}
+    torch.save(full, tmp_path / "full.pth")
     classifier = {**state, "head.weight": torch.zeros(10, 128), "head.bias": torch.zeros(10)}
     for dino in (load_dino(str(tmp_path / "full.pth")), dino_from_state(classifier, "it")):
         assert torch.equal(dino.last_layer(images(32, 32)).values, expected.values)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,7 +91,16 @@ def load_dino(name: str, offline: bool = False) -> DinoViT | OpenClipDino:
     path = find_file((source,), offline)
     if path.suffix == ".json":
         return load_open_clip_dino(path)
-    return dino_from_state(read_checkpoint(path, (*STATE_KEYS, "teacher"))[0], str(path))
+    with _harmless_arguments():
+        state = read_checkpoint(path, (*STATE_KEYS, "teacher"))[0]
+    return dino_from_state(state, str(path))
+
+
+def _harmless_arguments() -> contextlib.AbstractContextManager:
+    """Lets DINO's full checkpoints be read, which hold their command line beside the weights."""
+    if not hasattr(torch.serialization, "safe_globals"):  # before PyTorch 2.5
+        return contextlib.nullcontext()
+    return torch.serialization.safe_globals([argparse.Namespace])
 
 
 def load_open_clip_dino(config: Path) -> OpenClipDino:

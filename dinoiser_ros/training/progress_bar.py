@@ -13,7 +13,10 @@ _MEAN_OVER = 50  # steps; the losses of single batches jump about
 
 
 class ProgressBar:
-    """Reports steps as `train_heads` calls it; in a log file a line every half a minute."""
+    """Reports steps as `train_heads` calls it; in a log file a line every half a minute.
+
+    A context, so that a message after a run that broke off gets a line of its own.
+    """
 
     def __init__(self, steps: int) -> None:
         self._steps, self._bar = steps, None
@@ -31,5 +34,10 @@ class ProgressBar:
         text = f"correlation {correlation:.4f}, objectness {objectness:.4f}"
         self._bar.set_postfix_str(text, refresh=False)
         self._bar.update()
-        if step >= self._steps:
+
+    def __enter__(self) -> ProgressBar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
             self._bar.close()

@@ -71,10 +71,10 @@ def run(options: HeadOptions) -> Path | None:
         source = FolderBatches(
             pictures, options.views, options.batch, options.seed, members.rank, members.size
         )
-        bar = ProgressBar(options.schedule.steps) if members.is_main else None
-        losses = train_heads(
-            heads, batches(source, teacher, options), options.schedule, checkpoint, members, bar
-        )
+        with ProgressBar(options.schedule.steps) as bar:
+            report = bar if members.is_main else None
+            made = batches(source, teacher, options)
+            losses = train_heads(heads, made, options.schedule, checkpoint, members, report)
         return _finish(heads, losses, options, checkpoint, members)
 
 
@@ -185,7 +185,12 @@ def _finish(
 
 def run_command(arguments: argparse.Namespace) -> int:
     """`run` for parsed arguments, and one line about the result; returns the exit status."""
-    if written := run(HeadOptions.from_arguments(arguments)):
+    try:
+        written = run(HeadOptions.from_arguments(arguments))
+    except KeyboardInterrupt:
+        print("Interrupted: the same command goes on where this one ended.", file=sys.stderr)
+        return 130  # as a shell has it for an interrupt
+    if written:
         print(f"{written} is trained; use it with --heads {written}")
     return 0
 
