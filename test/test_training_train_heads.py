@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 
@@ -19,8 +20,8 @@ from dinoiser_ros.segmentation.heads import heads_from_state
 from dinoiser_ros.segmentation.weights import MODELS
 from dinoiser_ros.training import train_heads
 from dinoiser_ros.training.errors import TrainingError
-from dinoiser_ros.training.head_options import HeadOptions
-from dinoiser_ros.training.heads import build_heads
+from dinoiser_ros.training.head_options import HeadOptions, add_arguments
+from dinoiser_ros.training.heads import HeadSchedule, build_heads
 from dinoiser_ros.training.heads_file import Thresholds, check_output, read_heads, save_heads
 from dinoiser_ros.training.image_folder import FolderBatches
 
@@ -62,7 +63,7 @@ def test_heads_are_trained_and_used(folder, capsys):
     assert status == 0 and "--heads" in capsys.readouterr().out
     read = heads_from_state(*read_checkpoint(path))
     assert (read.gamma, read.delta, read.intermediate_layer) == (0.3, 0.9, -2)
-    record = json.loads(path.with_suffix(".json").read_text())
+    record = json.loads(path.with_suffix(".training.json").read_text())
     assert record["pictures"]["count"] == 5 and record["seed"] == 4
     assert record["schedule"]["dino_threshold"] == 0.3
     assert len(record["losses"]["correlation"]) == len(record["losses"]["objectness"]) == 4
@@ -70,7 +71,7 @@ def test_heads_are_trained_and_used(folder, capsys):
     segmenter.set_prompts(["person", "floor"])
     assert segmenter.segment(np.zeros((32, 48, 3), np.uint8)).labels.shape == (32, 48)
     left = {path.name for path in folder.iterdir()}
-    assert left == {"in", "dino.pth", "heads.safetensors", "heads.json"}
+    assert left == {"in", "dino.pth", "heads.safetensors", "heads.training.json"}
 
 
 def test_the_same_seed_gives_the_same_heads(folder):
@@ -172,6 +173,18 @@ def test_heads_of_another_backbone_are_not_trained_further(tmp_path):
     with pytest.raises(TrainingError, match="width 12, this backbone's have 64"):
         read_heads(path, 64)
     check_output(path, Thresholds(0.5))
+
+
+def test_epochs_become_steps(folder):
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    given = parser.parse_args([str(folder / "in"), "--batch", "2", "--epochs", "3"])
+    assert HeadOptions.from_arguments(given).schedule.steps == 8, "15 pictures, two by two"
+    whole = HeadOptions(folder / "in", schedule=dataclasses.replace(HeadSchedule(), steps=8))
+    assert HeadOptions.from_arguments(given) == dataclasses.replace(whole, batch=2)
+    for wrong in ("--gamma=1.5", "--batch=0", "--epochs=-1", "--lr-projection=nan"):
+        with pytest.raises(SystemExit):
+            parser.parse_args([str(folder), wrong])
 
 
 def test_defaults_are_the_papers(tmp_path):

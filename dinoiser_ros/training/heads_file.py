@@ -98,8 +98,11 @@ def read_heads(path: Path, width: int) -> nn.ModuleDict:
 
 
 def write_record(path: Path, record: dict[str, object]) -> Path:
-    """Write what heads were trained with beside them, as <name>.json; returns that path."""
-    target = path.with_suffix(".json")
+    """Write what heads were trained with beside them, as <name>.training.json; returns that path.
+
+    A plain <name>.json could be the config of a model.
+    """
+    target = path.with_suffix(".training.json")
     part = target.with_name(target.name + ".part")
     part.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     part.replace(target)
