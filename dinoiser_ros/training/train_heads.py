@@ -55,25 +55,19 @@ def run(options: HeadOptions) -> Path | None:
     pictures = find_pictures(options.pictures, options.max_pictures, options.seed)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     with team(resolve_device(options.device)) as members:
-        if options.batch % members.size:
-            raise TrainingError(
-                f"A batch of {options.batch} cannot be shared equally by {members.size} processes: "
-                "use a multiple of their number."
-            )
         backbone = load_backbone(options, members.device)
         teachers = load_teachers(options.teachers, members.device, options.offline)
-        check_crop(options.views.crop, options.views.shorter_side, backbone, teachers)
+        check_sizes(options, members.size, backbone, teachers)
         heads = start_heads(options, backbone.width).to(members.device)
-        settings = describe(options, pictures)
-        path = options.output.with_name(options.output.name + ".checkpoint")
-        checkpoint = Checkpoint(path, settings, options.save_every)
         teacher = HeadTeacher(backbone, teachers, options.frozen_precision(members.device))
         source = FolderBatches(
             pictures, options.views, options.batch, options.seed, members.rank, members.size
         )
+        made = batches(source, teacher, options)
+        path = options.output.with_name(options.output.name + ".checkpoint")
+        checkpoint = Checkpoint(path, describe(options, pictures), options.save_every)
         with ProgressBar(options.schedule.steps) as bar:
             report = bar if members.is_main else None
-            made = batches(source, teacher, options)
             losses = train_heads(heads, made, options.schedule, checkpoint, members, report)
         return _finish(heads, losses, options, checkpoint, members)
 
@@ -95,12 +89,15 @@ def start_heads(options: HeadOptions, width: int) -> nn.ModuleDict:
         return build_heads(width, options.channels)
 
 
-def check_crop(crop: int, shorter_side: int, backbone: Backbone, teachers: Teachers) -> None:
-    """Refuse crops that are not made of whole patches, or larger than the pictures.
+def check_sizes(
+    options: HeadOptions, processes: int, backbone: Backbone, teachers: Teachers
+) -> None:
+    """Refuse crops that are not made of whole patches or do not fit, and batches nobody can share.
 
     Raises:
         TrainingError: naming a size that would do.
     """
+    crop, shorter_side = options.views.crop, options.views.shorter_side
     networks = (backbone, teachers.dino, teachers.found_dino)
     unit = math.lcm(*(network.patch_size for network in networks))
     if crop % unit:
@@ -112,6 +109,11 @@ def check_crop(crop: int, shorter_side: int, backbone: Backbone, teachers: Teach
         raise TrainingError(
             f"A crop of {crop} pixels does not fit into pictures whose shorter side is "
             f"{shorter_side}: use a smaller crop or a larger size."
+        )
+    if options.batch % processes:
+        raise TrainingError(
+            f"A batch of {options.batch} cannot be shared equally by {processes} processes: use a "
+            "multiple of their number."
         )
 
 
