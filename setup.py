@@ -46,6 +46,8 @@ setup(
     install_requires=requirements("requirements.txt"),
     extras_require={
         "sim": ["mujoco>=3.2", "PyOpenGL>=3.1.7"],
+        # DINO teachers by their timm names; local files of them need nothing.
+        "train": ["timm>=0.9"],
         "test": requirements("requirements-dev.txt"),
     },
     entry_points={"console_scripts": ["dinoiser = dinoiser_ros.cli:main"]},

@@ -1,4 +1,4 @@
-"""The command line, `dinoiser`: segment pictures without ROS, and fetch models for offline use."""
+"""The command line, `dinoiser`: segment pictures, fetch models, train heads; all without ROS."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from .segmentation import DinoiserError, Segmenter
 from .segmentation.methods import METHODS
 from .segmentation.options import BACKGROUND_FILTERS, PRECISIONS
 from .segmentation.weights import MODELS
+from .training import train_heads
+from .training.errors import TrainingError
+from .training.head_options import add_arguments
+from .training.image_folder import SUFFIXES
 from .viz import overlay
-
-_PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return options.run(options)
-    except (DinoiserError, OSError) as error:
+    except (DinoiserError, TrainingError, OSError) as error:
         print(f"dinoiser: {error}", file=sys.stderr)
         return 1
 
@@ -73,6 +75,9 @@ def _parser() -> argparse.ArgumentParser:
     fetch.set_defaults(run=_download)
     for command in (segment, fetch):
         _add_model_arguments(command)
+    train = commands.add_parser("train-heads", help="train heads for any OpenCLIP ViT")
+    add_arguments(train)
+    train.set_defaults(run=train_heads.run_command)
     return parser
 
 
@@ -133,7 +138,7 @@ def find_pictures(places: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for place in places:
         inside = sorted(place.iterdir()) if place.is_dir() else []
-        found += [file for file in inside if file.suffix.lower() in _PICTURES] or (
+        found += [file for file in inside if file.suffix.lower() in SUFFIXES] or (
             [] if place.is_dir() else [place]
         )
     return found

@@ -4,14 +4,18 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from safetensors import safe_open
-from training_fakes import fake_store
+from training_fakes import TINY_CLIP, TINY_DINO, fake_store
 
 from dinoiser_ros.segmentation.checkpoint import read_checkpoint
 from dinoiser_ros.segmentation.heads import heads_from_state
 from dinoiser_ros.sim.classes import CLASS_IDS, OBJECT_IDS, OBJECTS
-from dinoiser_ros.training.demo_model import MODELS, curve, save_heads
-from dinoiser_ros.training.heads import build_heads
+from dinoiser_ros.training.clip import build_clip
+from dinoiser_ros.training.demo_model import MODELS, Build, train_demo_heads
+from dinoiser_ros.training.dino import build_dino
+from dinoiser_ros.training.heads import HeadSchedule, build_heads
+from dinoiser_ros.training.heads_file import Thresholds, curve, save_heads
 from dinoiser_ros.training.selection import foreground_labels, miou
 
 MEBIBYTE = 2**20
@@ -19,12 +23,30 @@ MEBIBYTE = 2**20
 
 def test_heads_are_written_as_the_engine_reads_them(tmp_path):
     heads = build_heads(12, 4)
-    save_heads(heads, tmp_path / "heads.safetensors", 0.8, 0.5)
+    save_heads(heads, tmp_path / "heads.safetensors", Thresholds(0.8, 0.5, -2), torch.float16)
     read = heads_from_state(*read_checkpoint(tmp_path / "heads.safetensors"))
-    assert (read.gamma, read.delta, read.intermediate_layer) == (0.8, 0.5, -3)
+    assert (read.gamma, read.delta, read.intermediate_layer) == (0.8, 0.5, -2)
     assert read.width == 12
     difference = (read.obj_weight - heads["obj_proj"].weight).abs().max()
     assert float(difference) < 1e-3
+
+
+def test_the_heads_stage_is_reproducible_and_kept(tmp_path):
+    torch.manual_seed(0)
+    clip, dino = build_clip(TINY_CLIP).eval(), build_dino(TINY_DINO).eval()
+    store = fake_store(8)
+    schedule = HeadSchedule(2, 1e-3, 1e-2, 1, 0.85)
+
+    def stage(folder):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        build = Build(0, tmp_path / folder, tmp_path, tmp_path, None, None, schedule)
+        heads, losses = train_demo_heads(build, clip, dino, store)
+        return [*heads.state_dict().values(), torch.tensor(losses)]
+
+    first = stage("a")
+    assert len(first[-1]) == 2
+    for again in (stage("b"), stage("a")):  # trained anew; read from the work folder
+        assert all(torch.equal(x, y) for x, y in zip(first, again, strict=True))
 
 
 def test_surfaces_are_background_when_objects_are_sought():

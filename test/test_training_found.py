@@ -3,9 +3,17 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
-from dinoiser_ros.training.found import background, head_weights
+from dinoiser_ros.segmentation.errors import WeightsError
+from dinoiser_ros.training.dino_features import LastLayer
+from dinoiser_ros.training.found import (
+    background,
+    found_head_from_state,
+    head_weights,
+    seed_foreground,
+)
 
 GOLDEN = np.load(Path(__file__).parent / "data" / "golden" / "found_expected.npz")
 
@@ -46,3 +54,43 @@ def test_a_batch_gives_what_single_images_give():
     keys = torch.stack([torch.from_numpy(GOLDEN[f"{i}.keys"]) for i in range(3)])
     single = torch.stack([background(a, k) for a, k in zip(attention, keys, strict=True)])
     assert torch.equal(background(attention, keys), single)
+
+
+def last_layer():
+    generator = torch.Generator().manual_seed(2)
+    keys = torch.randn(2, 6, 3, 4, generator=generator)
+    return LastLayer(keys.flatten(2), keys, torch.rand(2, 3, 6, generator=generator), (2, 3))
+
+
+def test_seed_as_a_teacher_gives_what_is_not_background():
+    last = last_layer()
+    expected = ~background(last.cls_attention, last.keys)
+    assert torch.equal(seed_foreground(last) > 0.5, expected)
+
+
+@pytest.mark.parametrize("prefix", ["", "decoder."])
+def test_trained_head_against_loops(prefix):
+    last, generator = last_layer(), torch.Generator().manual_seed(3)
+    weight = torch.randn(1, 12, 1, 1, generator=generator)
+    state = {prefix + "weight": weight, prefix + "bias": torch.tensor([0.3])}
+    result = found_head_from_state(state, 12, "it")(last)
+    for image in range(2):
+        for patch in range(6):
+            logit = 0.3
+            for head in range(3):
+                for i in range(4):
+                    logit += float(weight[0, 4 * head + i, 0, 0] * last.keys[image, patch, head, i])
+            assert float(result[image, patch]) == pytest.approx(1 / (1 + np.exp(-logit)), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("state", "width", "reason"),
+    [
+        ({"weight": torch.zeros(1, 8, 1, 1)}, 8, "not FOUND's head"),
+        ({"weight": torch.zeros(1, 8, 3, 3), "bias": torch.zeros(1)}, 8, "not FOUND's head"),
+        ({"weight": torch.zeros(1, 8, 1, 1), "bias": torch.zeros(1)}, 12, "width 8"),
+    ],
+)
+def test_another_head_is_refused(state, width, reason):
+    with pytest.raises(WeightsError, match=reason):
+        found_head_from_state(state, width, "it")

@@ -5,12 +5,17 @@ import pytest
 import torch
 from training_fakes import TINY_CLIP, TINY_DINO, fake_store
 
-from dinoiser_ros.training.clip import ClipSchedule, train_clip
-from dinoiser_ros.training.dino import DinoSchedule, train_dino
-from dinoiser_ros.training.heads import HeadSchedule, build_heads, train_heads
+from dinoiser_ros.segmentation.backbone import Backbone
+from dinoiser_ros.training.clip import ClipSchedule, build_clip, train_clip
+from dinoiser_ros.training.dino import DinoSchedule, build_dino, train_dino
+from dinoiser_ros.training.dino_features import OpenClipDino
+from dinoiser_ros.training.found import seed_foreground
+from dinoiser_ros.training.frame_batches import FrameBatches
+from dinoiser_ros.training.head_trainer import train_heads
+from dinoiser_ros.training.heads import HeadSchedule, build_heads
 from dinoiser_ros.training.region_captions import Phase
 from dinoiser_ros.training.regions import CropSampler
-from dinoiser_ros.training.teacher import FrameTeacher
+from dinoiser_ros.training.teacher import HeadTeacher, Teachers
 
 PHASES = (Phase(3, 3, 3, 2, (6, 6), (0.75, 1.0)), Phase(4, 2, 4, 2, (8, 8), (1.0,), 0.5))
 CLIP = ClipSchedule(PHASES, warmup=2)
@@ -71,15 +76,18 @@ def test_dino_is_reproducible(store, tmp_path):
     assert not any(parameter.requires_grad for parameter in first.parameters())
 
 
-def test_heads_learn_from_their_teachers(sampler, store, tmp_path):
-    clip = train_clip(TINY_CLIP, sampler, CLIP, 0, tmp_path / "clip.pt")
-    dino = train_dino(TINY_DINO, store.rgb, DINO, 0, tmp_path / "dino.pt")
+def test_heads_learn_from_their_teachers(store):
     torch.manual_seed(0)
-    heads = build_heads(32, 8)
+    clip, tower = build_clip(TINY_CLIP).eval(), OpenClipDino(build_dino(TINY_DINO).eval())
+    heads, frames = build_heads(32, 8), FrameBatches(store.rgb, 2, 0)
     before = {name: value.clone() for name, value in heads.state_dict().items()}
     frozen = {name: value.clone() for name, value in clip.state_dict().items()}
-    schedule = HeadSchedule(steps=30, lr_projection=3e-3, lr_objectness=1e-2)
-    losses = train_heads(heads, FrameTeacher(clip.visual, dino, store.rgb, 2, 0), schedule)
-    assert np.mean(losses[-5:]) < np.mean(losses[:5])
+    teacher = HeadTeacher(Backbone(clip.visual), Teachers(tower, tower, seed_foreground))
+    schedule = HeadSchedule(30, 3e-3, 1e-2, 25)
+    losses = train_heads(
+        heads, lambda first: (teacher(frames[i]) for i in range(first, 30)), schedule
+    )
+    totals = np.sum(losses, axis=1)
+    assert np.mean(totals[-5:]) < np.mean(totals[:5])
     assert all(not torch.equal(before[name], value) for name, value in heads.state_dict().items())
     assert all(torch.equal(frozen[name], value) for name, value in clip.state_dict().items())

@@ -5,6 +5,7 @@ time.
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from dinoiser_ros.sim.classes import CLASS_IDS, COLOUR_NAMES
 from dinoiser_ros.training.frame_store import MAX_THINGS, NO_COLOUR, FrameStore
@@ -53,3 +54,30 @@ def fake_store(frames: int = 6, height: int = 96, width: int = 128, seed: int = 
     colours = np.full((frames, MAX_THINGS), NO_COLOUR, np.uint8)
     colours[:, 2] = COLOUR_NAMES.index("red")
     return FrameStore(rgb, instances, classes, colours)
+
+
+def official_dino_state(seed: int = 0) -> dict[str, torch.Tensor]:
+    """A tiny DINO as its checkpoints name it: width 128, 2 heads, 2 blocks, 4 x 4 patches of 8."""
+    generator, width, hidden = torch.Generator().manual_seed(seed), 128, 256
+    shapes = {
+        "cls_token": (1, 1, width),
+        "pos_embed": (1, 17, width),
+        "patch_embed.proj.weight": (width, 3, 8, 8),
+        "patch_embed.proj.bias": (width,),
+        "norm.weight": (width,),
+        "norm.bias": (width,),
+    }
+    for block in ("blocks.0.", "blocks.1."):
+        for name, (rows, columns) in {
+            "attn.qkv": (3 * width, width),
+            "attn.proj": (width, width),
+            "mlp.fc1": (hidden, width),
+            "mlp.fc2": (width, hidden),
+        }.items():
+            shapes |= {f"{block}{name}.weight": (rows, columns), f"{block}{name}.bias": (rows,)}
+        for name in ("norm1", "norm2"):
+            shapes |= {f"{block}{name}.weight": (width,), f"{block}{name}.bias": (width,)}
+    return {
+        name: torch.randn(shape, generator=generator) / max(1.0, shape[-1] ** 0.5)
+        for name, shape in shapes.items()
+    }

@@ -12,16 +12,24 @@ from .errors import WeightsError
 
 State = dict[str, Tensor]
 
+# Where a state dict lies in the authors' heads, and in what OpenCLIP's training writes.
+STATE_KEYS = ("model_state_dict", "state_dict")
+
 # Constants that some exports carry as tensors; they are rebuilt from the config.
 _CONSTANTS = ("attn_mask", "input_resolution", "context_length", "vocab_size", "position_ids")
 
 
-def read_checkpoint(path: Path) -> tuple[State, dict[str, str]]:
+def read_checkpoint(
+    path: Path, nested: tuple[str, ...] = STATE_KEYS
+) -> tuple[State, dict[str, str]]:
     """Read tensors by name, and the file's metadata.
 
-    Accepts safetensors and PyTorch files; in the latter a state dict may lie under
-    "model_state_dict" (the authors' heads) or "state_dict" (OpenCLIP's training), and a "module."
-    in front of every name is removed.
+    Accepts safetensors and PyTorch files; in the latter a "module." in front of every name is
+    removed.
+
+    Args:
+        path: a file; its suffix tells the format.
+        nested: names that the state dict of a PyTorch file may lie under.
 
     Raises:
         WeightsError: unreadable, truncated, or it holds more than tensors.
@@ -40,12 +48,12 @@ def read_checkpoint(path: Path) -> tuple[State, dict[str, str]]:
             f"{path} cannot be read ({reason[:120]}): it is damaged or no checkpoint, fetch it "
             "again."
         ) from error
-    return _plain_state(content, path), {}
+    return _plain_state(content, path, nested), {}
 
 
-def _plain_state(content: object, path: Path) -> State:
+def _plain_state(content: object, path: Path, nested: tuple[str, ...]) -> State:
     """The state dict inside the object that a PyTorch file holds."""
-    for key in ("model_state_dict", "state_dict"):
+    for key in nested:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     if not isinstance(content, dict) or not all(isinstance(t, Tensor) for t in content.values()):

@@ -11,7 +11,7 @@ import argparse
 import json
 import logging
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,20 +20,27 @@ from safetensors.torch import save_file
 from torch import nn
 
 from dinoiser_ros.evaluation.heldout import score_method
+from dinoiser_ros.segmentation.backbone import Backbone
 from dinoiser_ros.sim.classes import CLASSES, COLOUR_NAMES
 from dinoiser_ros.sim.frames import LabelledFrame, read_frames, write_frames
 from dinoiser_ros.training.clip import ClipSchedule, train_clip
 from dinoiser_ros.training.dino import DinoSchedule, train_dino
+from dinoiser_ros.training.dino_features import OpenClipDino
+from dinoiser_ros.training.found import seed_foreground
+from dinoiser_ros.training.frame_batches import FrameBatches
 from dinoiser_ros.training.frame_store import NO_COLOUR, FrameStore, open_split, render_split
-from dinoiser_ros.training.heads import HeadSchedule, build_heads, train_heads
+from dinoiser_ros.training.head_trainer import Checkpoint, Losses, train_heads
+from dinoiser_ros.training.heads import HeadSchedule, build_heads
+from dinoiser_ros.training.heads_file import Thresholds, curve, save_heads
 from dinoiser_ros.training.regions import CropSampler
 from dinoiser_ros.training.selection import select
 from dinoiser_ros.training.splits import demo_splits
-from dinoiser_ros.training.teacher import FrameTeacher
+from dinoiser_ros.training.teacher import HeadTeacher, Teachers
 
 log = logging.getLogger(__name__)
 MODELS = Path(__file__).parent.parent / "segmentation" / "models"
-HEAD_CHANNELS, HEAD_BATCH, INTERMEDIATE_LAYER = 64, 8, -3
+HEAD_CHANNELS, HEAD_BATCH = 64, 8
+THRESHOLDS = Thresholds()  # until better ones are chosen
 
 
 @dataclass(frozen=True)
@@ -95,32 +102,34 @@ def half(module: nn.Module) -> dict[str, torch.Tensor]:
 
 def train_demo_heads(
     build: Build, clip: nn.Module, dino: nn.Module, store: FrameStore
-) -> tuple[nn.ModuleDict, list]:
+) -> tuple[nn.ModuleDict, list[Losses]]:
     """Train g and h on the training frames, unless done; returns them and the losses."""
     torch.manual_seed(build.seed + 2)
     heads = build_heads(clip.visual.conv1.out_channels, HEAD_CHANNELS)
-    kept = build.work / "heads.pt"
-    if kept.exists():
-        saved = torch.load(kept, weights_only=True)
-        heads.load_state_dict(saved["heads"])
-        return heads, saved["losses"]
-    teacher = FrameTeacher(clip.visual, dino, store.rgb, HEAD_BATCH, build.seed, INTERMEDIATE_LAYER)
-    losses = train_heads(heads, teacher, build.heads)
-    torch.save({"heads": heads.state_dict(), "losses": losses}, kept)
+    tower = OpenClipDino(dino)
+    teacher = HeadTeacher(
+        Backbone(clip.visual, THRESHOLDS.intermediate_layer),
+        Teachers(tower, tower, seed_foreground),
+        torch.bfloat16,
+    )
+    frames = FrameBatches(store.rgb, HEAD_BATCH, build.seed)
+    settings = {"seed": build.seed, "batch": HEAD_BATCH, "schedule": asdict(build.heads)}
+    losses = train_heads(
+        heads,
+        lambda first: (teacher(frames[step]) for step in range(first, build.heads.steps)),
+        build.heads,
+        Checkpoint(build.work / "heads.pt", settings),
+        report=log_heads,
+    )
     return heads, losses
 
 
-def save_heads(heads: nn.ModuleDict, path: Path, gamma: float, delta: float) -> None:
-    """Write the heads with their thresholds as metadata."""
-    save_file(
-        half(heads),
-        path,
-        metadata={
-            "gamma": str(gamma),
-            "delta": str(delta),
-            "intermediate_layer": str(INTERMEDIATE_LAYER),
-        },
-    )
+def log_heads(step: int, losses: Losses) -> None:
+    """A line in the log every 50 steps."""
+    if step % 50 == 0:
+        correlation, objectness = (round(x, 4) for x in losses)
+        line = {"stage": "heads", "step": step, "correlation": correlation}
+        log.info(json.dumps({**line, "objectness": objectness}))
 
 
 def choose_thresholds(build: Build, store: FrameStore) -> dict[str, object]:
@@ -135,13 +144,6 @@ def choose_thresholds(build: Build, store: FrameStore) -> dict[str, object]:
         precision="float32",
     )
     return select(segmenter, store)
-
-
-def curve(losses: list[float], points: int = 20) -> list[float]:
-    """Losses averaged over ``points`` equal parts of the run."""
-    return [
-        round(float(np.mean(part)), 3) for part in np.array_split(losses, min(points, len(losses)))
-    ]
 
 
 def run(build: Build) -> dict[str, object]:
@@ -159,9 +161,11 @@ def run(build: Build) -> dict[str, object]:
     heads, head_losses = train_demo_heads(build, clip, dino, stores["train"])
     save_file(half(clip), build.models / "demo.safetensors")
     save_file(half(dino), build.models / "demo_dino.safetensors")
-    save_heads(heads, build.models / "demo_heads.safetensors", 0.2, 0.99)
+    heads_path = build.models / "demo_heads.safetensors"
+    save_heads(heads, heads_path, THRESHOLDS, torch.float16)
     chosen = choose_thresholds(build, stores["validation"])
-    save_heads(heads, build.models / "demo_heads.safetensors", chosen["gamma"], chosen["delta"])
+    best = replace(THRESHOLDS, gamma=chosen["gamma"], delta=chosen["delta"])
+    save_heads(heads, heads_path, best, torch.float16)
     write_frames(
         build.heldout,
         heldout_frames(stores["heldout"], build),
@@ -174,7 +178,7 @@ def run(build: Build) -> dict[str, object]:
         "losses": {
             "clip": curve(torch.load(clip_path, weights_only=True)["losses"]),
             "dino": curve(torch.load(dino_path, weights_only=True)["losses"]),
-            "heads": curve(head_losses),
+            "heads": curve([sum(losses) for losses in head_losses]),
         },
         "validation": chosen,
         "heldout": evaluate_heldout(build),
@@ -218,7 +222,11 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     heads = HeadSchedule(
-        steps=options.head_steps, lr_projection=1e-3, lr_objectness=1e-2, dino_threshold=0.85
+        steps=options.head_steps,
+        lr_projection=1e-3,
+        lr_objectness=1e-2,
+        drop_after=max(1, options.head_steps * 5 // 6),
+        dino_threshold=0.85,
     )
     record = run(
         Build(

@@ -1,62 +1,67 @@
-"""What the heads learn from, for batches of frames: CLIP's intermediate features, DINO's and
+"""What the heads learn from, for batches of pictures: CLIP's intermediate features, DINO's and
 FOUND's targets.
 """
 
 from __future__ import annotations
 
-import numpy as np
-import torch
-from torch import Tensor, nn
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from dinoiser_ros.training import dino, found, region_captions, vit
+import torch
+from torch import Tensor
+
+from dinoiser_ros.segmentation.backbone import Backbone
+from dinoiser_ros.training import dino_features
+from dinoiser_ros.training.dino_features import Dino, LastLayer, on_grid
 from dinoiser_ros.training.heads import HeadBatch
 
 
-@torch.no_grad()
-def clip_intermediate(vision: nn.Module, images: Tensor, index: int) -> Tensor:
-    """Intermediate features (B, D, h, w) of normalised images whose sides are multiples of the
-    patch.
+@dataclass(frozen=True)
+class Teachers:
+    """The frozen networks whose knowledge the heads take over.
+
+    Attributes:
+        dino: its values' correlations teach g.
+        found_dino: what `found` reads; may be the same object as `dino`.
+        found: a last layer to (B, N) float in [0, 1], above 0.5 where there are objects.
     """
-    patch = vision.conv1.kernel_size[0]
-    rows, columns = images.shape[2] // patch, images.shape[3] // patch
-    positions = vit.resized_positions(vision, rows, columns).flatten(0, 1)
-    features = vit.intermediate_features(vision, vit.embed(vision, images, positions), index)
-    return features.transpose(1, 2).unflatten(2, (rows, columns))
+
+    dino: Dino
+    found_dino: Dino
+    found: Callable[[LastLayer], Tensor]
 
 
-class FrameTeacher:
-    """Makes the heads' training batches from unlabelled frames with frozen networks."""
+class HeadTeacher:
+    """Makes the heads' training batches from unlabelled pictures with frozen networks."""
 
     def __init__(
-        self,
-        clip_vision: nn.Module,
-        dino_vision: nn.Module,
-        frames: np.ndarray,
-        size: int,
-        seed: int,
-        layer: int = -3,
+        self, backbone: Backbone, teachers: Teachers, precision: torch.dtype = torch.float32
     ) -> None:
-        """Frames are (N, H, W, 3) uint8; ``size`` of them make a batch."""
-        self.clip_vision, self.dino_vision = clip_vision, dino_vision
-        self.frames, self.size, self.seed, self.layer = frames, size, seed, layer
+        """Args:
+        backbone: the CLIP that the heads are for, with the layer that they read.
+        precision: what the frozen networks compute in (mixed precision, unless float32).
+        """
+        self.backbone, self.teachers, self.precision = backbone, teachers, precision
 
     @torch.no_grad()
-    def __call__(self, step: int) -> HeadBatch:
-        """The batch of a step: random frames, half of them mirrored, with jittered light."""
-        rng = np.random.default_rng([self.seed, 5, step])
-        chosen = np.sort(rng.choice(len(self.frames), self.size, replace=False))
-        rgb = torch.from_numpy(self.frames[chosen])
-        if rng.random() < 0.5:
-            rgb = rgb.flip(2)
-        rgb = region_captions.jitter(rng, rgb)
-        with torch.autocast("cpu", torch.bfloat16):
-            features = clip_intermediate(
-                self.clip_vision, region_captions.normalise(rgb), self.layer
-            ).float()
-            last = dino.last_layer(self.dino_vision, dino.normalise(rgb))
-        background = found.background(last.cls_attention.float(), last.keys.float())
+    def __call__(self, rgb: Tensor) -> HeadBatch:
+        """The batch of some pictures.
+
+        Args:
+            rgb: (B, H, W, 3) uint8; H and W are multiples of all networks' patch sizes.
+        """
+        rgb = rgb.to(self.backbone.device, non_blocking=True)
+        mixed = self.precision != torch.float32
+        with torch.autocast(rgb.device.type, self.precision if mixed else None, enabled=mixed):
+            features = self.backbone(rgb.permute(0, 3, 1, 2).float() / 255).intermediate_map
+            pixels = dino_features.normalise(rgb)
+            last = self.teachers.dino.last_layer(pixels)
+            shared = self.teachers.found_dino is self.teachers.dino
+            found_last = last if shared else self.teachers.found_dino.last_layer(pixels)
+        grid = (features.shape[2], features.shape[3])
+        values = on_grid(last.values.float(), last.grid, grid)
+        likely = self.teachers.found(found_last)[..., None]
+        foreground = on_grid(likely, found_last.grid, grid)[..., 0] > 0.5
         return HeadBatch(
-            features,
-            dino.correlations(last.values.float()),
-            ~background.unflatten(1, tuple(features.shape[2:])),
+            features.float(), dino_features.correlations(values), foreground.unflatten(1, grid)
         )

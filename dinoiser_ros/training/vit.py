@@ -95,14 +95,3 @@ def pooled_features(vision: nn.Module, x: Tensor) -> Tensor:
     """
     y = run_block(vision.transformer.resblocks[-1], x)
     return vision.ln_post(y)[:, 1:].mean(dim=1) @ vision.proj
-
-
-def intermediate_features(vision: nn.Module, x: Tensor, index: int = -3) -> Tensor:
-    """Output of ``ln_2`` in block ``index`` (B, N, D), CLS dropped, from the first block's input
-    (B, 1 + N, D).
-    """
-    stack = vision.transformer.resblocks
-    position = index % len(stack)
-    x = trunk(vision, x, position)
-    block = stack[position]
-    return block.ln_2(attend(block, x))[:, 1:]
