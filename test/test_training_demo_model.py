@@ -7,12 +7,13 @@ import pytest
 from safetensors import safe_open
 from training_fakes import fake_store
 
+from dinoiser_ros.evaluation.foreground import foreground_labels
 from dinoiser_ros.segmentation.checkpoint import read_checkpoint
 from dinoiser_ros.segmentation.heads import heads_from_state
 from dinoiser_ros.sim.classes import CLASS_IDS, OBJECT_IDS, OBJECTS
 from dinoiser_ros.training.demo_model import MODELS, curve, save_heads
 from dinoiser_ros.training.heads import build_heads
-from dinoiser_ros.training.selection import foreground_labels, miou
+from dinoiser_ros.training.selection import miou
 
 MEBIBYTE = 2**20
 
