@@ -1,4 +1,4 @@
-"""The command line, `dinoiser`: segment pictures without ROS, and fetch models for offline use."""
+"""The command line, `dinoiser`: segment pictures, measure, fetch models; needs no ROS."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from .evaluation import command as evaluation
 from .segmentation import DinoiserError, Segmenter
 from .segmentation.methods import METHODS
 from .segmentation.options import BACKGROUND_FILTERS, PRECISIONS
@@ -69,9 +70,12 @@ def _parser() -> argparse.ArgumentParser:
         help="shorter side at inference; the model's own by default, 0 for the picture's own",
     )
     segment.set_defaults(run=_segment)
+    measure = commands.add_parser("evaluate", help="mIoU on benchmarks, methods side by side")
+    evaluation.add_arguments(measure)
+    measure.set_defaults(run=lambda options: evaluation.run(options, _load))
     fetch = commands.add_parser("download", help="fetch a model's files into the cache")
     fetch.set_defaults(run=_download)
-    for command in (segment, fetch):
+    for command in (segment, measure, fetch):
         _add_model_arguments(command)
     return parser
 
