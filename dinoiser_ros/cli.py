@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     segment.set_defaults(run=_segment)
     measure = commands.add_parser("evaluate", help="mIoU on benchmarks, methods side by side")
     evaluation.add_arguments(measure)
-    measure.set_defaults(run=lambda options: evaluation.run(options, _load))
+    measure.set_defaults(run=_evaluate)
     fetch = commands.add_parser("download", help="fetch a model's files into the cache")
     fetch.set_defaults(run=_download)
     for command in (segment, measure, fetch):
@@ -165,6 +165,10 @@ def segment_picture(segmenter: Segmenter, picture: Path, output: Path, alpha: fl
     counts = [(int((result.labels == c.id).sum()), c.name) for c in result.classes]
     shares = sorted(((n, name) for n, name in counts if n), key=lambda pair: -pair[0])
     return ", ".join(f"{name} {100 * n / result.labels.size:.0f}%" for n, name in shares)
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    return evaluation.run(options, lambda method: _load(options, method=method))
 
 
 def _download(options: argparse.Namespace) -> int:

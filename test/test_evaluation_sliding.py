@@ -123,6 +123,14 @@ def test_averages_of_probabilities_are_probabilities(small):
     torch.testing.assert_close(average.sum(0), torch.ones(16, 41))
 
 
+def test_another_grid_lies_over_the_window():
+    """As of a method that works at a resolution of its own: 6 x 6 cells for a window of 16."""
+    coarse = torch.rand(2, 6, 6)
+    average = sliding.window_average(picture(16, 16), lambda window: coarse, PATCH)
+    wanted = F.interpolate(coarse[None], (16, 16), mode="bilinear", align_corners=False)[0]
+    torch.testing.assert_close(average, wanted)
+
+
 def test_resize_keeps_a_picture_of_the_right_size():
     rgb = picture(20, 30)
     assert (sliding.resize(rgb, (20, 30)) == rgb).all()

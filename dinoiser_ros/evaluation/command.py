@@ -10,7 +10,6 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.segmentation.methods import METHODS
 
 from .benchmarks import BENCHMARKS, PUBLIC
@@ -61,12 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fresh", action="store_true", help="forget what a stopped run counted")
 
 
-def run(options: argparse.Namespace, load: Callable[..., Segmenter]) -> int:
+def run(options: argparse.Namespace, load: Load) -> int:
     """Evaluate, and write and print the results.
 
     Args:
         options: from a parser with `add_arguments` and the model's arguments.
-        load: options, method=... -> a segmenter.
+        load: a method's name -> a segmenter of the model asked for.
 
     Returns:
         The exit status: 0, or 130 when stopped by Ctrl-C; the same command then goes on.
@@ -80,9 +79,7 @@ def run(options: argparse.Namespace, load: Callable[..., Segmenter]) -> int:
         place.with_suffix(".state").unlink(missing_ok=True)
     state = State(place.with_suffix(".state"))
     try:
-        results, heading = _measure(
-            samples, options.methods, state, lambda method: load(options, method=method)
-        )
+        results, heading = _measure(samples, options.methods, state, load)
     except KeyboardInterrupt:
         print(f"\nstopped; the same command goes on from {state.path}", file=sys.stderr)
         return INTERRUPTED
@@ -139,6 +136,8 @@ def _measure(
     samples: dict[str, list[Sample]], methods: Sequence[str], state: State, load: Load
 ) -> tuple[dict[str, dict[str, Tally]], Heading]:
     segmenter = load(methods[0])
+    for method in methods:  # what a method lacks is said now, not after hours
+        segmenter = with_method(segmenter, method, load)
     results: dict[str, dict[str, Tally]] = {}
     for name, pictures in samples.items():
         for method in dict.fromkeys(methods):

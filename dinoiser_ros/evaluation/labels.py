@@ -67,7 +67,7 @@ def read_labels(path: Path, table: np.ndarray) -> np.ndarray:
     try:
         with Image.open(path) as file:
             ids = np.asarray(file)
-    except OSError as error:
+    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for damaged files
         raise EvaluationError(
             f"The label picture {path} cannot be read ({error}): fetch or make it again."
         ) from error

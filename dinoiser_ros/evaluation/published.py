@@ -1,7 +1,7 @@
 """The papers' mIoU in percent, quoted to be put beside what is measured here.
 
-Sources: MaskCLIP's rows and the ablation are those of CLIP-DINOiser's paper (arXiv 2312.12359),
-CLIPer's rows those of its own (arXiv 2411.13836). All are ViT-B/16 unless the row says otherwise.
+Sources: CLIP-DINOiser's paper (arXiv 2312.12359), which also compares with MaskCLIP on its five
+benchmarks, and CLIPer's (arXiv 2411.13836). All are ViT-B/16 unless the row says otherwise.
 """
 
 from __future__ import annotations

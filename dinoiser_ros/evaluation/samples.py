@@ -48,7 +48,7 @@ def read_pair(picture: Path, label: Path, table: np.ndarray) -> Loaded:
     try:
         with Image.open(picture) as file:
             rgb = np.asarray(file.convert("RGB"))
-    except OSError as error:
+    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for damaged files
         raise EvaluationError(
             f"The picture {picture} cannot be read ({error}): fetch it again."
         ) from error

@@ -27,10 +27,13 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def loader(model: str) -> Callable[[str], Segmenter]:
-    """Loads a segmenter for a method, such that the numbers are the same on every machine."""
+    """Loads a segmenter for a method, such that the numbers are the same on every machine.
+
+    Nothing is fetched: a method whose weights are not there is left out, with that reason.
+    """
 
     def load(method: str) -> Segmenter:
-        return Segmenter(model, method=method, device="cpu", precision="float32")
+        return Segmenter(model, method=method, device="cpu", precision="float32", offline=True)
 
     return load
 

@@ -51,7 +51,8 @@ def window_average(rgb: np.ndarray, probabilities: Probabilities, patch_size: in
 
     Args:
         rgb: (h, w, 3) uint8 at the working size.
-        probabilities: (y, x, 3) uint8 window -> (K, rows, columns) on its patch grid.
+        probabilities: (y, x, 3) uint8 window -> (K, rows, columns) on its patch grid, or on any
+            other grid over the window.
         patch_size: pixels of a patch's side.
 
     Returns:
@@ -63,13 +64,20 @@ def window_average(rgb: np.ndarray, probabilities: Probabilities, patch_size: in
         for left in window_starts(width, WINDOW, STRIDE):
             window = np.ascontiguousarray(rgb[top : top + WINDOW, left : left + WINDOW])
             size = window.shape[:2]
-            coarse = probabilities(window)[None].float()
-            fine = upsample(coarse, patch_size, size, size)[0]
+            fine = _to_pixels(probabilities(window), patch_size, size)
             if total is None:
                 total = fine.new_zeros(len(fine), height, width)
             total[:, top : top + size[0], left : left + size[1]] += fine
             count[top : top + size[0], left : left + size[1]] += 1
     return total.div_(count.to(total.device))
+
+
+def _to_pixels(coarse: Tensor, patch_size: int, size: tuple[int, int]) -> Tensor:
+    """(K, rows, columns) -> (K, y, x) float32: a patch grid may reach beyond the window."""
+    grid = tuple(coarse.shape[-2:])
+    if grid == tuple(-(-side // patch_size) for side in size):
+        return upsample(coarse[None].float(), patch_size, size, size)[0]
+    return upsample(coarse[None].float(), 1, grid, size)[0]
 
 
 def segment_in_windows(
