@@ -188,7 +188,7 @@ def test_other_weights_are_refused(golden, tmp_path):
     path = tmp_path / "run.state"
     evaluate(golden, BENCHMARKS["sim"], toy_samples(2), State(path))
     golden.backbone.visual.proj.data += 1.0
-    with pytest.raises(EvaluationError, match="another weights"):
+    with pytest.raises(EvaluationError, match="another backbone"):
         evaluate(golden, BENCHMARKS["sim"], toy_samples(2), State(path))
 
 

@@ -16,7 +16,7 @@ from .benchmarks import BENCHMARKS, PUBLIC
 from .errors import EvaluationError
 from .files import write_whole
 from .report import Heading, markdown, overview, percent, to_json
-from .runner import Load, evaluate, weights_digest, with_method
+from .runner import Load, backbone_digest, evaluate, with_method
 from .samples import Sample
 from .simulated import FOLDER
 from .state import State
@@ -148,7 +148,7 @@ def _measure(
             score = percent(tally.mean_iou())
             print(f"{BENCHMARKS[name].title}, {method}: mIoU {score} %", file=sys.stderr)
     heading = Heading(
-        segmenter.model_name, weights_digest(segmenter), str(segmenter.device), segmenter.precision
+        segmenter.model_name, backbone_digest(segmenter), str(segmenter.device), segmenter.precision
     )
     return results, heading
 

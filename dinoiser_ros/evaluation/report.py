@@ -18,10 +18,10 @@ Results = Mapping[str, Mapping[str, Tally]]
 
 @dataclass(frozen=True)
 class Heading:
-    """What the numbers belong to: model, weights' digest, device and precision, as texts."""
+    """What the numbers belong to: model, its backbone's digest, device and precision, as texts."""
 
     model: str
-    weights: str
+    backbone: str
     device: str
     precision: str
 
@@ -94,7 +94,7 @@ def to_json(results: Results, heading: Heading) -> dict[str, object]:
     """The numbers as plain values; shares in [0, 1], null where there is none."""
     return {
         "model": heading.model,
-        "weights": heading.weights,
+        "backbone": heading.backbone,
         "device": heading.device,
         "precision": heading.precision,
         "benchmarks": {

@@ -80,7 +80,8 @@ def settings(
     protocol = [sliding.SHORTER_SIDE, sliding.WINDOW, sliding.STRIDE] if benchmark.windows else []
     return {
         "model": segmenter.model_name,
-        "weights": weights_digest(segmenter),
+        "backbone": backbone_digest(segmenter),
+        "heads": _heads_digest(segmenter),
         "precision": segmenter.precision,
         "options": {name: str(value) for name, value in asdict(segmenter.options).items()},
         "prompts": list(benchmark.classes),
@@ -89,11 +90,19 @@ def settings(
     }
 
 
-def weights_digest(segmenter: Segmenter) -> str:
-    """A few characters that differ between models of different weights."""
-    tensors = list(segmenter.backbone.visual.state_dict().values())
-    if segmenter.heads is not None:
-        tensors += [value for value in vars(segmenter.heads).values() if isinstance(value, Tensor)]
+def backbone_digest(segmenter: Segmenter) -> str:
+    """A few characters that differ between backbones of different weights."""
+    return _digest(segmenter.backbone.visual.state_dict().values())
+
+
+def _heads_digest(segmenter: Segmenter) -> str | None:
+    """The same of the heads, None without any."""
+    if segmenter.heads is None:
+        return None
+    return _digest(part for part in vars(segmenter.heads).values() if isinstance(part, Tensor))
+
+
+def _digest(tensors: Iterable[Tensor]) -> str:
     digest = hashlib.sha256()
     for tensor in tensors:
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
