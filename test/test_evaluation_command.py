@@ -156,7 +156,7 @@ def test_simulated_frames_need_no_folder_in_the_repository(monkeypatch):
     from pathlib import Path
 
     monkeypatch.chdir(Path(__file__).parent.parent)
-    found = find_samples(["sim", "sim-background"], None, 3)
+    found = find_samples(["sim", "sim-background"], Path("/nowhere"), 3)
     loaded = [entry[1].load() for entry in found.values()]
     assert (loaded[0].rgb == loaded[1].rgb).all()
     assert not np.array_equal(loaded[0].labels, loaded[1].labels)

@@ -99,7 +99,7 @@ def find_samples(
 
     Args:
         wanted: NAME, NAME=FOLDER or "all".
-        data: the folder of those without one of their own.
+        data: the folder of the public ones that are named without a folder.
         limit: at most so many of each, evenly spread.
 
     Raises:
@@ -114,15 +114,20 @@ def find_samples(
             raise EvaluationError(
                 f"There is no benchmark {name!r}: use {', '.join(BENCHMARKS)} or all."
             )
-        folder = Path(own).expanduser() if own else data
-        if folder is None and not BENCHMARKS[name].windows:
-            folder = FOLDER
-        if folder is None:
-            raise EvaluationError(
-                f"Where is {BENCHMARKS[name].title}? Give --data FOLDER or {name}=FOLDER."
-            )
+        folder = Path(own).expanduser() if own else _folder(name, data)
         samples[name] = spread(BENCHMARKS[name].samples(folder), limit)
     return samples
+
+
+def _folder(name: str, data: Path | None) -> Path:
+    """Where a benchmark is that was named without a folder."""
+    if name not in PUBLIC:
+        return FOLDER
+    if data is None:
+        raise EvaluationError(
+            f"Where is {BENCHMARKS[name].title}? Give --data FOLDER or {name}=FOLDER."
+        )
+    return data.expanduser()
 
 
 def spread(samples: Sequence[Sample], limit: int | None) -> list[Sample]:
