@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from evaluation_fakes import (
@@ -210,3 +212,14 @@ def test_a_broken_file_is_said(folder, tmp_path):
 def test_missing_simulated_frames_are_said(tmp_path):
     with pytest.raises(EvaluationError, match="index.json"):
         BENCHMARKS["sim"].samples(tmp_path)
+
+
+def test_the_readme_describes_every_benchmark():
+    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    rows = [[c.strip() for c in line.strip("|").split("|")] for line in readme.splitlines()]
+    described = {row[0].strip("`"): row for row in rows if len(row) == 6}
+    for name, benchmark in BENCHMARKS.items():
+        _, _, count, prompts, background_filter, _ = described[name]
+        assert int(count) == len(benchmark.classes)
+        assert ("background" in prompts) == ("background" in benchmark.classes)
+        assert (background_filter == "on") == benchmark.filter_background
