@@ -5,12 +5,13 @@
 
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-.PHONY: help setup build demo test lint demo-model soak bench-node bench clean distclean
+.PHONY: help setup build demo test lint demo-model table robustness soak bench-node bench clean distclean
 
 SECONDS_OF_DEMO := $(if $(filter command line,$(origin SECONDS)),$(SECONDS),20)
 HEADLESS ?=
 TESTS ?=
 FRAMES ?= 20000
+LIMIT ?=
 export PYTHON
 
 help: ## Show this list
@@ -34,6 +35,14 @@ lint: setup ## Run ruff
 
 demo-model: build ## Rebuild the embedded model from a seed
 	@. tools/env.sh && exec python3 tools/run_module.py dinoiser_ros.training.demo_model
+
+table: build ## Measure all methods on the held-out frames, write the README's table [LIMIT=8: print only]
+	@. tools/env.sh && exec python3 tools/run_module.py dinoiser_ros.evaluation.ablation \
+		$(if $(LIMIT),--limit "$(LIMIT)",--readme README.md)
+
+robustness: build ## The same under noise, blur, darkness, JPEG: docs/robustness.md [LIMIT=8: print only]
+	@. tools/env.sh && exec python3 tools/run_module.py dinoiser_ros.evaluation.robustness \
+		$(if $(LIMIT),--limit "$(LIMIT)",--output docs/robustness.md)
 
 soak: build ## The node under faults, at full rate [FRAMES=20000]
 	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py soak --frames "$(FRAMES)"

@@ -1,4 +1,4 @@
-"""The command line, `dinoiser`: segment pictures, fetch models, train heads; all without ROS."""
+"""The command line, `dinoiser`: segment pictures, measure, fetch models, train heads; no ROS."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from .evaluation import command as evaluation
 from .segmentation import DinoiserError, Segmenter
 from .segmentation.methods import METHODS
 from .segmentation.options import BACKGROUND_FILTERS, PRECISIONS
@@ -71,9 +72,12 @@ def _parser() -> argparse.ArgumentParser:
         help="shorter side at inference; the model's own by default, 0 for the picture's own",
     )
     segment.set_defaults(run=_segment)
+    measure = commands.add_parser("evaluate", help="mIoU on benchmarks, methods side by side")
+    evaluation.add_arguments(measure)
+    measure.set_defaults(run=_evaluate)
     fetch = commands.add_parser("download", help="fetch a model's files into the cache")
     fetch.set_defaults(run=_download)
-    for command in (segment, fetch):
+    for command in (segment, measure, fetch):
         _add_model_arguments(command)
     train = commands.add_parser("train-heads", help="train heads for any OpenCLIP ViT")
     add_arguments(train)
@@ -166,6 +170,10 @@ def segment_picture(segmenter: Segmenter, picture: Path, output: Path, alpha: fl
     counts = [(int((result.labels == c.id).sum()), c.name) for c in result.classes]
     shares = sorted(((n, name) for n, name in counts if n), key=lambda pair: -pair[0])
     return ", ".join(f"{name} {100 * n / result.labels.size:.0f}%" for n, name in shares)
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    return evaluation.run(options, lambda method: _load(options, method=method))
 
 
 def _download(options: argparse.Namespace) -> int:

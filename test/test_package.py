@@ -101,7 +101,9 @@ def test_pip_installs_the_part_without_ros(wheel: Path) -> None:
         assert f"dinoiser_ros/{part}/__init__.py" in installed
     assert "dinoiser_ros/viz.py" in installed
     assert not [name for name in installed if name.startswith("dinoiser_ros/ros/")]
-    data = (ROOT / "dinoiser_ros" / "segmentation" / "models").glob("*.*")
+    folders = ("segmentation/models", "evaluation/class_lists")
+    data = [path for name in folders for path in (ROOT / "dinoiser_ros" / name).glob("*.*")]
+    assert len(data) >= 10
     for path in data:
         assert path.relative_to(ROOT).as_posix() in installed
 

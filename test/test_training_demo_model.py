@@ -8,6 +8,7 @@ import torch
 from safetensors import safe_open
 from training_fakes import TINY_CLIP, TINY_DINO, fake_store
 
+from dinoiser_ros.evaluation.foreground import foreground_labels
 from dinoiser_ros.segmentation.checkpoint import read_checkpoint
 from dinoiser_ros.segmentation.heads import heads_from_state
 from dinoiser_ros.sim.classes import CLASS_IDS, OBJECT_IDS, OBJECTS
@@ -16,7 +17,7 @@ from dinoiser_ros.training.demo_model import MODELS, Build, train_demo_heads
 from dinoiser_ros.training.dino import build_dino
 from dinoiser_ros.training.heads import HeadSchedule, build_heads
 from dinoiser_ros.training.heads_file import Thresholds, curve, save_heads
-from dinoiser_ros.training.selection import foreground_labels, miou
+from dinoiser_ros.training.selection import miou
 
 MEBIBYTE = 2**20
 

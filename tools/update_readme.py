@@ -6,9 +6,9 @@ Run it after changing them (`. tools/env.sh && python3 tools/update_readme.py`);
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
+from dinoiser_ros.markdown import replace_part
 from dinoiser_ros.ros.parameters import markdown_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -27,12 +27,7 @@ def updated(text: str) -> str:
         ValueError: a pair of markers is missing.
     """
     for name, content in generated().items():
-        start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
-        pattern = re.compile(re.escape(start) + ".*?" + re.escape(end), re.DOTALL)
-        part = f"{start}{content}{end}".replace("\\", r"\\")  # no escapes for re
-        text, found = pattern.subn(part, text)
-        if found != 1:
-            raise ValueError(f"README.md needs the markers {start.strip()} and {end} once.")
+        text = replace_part(text, name, content)
     return text
 
 

@@ -1,1 +1,1 @@
-"""Measuring: confusion matrices, mIoU, the held-out frames. Metrics are pure numpy."""
+"""Measuring: the benchmarks, sliding windows, confusion matrices, mIoU, and tables of them."""

@@ -57,3 +57,12 @@ def pixel_accuracy(matrix: np.ndarray) -> float:
     """Share of the counted pixels that got their class, in [0, 1]; NaN without any."""
     total = matrix.sum()
     return float(np.diagonal(matrix).sum() / total) if total else float("nan")
+
+
+def mean_recall(matrix: np.ndarray) -> float:
+    """Share of a class's pixels that got it, averaged over the classes that have any; NaN if none
+    has one.
+    """
+    pixels = matrix.sum(axis=1)
+    there = pixels > 0
+    return float((np.diagonal(matrix)[there] / pixels[there]).mean()) if there.any() else np.nan

@@ -9,53 +9,39 @@ from pathlib import Path
 
 import numpy as np
 
-from dinoiser_ros.evaluation.confusion import confusion_matrix, iou, mean_iou, pixel_accuracy
-from dinoiser_ros.sim.classes import CLASSES, HELD_OUT_PAIRS, OBJECT_IDS, is_held_out
+from dinoiser_ros.evaluation.confusion import mean_iou
+from dinoiser_ros.evaluation.simulated import FOLDER, HELD_OUT_PART, SEEN_PART, pair_parts
+from dinoiser_ros.evaluation.tally import Tally
+from dinoiser_ros.sim.classes import CLASSES, OBJECT_IDS
 from dinoiser_ros.sim.frames import LabelledFrame, read_frames
-
-FOLDER = Path("test/data/heldout")
-_PAIRED = {name for _, name in HELD_OUT_PAIRS}
 
 
 @dataclass
 class Score:
-    """Counts of one method over frames.
+    """Counts of one method over frames, in all 18 classes."""
 
-    Attributes:
-        matrix: (classes, classes + 1), see ``confusion_matrix``.
-        pairs: {held out or not: {class name: [hit pixels, pixels]}} over objects of the classes
-            that have a held-out colour.
-    """
+    tally: Tally = field(default_factory=lambda: Tally.empty(len(CLASSES)))
 
-    matrix: np.ndarray = field(
-        default_factory=lambda: np.zeros((len(CLASSES), len(CLASSES) + 1), np.int64)
-    )
-    pairs: dict[bool, dict[str, list[int]]] = field(default_factory=lambda: {True: {}, False: {}})
+    @property
+    def matrix(self) -> np.ndarray:
+        """(classes, classes + 1), see ``confusion_matrix``."""
+        return self.tally.matrix
 
     def add(self, frame: LabelledFrame, predicted: np.ndarray) -> None:
         """Count one frame; ``predicted`` (H, W) holds class ids."""
-        self.matrix += confusion_matrix(frame.labels, predicted, len(CLASSES))
-        right = predicted == frame.labels
-        for index, (name, colour) in frame.things.items():
-            if name not in _PAIRED or colour is None:
-                continue
-            pixels = frame.instances == index
-            count = self.pairs[is_held_out(colour, name)].setdefault(name, [0, 0])
-            count[0] += int(right[pixels].sum())
-            count[1] += int(pixels.sum())
+        self.tally = self.tally.plus(frame.labels, predicted, pair_parts(frame))
 
     def pair_recall(self, held_out: bool) -> float:
         """Share of the pixels of named-colour objects found, averaged over classes; NaN without
         any.
         """
-        values = [hit / total for hit, total in self.pairs[held_out].values() if total]
-        return float(np.mean(values)) if values else float("nan")
+        return self.tally.part_recall(HELD_OUT_PART if held_out else SEEN_PART)
 
     def row(self) -> dict[str, float]:
         """The headline numbers, all in [0, 1]."""
         return {
-            "mIoU": mean_iou(self.matrix),
-            "pixel accuracy": pixel_accuracy(self.matrix),
+            "mIoU": self.tally.mean_iou(),
+            "pixel accuracy": self.tally.pixel_accuracy(),
             "objects' mean IoU": mean_iou(self.matrix, list(OBJECT_IDS)),
             "recall, held-out pairs": self.pair_recall(True),
             "recall, seen pairs": self.pair_recall(False),
@@ -80,7 +66,7 @@ def markdown(scores: dict[str, Score]) -> str:
             f"| {method} | " + " | ".join(f"{row[column]:.3f}" for column in columns) + " |"
         )
     lines += ["", "| class | " + " | ".join(rows) + " |", "|---" * (len(rows) + 1) + "|"]
-    each = [iou(score.matrix) for score in scores.values()]
+    each = [score.tally.iou() for score in scores.values()]
     for index, name in enumerate(CLASSES):
         lines.append(f"| {name} | " + " | ".join(f"{values[index]:.3f}" for values in each) + " |")
     return "\n".join(lines)

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from dinoiser_ros.evaluation.confusion import confusion_matrix, mean_iou
-from dinoiser_ros.sim.classes import CLASSES, OBJECT_IDS, OBJECTS, UNLABELLED
+from dinoiser_ros.evaluation.foreground import FOREGROUND_CLASSES, foreground_labels
+from dinoiser_ros.sim.classes import CLASSES
 from dinoiser_ros.training.frame_store import FrameStore
 
 log = logging.getLogger(__name__)
@@ -16,19 +17,11 @@ GAMMAS = (0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.95)
 DELTAS = (0.0, 0.5, 0.8, 0.95, 0.99)
 
 
-def foreground_labels(labels: np.ndarray) -> np.ndarray:
-    """Class ids (H, W) to ids of ["background", *OBJECTS]: surfaces and sky become 0."""
-    table = np.zeros(256, np.uint8)
-    table[list(OBJECT_IDS)] = np.arange(1, len(OBJECT_IDS) + 1)
-    table[UNLABELLED] = UNLABELLED
-    return table[labels]
-
-
 def miou(
     segmenter: object, store: FrameStore, indices: Sequence[int], foreground: bool = False
 ) -> float:
     """mIoU of a Segmenter whose prompts are set, over some frames of a store."""
-    classes = len(OBJECTS) + 1 if foreground else len(CLASSES)
+    classes = len(FOREGROUND_CLASSES if foreground else CLASSES)
     matrix = np.zeros((classes, classes + 1), np.int64)
     for index in indices:
         labels = store.labels(index)
@@ -61,7 +54,7 @@ def select(segmenter: object, store: FrameStore) -> dict[str, object]:
         log.info("gamma %.2f: validation mIoU %.4f (maskclip %.4f)", gamma, by_gamma[gamma], plain)
     gamma = max(by_gamma, key=by_gamma.get)
     segmenter.set_options(gamma=gamma)
-    segmenter.set_prompts(["background", *OBJECTS])
+    segmenter.set_prompts(list(FOREGROUND_CLASSES))
     by_delta = {}
     for delta in DELTAS:
         segmenter.set_options(delta=delta)

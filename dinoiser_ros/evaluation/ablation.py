@@ -1,0 +1,99 @@
+"""The project's own table of methods, `make table`: the simulated world beside the papers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from dinoiser_ros.markdown import replace_part, table
+from dinoiser_ros.segmentation import Segmenter
+
+from . import sim_command
+from .benchmarks import BENCHMARKS
+from .command import spread
+from .files import write_whole
+from .published import published_table
+from .report import percent
+from .runner import evaluate
+from .simulated import FOREGROUND, HELD_OUT_PART, SEEN_PART, WORLD
+from .state import State
+from .tally import Tally
+
+MARKERS = "table"
+_NAMES, _BACKGROUND = BENCHMARKS[WORLD.name], BENCHMARKS[FOREGROUND.name]
+
+# Method -> benchmark's name -> counts.
+Counts = dict[str, dict[str, Tally]]
+
+
+def measure(
+    methods: Sequence[str],
+    load: Callable[[str], Segmenter],
+    folder: Path,
+    limit: int | None = None,
+) -> tuple[Counts, dict[str, str]]:
+    """Count every method with and without background.
+
+    Returns:
+        The counts, and why each method that they lack is left out.
+
+    Raises:
+        EvaluationError: the frames cannot be read.
+    """
+    samples = {
+        benchmark.name: spread(benchmark.samples(folder), limit)
+        for benchmark in (_NAMES, _BACKGROUND)
+    }
+    counts: Counts = {}
+    left_out: dict[str, str] = {}
+    for segmenter in sim_command.each_method(methods, load, left_out):
+        for name, frames in samples.items():
+            bar = sim_command.bar(f"{segmenter.method}, {BENCHMARKS[name].title}")
+            tally = evaluate(segmenter, BENCHMARKS[name], frames, State(), bar)
+            counts.setdefault(segmenter.method, {})[name] = tally
+    return counts, left_out
+
+
+def markdown(model: str, counts: Counts, left_out: Mapping[str, str]) -> str:
+    """The table with what has to be known to read it, and the papers' numbers."""
+    header = ["method", "mIoU", "with background", "held-out pairs", "seen pairs"]
+    rows = []
+    for method, tallies in counts.items():
+        plain = tallies[_NAMES.name]
+        shares = (
+            plain.mean_iou(),
+            tallies[_BACKGROUND.name].mean_iou(),
+            plain.part_recall(HELD_OUT_PART),
+            plain.part_recall(SEEN_PART),
+        )
+        rows.append([method, *(percent(share) for share in shares)])
+    frames = max((t.samples for tallies in counts.values() for t in tallies.values()), default=0)
+    reasons = "".join(f"\n{method} is left out: {why}\n" for method, why in left_out.items())
+    return (
+        f"Measured with `make table`: the model `{model}` on {frames} held-out frames of the "
+        f"simulated world, in percent.\n\n{table(header, rows)}{reasons}\n"
+        f"mIoU: the {len(_NAMES.classes)} class names are the prompts. With background: "
+        f"`background` and the {len(_BACKGROUND.classes) - 1} objects' names.\n"
+        "Pairs: recall of objects in a colour that training never showed them in, and in the other "
+        "colours; mean over classes.\n\n"
+        "Quoted from the papers, mIoU in percent with ViT-B/16; not measured here:\n\n"
+        f"{published_table()}"
+    )
+
+
+def main() -> None:
+    """Command line: print the table, and with --readme put it between that file's markers."""
+    parser = sim_command.parser(__doc__)
+    parser.add_argument("--readme", type=Path, help=f"file with the markers <!-- {MARKERS} -->")
+    options = parser.parse_args()
+    load = sim_command.loader(options.model)
+    text = markdown(options.model, *measure(options.methods, load, options.frames, options.limit))
+    print(text)
+    if options.readme:
+        before = options.readme.read_text(encoding="utf-8")
+        write_whole(options.readme, replace_part(before, MARKERS, text))
+
+
+if __name__ == "__main__":
+    sys.exit(sim_command.run(main))
