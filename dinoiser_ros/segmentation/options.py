@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 import torch
 
+from .classification import PD_THRESHOLD
+from .cliper import ATTENTION_THR
 from .errors import OptionError
-from .methods import METHODS
+from .methods import BACKGROUND_SOURCES, METHODS
+from .pooling import KS_THRESHOLD
 
 BACKGROUND_FILTERS = ("auto", "on", "off")
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -25,6 +28,12 @@ class Options:
         gamma, delta: thresholds in [0, 1]; None for those that belong to the heads.
         confidence_threshold: in [0, 1]; pixels below it become unlabeled.
         inference_size: shorter side in pixels; None for the image's own size.
+        background_source: what the background filter goes by: "objectness" (head h) or "found"
+            (FOUND's seed step on DINO's last layer).
+        background_uncertainty: whether the filter leaves patches alone whose class is certain.
+        ks_threshold: key smoothing changes patches whose confidence is below it (0 to 1).
+        pd_threshold: prompt denoising drops classes whose confidence stays below it (0 to 1).
+        attention_thr: CLIPer's threshold on a class's scores, relative to its maximum (0 to 1).
 
     Raises:
         OptionError: a value is none of these.
@@ -36,6 +45,19 @@ class Options:
     delta: float | None = None
     confidence_threshold: float = 0.0
     inference_size: int | None = None
+    background_source: str = "objectness"
+    background_uncertainty: bool = True
+    ks_threshold: float = KS_THRESHOLD
+    pd_threshold: float = PD_THRESHOLD
+    attention_thr: float = ATTENTION_THR
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What they cannot do without besides the backbone: "heads", "dino", "diffusion"."""
+        entry = METHODS[self.method]
+        if not entry.filters_background or self.background_filter == "off":
+            return entry.needs
+        return entry.needs | {BACKGROUND_SOURCES[self.background_source]}
 
     def __post_init__(self) -> None:
         _check_choice("method", self.method, tuple(METHODS))
@@ -43,7 +65,13 @@ class Options:
         for name in ("gamma", "delta"):
             if getattr(self, name) is not None:
                 _check_fraction(name, getattr(self, name))
-        _check_fraction("confidence_threshold", self.confidence_threshold)
+        _check_choice("background_source", self.background_source, tuple(BACKGROUND_SOURCES))
+        if not isinstance(self.background_uncertainty, bool):
+            raise OptionError(
+                f"background_uncertainty is {self.background_uncertainty!r}: use True or False."
+            )
+        for name in ("confidence_threshold", "ks_threshold", "pd_threshold", "attention_thr"):
+            _check_fraction(name, getattr(self, name))
         size = self.inference_size
         if size is None:
             return

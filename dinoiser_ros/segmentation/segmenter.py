@@ -12,13 +12,18 @@ import torch
 from torch import Tensor
 
 from .backbone import Backbone
+from .classification import PD_THRESHOLD
+from .cliper import ATTENTION_THR
+from .dino import DinoTower
 from .download import Progress
 from .errors import OptionError, PromptError
-from .heads import DELTA, GAMMA, INTERMEDIATE_LAYER
+from .frame import Frame, MethodOptions, Parts
+from .heads import DELTA, GAMMA, INTERMEDIATE_LAYER, Heads
 from .image import check_image, inference_shape, label_pixels, to_batch
-from .methods import METHODS, MethodOptions
+from .methods import METHODS
 from .model import LoadedModel, load_model
 from .options import Options, resolve_device, resolve_precision
+from .pooling import KS_THRESHOLD
 from .text import TextEncoder
 from .vocabulary import SegmentationClass, Vocabulary
 from .weights import ModelSpec, find_model
@@ -55,7 +60,7 @@ class Segmenter:
         weights: path or URL of the model's weights (safetensors or PyTorch); None for those of a
             registered model.
         heads: path or URL of CLIP-DINOiser's heads (safetensors or the authors' .pt); likewise.
-        method: "dinoiser" or "maskclip".
+        method: a name in `METHODS`, such as "dinoiser", "maskclip-ks" or "cliper".
         device: "auto" (a CUDA GPU if there is one), "cpu", "cuda", "cuda:1", ...
         precision: "auto" (float16 on a GPU, float32 on a CPU), "float32", "bfloat16", "float16".
         background_filter: "auto" and "on" filter when a prompt is "background", "off" never.
@@ -65,6 +70,15 @@ class Segmenter:
         inference_size: shorter side in pixels that images are resized to; None for their own size.
         offline: never use the network.
         progress: called while weights are fetched, with the bytes so far and in all.
+        dino: path or URL of a DINO ViT with the backbone's patch size (timm's or the authors'
+            file), for "dinoiser-dino" and FOUND; None for that of a registered model.
+        diffusion: folder or hub name of a Stable Diffusion, for "cliper-diffusion"; None for 2.1
+            base.
+        background_source: what the background filter goes by: "objectness" or "found".
+        background_uncertainty: whether it leaves patches alone whose class is certain.
+        ks_threshold: patches less confident are smoothed by "maskclip-ks" (0 to 1).
+        pd_threshold: classes that never are as confident are dropped by "maskclip-pd" (0 to 1).
+        attention_thr: scores below this share of their class's maximum become 0 in "cliper".
 
     Raises:
         WeightsError: the model cannot be had, read or does not fit together.
@@ -87,17 +101,25 @@ class Segmenter:
         inference_size: int | None = None,
         offline: bool = False,
         progress: Progress | None = None,
+        dino: PathLike | None = None,
+        diffusion: PathLike | None = None,
+        background_source: str = "objectness",
+        background_uncertainty: bool = True,
+        ks_threshold: float = KS_THRESHOLD,
+        pd_threshold: float = PD_THRESHOLD,
+        attention_thr: float = ATTENTION_THR,
     ) -> None:
         self._options = Options(
-            method, background_filter, gamma, delta, confidence_threshold, inference_size
-        )
+            method, background_filter, gamma, delta, confidence_threshold, inference_size,
+            background_source, background_uncertainty, ks_threshold, pd_threshold, attention_thr,
+        )  # fmt: skip
         spec = find_model(model)
         target = resolve_device(device)
         dtype = resolve_precision(precision, target)
-        needs_heads = METHODS[method].needs_heads
         loaded = load_model(
-            spec, weights, heads, needs_heads=needs_heads, offline=offline, progress=progress
-        )
+            spec, weights, heads, dino=dino, diffusion=diffusion,
+            needs=self._options.needs, offline=offline, progress=progress,
+        )  # fmt: skip
         self._assemble(loaded, spec, target, dtype)
 
     @classmethod
@@ -121,7 +143,7 @@ class Segmenter:
         segmenter._options = Options(**options)
         target = resolve_device(device)
         segmenter._assemble(loaded, spec, target, resolve_precision(precision, target))
-        segmenter._check_heads(segmenter.method)
+        segmenter._check_parts(segmenter.options)
         return segmenter
 
     def _assemble(
@@ -132,8 +154,12 @@ class Segmenter:
         layer = loaded.heads.intermediate_layer if loaded.heads else INTERMEDIATE_LAYER
         self.model_name = spec.name
         self.default_inference_size = spec.inference_size
-        self.heads = loaded.heads.to(device) if loaded.heads else None
-        self.backbone = Backbone(clip.visual, layer)
+        self._parts = Parts(
+            Backbone(clip.visual, layer),
+            loaded.heads and loaded.heads.to(device),
+            loaded.dino and loaded.dino.to(device, dtype),
+            loaded.diffusion and loaded.diffusion.to(device, dtype),
+        )
         self._text = TextEncoder(clip, loaded.tokenizer)
         self._vocabulary: Vocabulary | None = None
 
@@ -194,7 +220,8 @@ class Segmenter:
             image: (H, W, 3) uint8 RGB.
 
         Returns:
-            (K, h, w) float32 in [0, 1], h = ceil(H / P), w = ceil(W / P) for patches of P pixels.
+            (K, h, w) float32 in [0, 1], h = ceil(H / P), w = ceil(W / P) for patches of P pixels;
+            with "cliper-diffusion" a square grid over the image.
 
         Raises:
             ImageError: another type or shape.
@@ -248,7 +275,10 @@ class Segmenter:
         shape = inference_shape(size, options.inference_size)
         batch = to_batch(images, shape, self.device)
         coarse = self._classify(batch, vocabulary, options)
-        confidence, labels = label_pixels(coarse, self.backbone.patch_size, shape, size)
+        if METHODS[options.method].on_patches:
+            confidence, labels = label_pixels(coarse, self.backbone.patch_size, shape, size)
+        else:  # its cells divide the image, whatever their number
+            confidence, labels = label_pixels(coarse, 1, coarse.shape[-2:], size)
         labels = labels.to(torch.int32).masked_fill_(
             confidence < options.confidence_threshold, vocabulary.unlabeled
         )
@@ -265,19 +295,10 @@ class Segmenter:
     @torch.inference_mode()
     def _classify(self, batch: Tensor, vocabulary: Vocabulary, options: Options) -> Tensor:
         """(B, 3, H, W) in [0, 1] -> (B, K, h, w) probabilities."""
-        method = METHODS[options.method].function
-        chosen = MethodOptions(
-            gamma=self._belonging(options.gamma, "gamma", GAMMA),
-            delta=self._belonging(options.delta, "delta", DELTA),
-            filter_background=options.background_filter != "off",
-        )
-        return method(self.backbone(batch), self.heads, vocabulary, chosen)
-
-    def _belonging(self, given: float | None, name: str, default: float) -> float:
-        """A threshold as given, else as stored with the heads, else the paper's."""
-        if given is not None:
-            return given
-        return default if self.heads is None else getattr(self.heads, name)
+        entry = METHODS[options.method]
+        dense = self.backbone(batch, entry.request)
+        chosen = _method_options(options, self.heads)
+        return entry.function(Frame(batch, dense, self._parts, vocabulary, chosen))
 
     # -- options: each may be set while frames are in work ---------------------------------------
 
@@ -299,15 +320,34 @@ class Segmenter:
             options = dataclasses.replace(self._options, **changes)
         except TypeError as error:
             raise OptionError(f"There is no such option ({error}): see Options.") from None
-        self._check_heads(options.method)
+        self._check_parts(options)
         self._options = options
 
-    def _check_heads(self, method: str) -> None:
-        if METHODS[method].needs_heads and self.heads is None:
+    def missing_parts(self, options: Options) -> tuple[str, ...]:
+        """The names of the parts that these options need and this segmenter was loaded without."""
+        return tuple(name for name in sorted(options.needs) if getattr(self._parts, name) is None)
+
+    def _check_parts(self, options: Options) -> None:
+        for name in self.missing_parts(options):
             raise OptionError(
-                f"The method {method!r} needs heads, which this model was loaded without: give "
-                "`heads`."
+                f"The method {options.method!r} needs {name} with these options, which this model "
+                f"was loaded without: give `{name}`."
             )
+
+    @property
+    def backbone(self) -> Backbone:
+        """The dense feature extractor."""
+        return self._parts.backbone
+
+    @property
+    def heads(self) -> Heads | None:
+        """CLIP-DINOiser's heads, if they were loaded."""
+        return self._parts.heads
+
+    @property
+    def dino(self) -> DinoTower | None:
+        """The DINO beside the backbone, if it was loaded."""
+        return self._parts.dino
 
     @property
     def device(self) -> torch.device:
@@ -318,6 +358,26 @@ class Segmenter:
     def precision(self) -> str:
         """The backbone's floating-point type, for example "float32"."""
         return str(self.backbone.dtype).removeprefix("torch.")
+
+
+def _method_options(options: Options, heads: Heads | None) -> MethodOptions:
+    """Every value as it is to be used: as given, else as stored with the heads, else the paper's.
+
+    The heads' gamma was chosen for their own correlations and says nothing about others.
+    """
+    pooled_by_heads = heads is not None and "heads" in METHODS[options.method].needs
+    gamma = heads.gamma if pooled_by_heads else GAMMA
+    delta = DELTA if heads is None else heads.delta
+    return MethodOptions(
+        gamma=gamma if options.gamma is None else options.gamma,
+        delta=delta if options.delta is None else options.delta,
+        filter_background=options.background_filter != "off",
+        background_source=options.background_source,
+        background_uncertainty=options.background_uncertainty,
+        ks_threshold=options.ks_threshold,
+        pd_threshold=options.pd_threshold,
+        attention_thr=options.attention_thr,
+    )
 
 
 def _option(name: str, description: str) -> property:

@@ -10,21 +10,22 @@ import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dinoiser_ros.segmentation.dino import MEAN, STD, embedded, last_layer
+from dinoiser_ros.segmentation.pooling import correlations
 from dinoiser_ros.training import vit
 from dinoiser_ros.training.clip import build_clip, update_average
 from dinoiser_ros.training.regions import resize
 
 log = logging.getLogger(__name__)
 Rng = np.random.Generator
-# DINO is trained and used with ImageNet's mean and standard deviation.
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+__all__ = ["DinoSchedule", "correlations", "last_layer", "train_dino"]
 
 
 @dataclass(frozen=True)
@@ -43,16 +44,6 @@ class DinoSchedule:
     teacher_momentum: float = 0.99
     student_temperature: float = 0.1
     teacher_temperature: float = 0.05
-
-
-class LastLayer(NamedTuple):
-    """What DINO's last attention layer holds: values (B, N, D), keys (B, N, heads, d), CLS
-    attention (B, heads, N).
-    """
-
-    values: Tensor
-    keys: Tensor
-    cls_attention: Tensor
 
 
 class Projection(nn.Module):
@@ -92,12 +83,6 @@ def normalise(rgb: Tensor) -> Tensor:
     return (x - torch.tensor(MEAN).view(1, 3, 1, 1)) / torch.tensor(STD).view(1, 3, 1, 1)
 
 
-def _embedded(vision: nn.Module, images: Tensor) -> Tensor:
-    patch = vision.conv1.kernel_size[0]
-    positions = vit.resized_positions(vision, images.shape[2] // patch, images.shape[3] // patch)
-    return vit.embed(vision, images, positions.flatten(0, 1))
-
-
 def image_feature(vision: nn.Module, images: Tensor) -> Tensor:
     """(B, 3, H, W) normalised images to (B, 2 width): CLS output and mean of the patches' outputs.
 
@@ -105,26 +90,8 @@ def image_feature(vision: nn.Module, images: Tensor) -> Tensor:
     patches' mean differs from the first step on.
     """
     blocks = vision.transformer.resblocks
-    x = vision.ln_post(vit.trunk(vision, _embedded(vision, images), len(blocks)))
+    x = vision.ln_post(vit.trunk(vision, embedded(vision, images), len(blocks)))
     return torch.cat([x[:, 0], x[:, 1:].mean(dim=1)], dim=-1)
-
-
-@torch.no_grad()
-def last_layer(vision: nn.Module, images: Tensor) -> LastLayer:
-    """The last attention layer's embeddings for normalised images (B, 3, H, W), sides multiples of
-    the patch.
-    """
-    x = vit.trunk(vision, _embedded(vision, images))
-    q, k, v = vit.qkv(vision.transformer.resblocks[-1], x)
-    scores = (q[:, :, :1] * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
-    attention = scores.softmax(dim=-1)[:, :, 0, 1:]
-    return LastLayer(v[:, :, 1:].transpose(1, 2).flatten(2), k[:, :, 1:].transpose(1, 2), attention)
-
-
-def correlations(values: Tensor) -> Tensor:
-    """Cosine similarities (B, N, N) of value embeddings (B, N, D)."""
-    unit = F.normalize(values, dim=-1)
-    return unit @ unit.transpose(-1, -2)
 
 
 def augment(rng: Rng, frame: np.ndarray, size: int, scale: tuple[float, float]) -> Tensor:

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dinoiser_ros.training import dino, found, region_captions, vit
+from dinoiser_ros.segmentation import found
+from dinoiser_ros.training import dino, region_captions, vit
 from dinoiser_ros.training.heads import HeadBatch
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dinoiser_ros.training.found import background, head_weights
+from dinoiser_ros.segmentation.found import background, head_weights
 
 GOLDEN = np.load(Path(__file__).parent / "data" / "golden" / "found_expected.npz")
 
