@@ -84,8 +84,8 @@ SPECS: tuple[Spec, ...] = (
     Spec(
         "model",
         "vit-b-16",
-        "Name of a model (vit-b-16 for real cameras, demo for the simulated world) or path of an "
-        "OpenCLIP config JSON.",
+        "Name of a model (vit-b-16 for real cameras, vit-b-16-openai for the method cliper, demo "
+        "for the simulated world) or path of an OpenCLIP config JSON.",
         CONFIGURE,
         pattern=r".*\S.*",
         pattern_help="a name or a path",
