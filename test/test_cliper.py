@@ -18,6 +18,7 @@ from dinoiser_ros.segmentation.cliper import (
     cleaned,
     cleaned_rounds,
     fuse_layers,
+    fusion_weight,
     layer_features,
     layer_probabilities,
 )
@@ -49,6 +50,7 @@ def vocabulary(authors, prompts=(*FOREGROUND, BACKGROUND)) -> Vocabulary:
     cleaned_prompts, classes = parse_prompts(prompts)
     named = dict(zip(FOREGROUND, authors["foreground_text"], strict=True))
     named |= dict(zip(("wall", "sky"), authors["background_text"], strict=True))
+    named["background"] = authors["background_text"][0]
     phrases = [(entry.id, phrase) for entry in classes for phrase in entry.phrases]
     texts = torch.from_numpy(np.stack([named[phrase] for _, phrase in phrases]))
     owners = torch.tensor([owner for owner, _ in phrases])
@@ -81,6 +83,11 @@ def computed(cliper: Segmenter, image: np.ndarray):
     return features[0], attention[0]
 
 
+def weight(attention: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
+    """(h, w): what scores are divided by to be probabilities."""
+    return 1 + attention.sum(axis=0).reshape(grid)
+
+
 @pytest.mark.parametrize("name", ["square", "wide"])
 def test_the_authors_numbers(cliper, authors, name):
     image = authors[f"{name}.image_u8"]
@@ -90,9 +97,10 @@ def test_the_authors_numbers(cliper, authors, name):
 
     cliper.use(vocabulary(authors))
     cliper.attention_thr = float(authors["attention_thr"])
-    scores = cliper.probabilities(image)
-    assert_close(2 * scores[: len(FOREGROUND)], authors[f"{name}.segmentation"])
-    assert scores.min() >= 0 and scores.max() <= 1
+    probabilities = cliper.probabilities(image)
+    assert probabilities.min() >= 0 and probabilities.sum(axis=0).max() <= 1 + 1e-6
+    scores = probabilities * weight(attention.numpy(), probabilities.shape[1:])
+    assert_close(scores[: len(FOREGROUND)], authors[f"{name}.segmentation"])
 
 
 def test_the_naive_numbers(cliper, authors):
@@ -111,12 +119,12 @@ def test_the_naive_numbers(cliper, authors):
     rows = [naive_methods.cliper_layer(one, *texts) for one in layers]
     # Our background is what its two texts get together.
     rows = [np.concatenate([row[:4], row[4:6].sum(axis=0, keepdims=True)]) for row in rows]
-    wanted = naive_methods.cliper_fuse(rows, attention, 0.4) / 2
+    wanted = naive_methods.cliper_fuse(rows, attention, 0.4)
     cliper.use(vocabulary(authors))
     cliper.attention_thr = 0.4
     got = cliper.probabilities(image)
     assert got.shape == (5, *grid)
-    assert_close(got.reshape(5, -1), wanted)
+    assert_close((got * weight(attention, grid)).reshape(5, -1), wanted)
 
 
 def test_background_may_be_anywhere_or_missing(cliper, authors):
@@ -127,7 +135,7 @@ def test_background_may_be_anywhere_or_missing(cliper, authors):
     without = layer_probabilities(features, vocabulary(authors, FOREGROUND))
     assert (without >= last[:, :, :4] - 1e-6).all(), "nobody takes from the foreground"
     assert without.sum(dim=2).min() < 0.9, "but the extra text"
-    alone = layer_probabilities(features, vocabulary(authors, ["background: wall, sky"]))
+    alone = layer_probabilities(features, vocabulary(authors, ["background"]))
     assert (alone == 1).all() and alone.shape[2] == 1
 
 
@@ -175,3 +183,6 @@ def test_fusion_against_loops(seed, attention_thr):
     if (relative - attention_thr).abs().min() > 1e-6:  # or rounding decides
         np.testing.assert_allclose(got.numpy(), wanted, atol=1e-5)
     assert torch.equal(layers, before), "the input must not change"
+    certain = fuse_layers(torch.ones_like(layers), attention, attention_thr)
+    torch.testing.assert_close(certain, fusion_weight(attention).expand_as(certain))
+    assert (got <= fusion_weight(attention)[0] + 1e-5).all()

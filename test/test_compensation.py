@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dinoiser_ros.segmentation import Segmenter
+from dinoiser_ros.segmentation.cliper import fusion_weight, layer_features
 from dinoiser_ros.segmentation.compensation import (
     compensate,
     compensate_batch,
@@ -19,6 +20,8 @@ from dinoiser_ros.segmentation.compensation import (
     compensation_weights,
 )
 from dinoiser_ros.segmentation.frame import Parts
+from dinoiser_ros.segmentation.image import to_batch
+from dinoiser_ros.segmentation.methods import METHODS
 
 
 def attention_maps(seed: int, heads: int, side: int, sharpness: float = 2.0) -> torch.Tensor:
@@ -107,15 +110,22 @@ def compensated() -> tuple[Segmenter, FakeDiffusion]:
 
 
 def test_the_method_is_cliper_then_the_chain(compensated, expected):
+    """Scores are compensated as the released code has them, and made probabilities afterwards."""
     segmenter, fake = compensated
     image = expected["odd.image_u8"]
     plain = torch.from_numpy(segmenter.probabilities(image))
+    batch = to_batch([image], image.shape[:2], segmenter.device)
+    dense = segmenter.backbone(batch, METHODS["cliper"].request)
+    _, attention = layer_features(segmenter.backbone, dense)
+    weight = fusion_weight(attention)[0].unflatten(1, plain.shape[1:])
     segmenter.set_options(method="cliper-diffusion", attention_thr=0.1)
     got = segmenter.probabilities(image)
+    assert got.min() >= 0 and got.sum(axis=0).max() <= 1 + 1e-5
     assert fake.calls == [(1, 3, *image.shape[:2])]
     pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
     maps = FakeDiffusion().attention_maps(pixels)[0]
-    wanted = compensate_image(plain, maps, 0.1, 16, image.shape[:2])
+    scores = compensate_image(plain * weight, maps, 0.1, 16, image.shape[:2])
+    wanted = scores / compensate_image(weight, maps, 0.1, 16, image.shape[:2])
     assert got.shape == (len(GOLDEN_PROMPTS), 8, 8)
     np.testing.assert_allclose(got, wanted.numpy(), atol=1e-4)
 

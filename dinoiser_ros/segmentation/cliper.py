@@ -119,9 +119,19 @@ def fuse_layers(probabilities: Tensor, attention: Tensor, attention_thr: float) 
         attention_thr: in [0, 1].
 
     Returns:
-        (B, K, N) scores in [0, 2].
+        (B, K, N) scores, at most `fusion_weight` of their position.
     """
     last = probabilities[:, -1]
     last = last.masked_fill(last < last.amax(dim=-1, keepdim=True) * attention_thr, 0.0)
     mean = (probabilities[:, :-1].sum(dim=1) + last) / probabilities.shape[1]
     return last @ attention + mean
+
+
+def fusion_weight(attention: Tensor) -> Tensor:
+    """What `fuse_layers` gives to a class that is certain everywhere: (B, 1, N), at least 1.
+
+    Attention is normalised over the patches that attend and not over those that are attended to, so
+    that scores may exceed 1. Divided by this they are averages of probabilities; as it is the same
+    for all classes, no label changes.
+    """
+    return 1 + attention.sum(dim=-2, keepdim=True)

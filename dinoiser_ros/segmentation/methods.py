@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -17,7 +18,7 @@ from . import found
 from .backbone import Request
 from .background import assign_background, filter_background
 from .classification import class_logits, classify, prompt_denoising
-from .cliper import fuse_layers, layer_features, layer_probabilities
+from .cliper import fuse_layers, fusion_weight, layer_features, layer_probabilities
 from .compensation import compensate_batch
 from .frame import Frame
 from .heads import Heads
@@ -96,11 +97,9 @@ def _heads(frame: Frame) -> Heads:
 
 
 def cliper(frame: Frame) -> Tensor:
-    """CLIPer without compensation: half of its scores, which are within [0, 2]; (B, K, h, w)."""
-    features, attention = layer_features(frame.parts.backbone, frame.dense)
-    probabilities = layer_probabilities(features[:, :, 1:], frame.vocabulary)
-    fused = fuse_layers(probabilities, attention, frame.options.attention_thr)
-    return fused.div(2).unflatten(-1, frame.dense.grid)
+    """CLIPer without compensation: its scores as averages of probabilities, (B, K, h, w)."""
+    scores = _cliper_scores(frame)
+    return scores[:, :-1] / scores[:, -1:]
 
 
 def cliper_diffusion(frame: Frame) -> Tensor:
@@ -109,7 +108,18 @@ def cliper_diffusion(frame: Frame) -> Tensor:
     assert diffusion is not None, "Segmenter gives the method its diffusion model"
     maps = diffusion.attention_maps(images)
     patch, thr = frame.parts.backbone.patch_size, frame.options.attention_thr
-    return compensate_batch(cliper(frame), maps, thr, patch, images.shape[-2:])
+    scores = compensate_batch(_cliper_scores(frame), maps, thr, patch, images.shape[-2:])
+    # Where no attention is left there is no score either.
+    return scores[:, :-1] / scores[:, -1:].clamp(min=torch.finfo(scores.dtype).tiny)
+
+
+def _cliper_scores(frame: Frame) -> Tensor:
+    """(B, K + 1, h, w): the classes' scores, and last what they are to be divided by."""
+    features, attention = layer_features(frame.parts.backbone, frame.dense)
+    probabilities = layer_probabilities(features[:, :, 1:], frame.vocabulary)
+    fused = fuse_layers(probabilities, attention, frame.options.attention_thr)
+    scores = torch.cat([fused, fusion_weight(attention)], dim=1)
+    return scores.unflatten(-1, frame.dense.grid)
 
 
 # -- by name -------------------------------------------------------------------------------------
