@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,12 +35,21 @@ ASKED = {
 RUNNABLE = sorted(set(METHODS) - {"cliper-diffusion"})
 
 
-@pytest.fixture(scope="module")
-def segmenter(tmp_path_factory) -> Segmenter:
-    dino = write_dino(tmp_path_factory.mktemp("dino") / "dino.safetensors")
-    made = Segmenter(**GOLDEN_MODEL, dino=dino, device="cpu", precision="float32")
+def make(folder: Path, precision: str) -> Segmenter:
+    dino = write_dino(folder / "dino.safetensors")
+    made = Segmenter(**GOLDEN_MODEL, dino=dino, device="cpu", precision=precision)
     made.set_prompts(GOLDEN_PROMPTS)
     return made
+
+
+@pytest.fixture(scope="module")
+def segmenter(tmp_path_factory) -> Segmenter:
+    return make(tmp_path_factory.mktemp("dino"), "float32")
+
+
+@pytest.fixture(scope="module", params=["bfloat16", "float16"])
+def low(request, tmp_path_factory) -> Segmenter:
+    return make(tmp_path_factory.mktemp("dino"), request.param)
 
 
 def picture() -> np.ndarray:
@@ -154,13 +164,21 @@ def test_methods_change_while_other_threads_segment(segmenter):
     threads = [threading.Thread(target=segment) for _ in range(2)]
     for thread in threads:
         thread.start()
-    for round_ in range(30):
+    for round_ in range(2 * len(RUNNABLE)):
         segmenter.method = RUNNABLE[round_ % len(RUNNABLE)]
         segmenter.segment(picture())
     stop.set()
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_lower_precision_agrees(segmenter, low, name):
+    for one in (segmenter, low):
+        one.set_options(method=name, background_source="found")
+    difference = np.abs(low.probabilities(picture()) - segmenter.probabilities(picture()))
+    assert np.median(difference) < 0.05
 
 
 @pytest.mark.parametrize("name", RUNNABLE)

@@ -180,7 +180,7 @@ SPECS: tuple[Spec, ...] = (
         "gamma",
         FROM_HEADS,
         "Least similarity of two patches that are pooled together; -1: the value that "
-        "belongs to the heads.",
+        "belongs to the heads, or the paper's 0.2 for methods that pool by something else.",
         minimum=0.0,
         maximum=1.0,
         special=FROM_HEADS,

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from .backbone import Backbone, DenseFeatures
+from .diffusion import Diffusion
 from .dino import DinoTower, LastLayer
 from .heads import Heads
 from .vocabulary import Vocabulary
-
-if TYPE_CHECKING:
-    from .diffusion import Diffusion
 
 
 @dataclass(frozen=True)

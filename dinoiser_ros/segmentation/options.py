@@ -25,7 +25,8 @@ class Options:
     Attributes:
         method: a name in `METHODS`.
         background_filter: "auto" and "on": when a prompt is "background"; "off": never.
-        gamma, delta: thresholds in [0, 1]; None for those that belong to the heads.
+        gamma, delta: thresholds in [0, 1]; None for those that belong to the heads, or the paper's
+            where the heads have no part in it.
         confidence_threshold: in [0, 1]; pixels below it become unlabeled.
         inference_size: shorter side in pixels; None for the image's own size.
         background_source: what the background filter goes by: "objectness" (head h) or "found"

@@ -64,7 +64,8 @@ class Segmenter:
         device: "auto" (a CUDA GPU if there is one), "cpu", "cuda", "cuda:1", ...
         precision: "auto" (float16 on a GPU, float32 on a CPU), "float32", "bfloat16", "float16".
         background_filter: "auto" and "on" filter when a prompt is "background", "off" never.
-        gamma: pooling threshold in [0, 1]; None for the value that belongs to the heads.
+        gamma: pooling threshold in [0, 1]; None for the value that belongs to the heads, or the
+            paper's if something else decides what is pooled.
         delta: certainty threshold of the background filter in [0, 1]; likewise.
         confidence_threshold: pixels below it become unlabeled (0 to 1; 0 labels all).
         inference_size: shorter side in pixels that images are resized to; None for their own size.
