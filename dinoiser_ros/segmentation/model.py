@@ -23,6 +23,13 @@ from .weights import ModelSpec, Source, find_file, parse_source
 PathLike = str | os.PathLike[str]
 
 
+_NO_HEADS = "The model {} has no heads of its own: give `heads`, or use method 'maskclip'."
+_NO_DINO = (
+    "The model {} has no DINO of its own: give `dino`, the weights of timm's "
+    "vit_base_patch16_224.dino or the authors' dino_vitbase16_pretrain.pth."
+)
+
+
 @dataclass(frozen=True)
 class LoadedModel:
     """A frozen OpenCLIP model in float32 with what belongs to it, as far as it is there."""
@@ -64,18 +71,14 @@ def load_model(
     weight_sources = (parse_source(weights),) if weights else spec.weights
     head_sources = (parse_source(heads),) if heads else spec.heads
     dino_sources = (parse_source(dino),) if dino else spec.dino
-    if not weight_sources:
-        raise WeightsError(f"The model {spec.name} has no weights of its own: give `weights`.")
-    if "heads" in needs and not head_sources:
-        raise WeightsError(
-            f"The model {spec.name} has no heads of its own: give `heads`, or use method "
-            "'maskclip'."
-        )
-    if "dino" in needs and not dino_sources:
-        raise WeightsError(
-            f"The model {spec.name} has no DINO of its own: give `dino`, the weights of timm's "
-            "vit_base_patch16_224.dino or the authors' dino_vitbase16_pretrain.pth."
-        )
+    _require(weight_sources, f"The model {spec.name} has no weights of its own: give `weights`.")
+    if "heads" in needs:
+        _require(head_sources, _NO_HEADS.format(spec.name))
+    if "dino" in needs:
+        _require(dino_sources, _NO_DINO.format(spec.name))
+    # First, since all it may lack is a package, which is better said before a long download.
+    wants_diffusion = diffusion or "diffusion" in needs
+    loaded_diffusion = load_diffusion(diffusion, offline) if wants_diffusion else None
     clip, tokenizer = build_clip(config, spec.name)
     path = find_file(weight_sources, offline, progress)
     load_into(clip, read_checkpoint(path)[0], str(path))
@@ -85,10 +88,15 @@ def load_model(
     return LoadedModel(
         clip,
         tokenizer,
-        head_path and load_heads(head_path, clip),
-        dino_path and load_dino(dino_path, clip, spec.dino_config),
-        load_diffusion(diffusion, offline) if diffusion or "diffusion" in needs else None,
+        load_heads(head_path, clip) if head_path else None,
+        load_dino(dino_path, clip, spec.dino_config) if dino_path else None,
+        loaded_diffusion,
     )
+
+
+def _require(sources: tuple[Source, ...], message: str) -> None:
+    if not sources:
+        raise WeightsError(message)
 
 
 def _find_part(

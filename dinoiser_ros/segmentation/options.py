@@ -10,6 +10,8 @@ import torch
 from .classification import PD_THRESHOLD
 from .cliper import ATTENTION_THR
 from .errors import OptionError
+from .frame import MethodOptions
+from .heads import DELTA, GAMMA, Heads
 from .methods import BACKGROUND_SOURCES, METHODS
 from .pooling import KS_THRESHOLD
 
@@ -81,6 +83,26 @@ class Options:
                 f"inference_size is {size!r}: give a whole number of pixels from "
                 f"{MIN_INFERENCE_SIZE} to {MAX_INFERENCE_SIZE}."
             )
+
+
+def method_options(options: Options, heads: Heads | None) -> MethodOptions:
+    """Every value as it is to be used: as given, else as stored with the heads, else the paper's.
+
+    The heads' gamma was chosen for their own correlations and says nothing about others.
+    """
+    pooled_by_heads = heads is not None and "heads" in METHODS[options.method].needs
+    gamma = heads.gamma if pooled_by_heads else GAMMA
+    delta = DELTA if heads is None else heads.delta
+    return MethodOptions(
+        gamma=gamma if options.gamma is None else options.gamma,
+        delta=delta if options.delta is None else options.delta,
+        filter_background=options.background_filter != "off",
+        background_source=options.background_source,
+        background_uncertainty=options.background_uncertainty,
+        ks_threshold=options.ks_threshold,
+        pd_threshold=options.pd_threshold,
+        attention_thr=options.attention_thr,
+    )
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:

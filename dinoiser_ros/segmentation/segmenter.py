@@ -17,12 +17,12 @@ from .cliper import ATTENTION_THR
 from .dino import DinoTower
 from .download import Progress
 from .errors import OptionError, PromptError
-from .frame import Frame, MethodOptions, Parts
-from .heads import DELTA, GAMMA, INTERMEDIATE_LAYER, Heads
+from .frame import Frame, Parts
+from .heads import INTERMEDIATE_LAYER, Heads
 from .image import check_image, inference_shape, label_pixels, to_batch
 from .methods import METHODS
 from .model import LoadedModel, load_model
-from .options import Options, resolve_device, resolve_precision
+from .options import Options, method_options, resolve_device, resolve_precision
 from .pooling import KS_THRESHOLD
 from .text import TextEncoder
 from .vocabulary import SegmentationClass, Vocabulary
@@ -298,7 +298,7 @@ class Segmenter:
         """(B, 3, H, W) in [0, 1] -> (B, K, h, w) probabilities."""
         entry = METHODS[options.method]
         dense = self.backbone(batch, entry.request)
-        chosen = _method_options(options, self.heads)
+        chosen = method_options(options, self.heads)
         return entry.function(Frame(batch, dense, self._parts, vocabulary, chosen))
 
     # -- options: each may be set while frames are in work ---------------------------------------
@@ -359,26 +359,6 @@ class Segmenter:
     def precision(self) -> str:
         """The backbone's floating-point type, for example "float32"."""
         return str(self.backbone.dtype).removeprefix("torch.")
-
-
-def _method_options(options: Options, heads: Heads | None) -> MethodOptions:
-    """Every value as it is to be used: as given, else as stored with the heads, else the paper's.
-
-    The heads' gamma was chosen for their own correlations and says nothing about others.
-    """
-    pooled_by_heads = heads is not None and "heads" in METHODS[options.method].needs
-    gamma = heads.gamma if pooled_by_heads else GAMMA
-    delta = DELTA if heads is None else heads.delta
-    return MethodOptions(
-        gamma=gamma if options.gamma is None else options.gamma,
-        delta=delta if options.delta is None else options.delta,
-        filter_background=options.background_filter != "off",
-        background_source=options.background_source,
-        background_uncertainty=options.background_uncertainty,
-        ks_threshold=options.ks_threshold,
-        pd_threshold=options.pd_threshold,
-        attention_thr=options.attention_thr,
-    )
 
 
 def _option(name: str, description: str) -> property:
