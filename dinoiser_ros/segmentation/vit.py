@@ -11,16 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .backbone import resize_positions
+
 
 def resized_positions(vision: nn.Module, rows: int, columns: int) -> Tensor:
     """Positional embedding of the patches, resized bicubically to (rows, columns, width)."""
-    table = vision.positional_embedding[1:].float()  # whatever the tower computes in
-    side = int(round(table.shape[0] ** 0.5))
-    if (rows, columns) == (side, side):
-        return table.reshape(side, side, -1)
-    grid = table.reshape(1, side, side, -1).permute(0, 3, 1, 2)
-    grid = F.interpolate(grid, size=(rows, columns), mode="bicubic", align_corners=False)
-    return grid[0].permute(1, 2, 0)
+    embedding = vision.positional_embedding.float()  # whatever the tower computes in
+    return resize_positions(embedding, (rows, columns))[1:].unflatten(0, (rows, columns))
 
 
 def qkv(block: nn.Module, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
