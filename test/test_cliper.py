@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import naive_dinoiser as naive
 import naive_methods
 import numpy as np
 import open_clip
 import pytest
 import torch
-from golden_data import GOLDEN
+from golden_data import GOLDEN, OLD_OPEN_CLIP
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -35,6 +40,7 @@ CONFIG = {
     "vision_cfg": {"image_size": 64, "layers": 5, "width": 128, "patch_size": 16},
     "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 8, "heads": 1, "layers": 1},
 }
+NAMES = ("square", "wide")
 FOREGROUND = ["chair", "table", "person", "dog"]
 BACKGROUND = "background: wall, sky"
 
@@ -58,7 +64,11 @@ def vocabulary(authors, prompts=(*FOREGROUND, BACKGROUND)) -> Vocabulary:
 
 
 @pytest.fixture(scope="module")
-def cliper(authors) -> Segmenter:
+def cliper() -> Segmenter:
+    return load()
+
+
+def load() -> Segmenter:
     """The golden vision tower in a segmenter; its text tower is never used."""
     clip = build_clip(CONFIG)[0]
     state, _ = read_checkpoint(GOLDEN / "cliper_visual.safetensors")
@@ -88,8 +98,7 @@ def weight(attention: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
     return 1 + attention.sum(axis=0).reshape(grid)
 
 
-@pytest.mark.parametrize("name", ["square", "wide"])
-def test_the_authors_numbers(cliper, authors, name):
+def check_the_authors_numbers(cliper: Segmenter, authors: dict, name: str) -> None:
     image = authors[f"{name}.image_u8"]
     features, attention = computed(cliper, image)
     assert_close(features.numpy(), authors[f"{name}.layer_embeddings"])
@@ -101,6 +110,34 @@ def test_the_authors_numbers(cliper, authors, name):
     assert probabilities.min() >= 0 and probabilities.sum(axis=0).max() <= 1 + 1e-6
     scores = probabilities * weight(attention.numpy(), probabilities.shape[1:])
     assert_close(scores[: len(FOREGROUND)], authors[f"{name}.segmentation"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_authors_numbers(cliper, authors, name):
+    check_the_authors_numbers(cliper, authors, name)
+
+
+@pytest.mark.skipif(
+    not OLD_OPEN_CLIP.is_dir(), reason="needs open_clip 2.24 beside the newest one: run `make test`"
+)
+def test_the_authors_numbers_on_open_clip_2_24():
+    """In a process of its own, where the old open_clip comes first on the path."""
+    paths = [str(OLD_OPEN_CLIP), str(Path(__file__).parent), *filter(None, sys.path)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", "import test_cliper; test_cliper.main()"],
+        env=environment, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["matched", "with", str(OLD_OPEN_CLIP / "open_clip")]
+
+
+def main() -> None:
+    """Compare with whatever open_clip is first on the path, and say which it was."""
+    with np.load(GOLDEN / "cliper_expected.npz") as arrays:
+        for name in NAMES:
+            check_the_authors_numbers(load(), dict(arrays), name)
+    print("matched with", Path(open_clip.__file__).parent)
 
 
 def test_the_naive_numbers(cliper, authors):
