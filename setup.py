@@ -45,6 +45,8 @@ setup(
     package_data={"dinoiser_ros": ["**/*.json", "**/*.safetensors", "**/*.txt"]},
     install_requires=requirements("requirements.txt"),
     extras_require={
+        # The method cliper-diffusion; transformers holds Stable Diffusion's text tower.
+        "diffusion": ["diffusers>=0.27", "transformers>=4.38"],
         "sim": ["mujoco>=3.2", "PyOpenGL>=3.1.7"],
         # DINO teachers by their timm names; local files of them need nothing.
         "train": ["timm>=0.9"],

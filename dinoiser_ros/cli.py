@@ -12,8 +12,8 @@ from PIL import Image
 
 from .evaluation import command as evaluation
 from .segmentation import DinoiserError, Segmenter
-from .segmentation.methods import METHODS
-from .segmentation.options import BACKGROUND_FILTERS, PRECISIONS
+from .segmentation.methods import BACKGROUND_SOURCES, METHODS
+from .segmentation.options import BACKGROUND_FILTERS, PRECISIONS, Options
 from .segmentation.weights import MODELS
 from .training import train_heads
 from .training.errors import TrainingError
@@ -62,9 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     segment.add_argument(
         "--alpha", type=float, default=0.5, help="strength of the overlay (0 to 1)"
     )
-    segment.add_argument("--method", choices=METHODS, default="dinoiser")
-    segment.add_argument("--background-filter", choices=BACKGROUND_FILTERS, default="auto")
-    segment.add_argument("--confidence-threshold", type=float, default=0.0, metavar="0..1")
+    _add_option_arguments(segment)
     segment.add_argument(
         "--inference-size",
         type=int,
@@ -85,14 +83,58 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+# Options of `Segmenter` that are a number from 0 to 1, and what they are for.
+_FRACTIONS = {
+    "confidence_threshold": "less confident pixels become unlabeled",
+    "gamma": "least similarity of patches that dinoiser pools together",
+    "delta": "confidence below which the background filter may act",
+    "ks_threshold": "confidence below which maskclip-ks smooths",
+    "pd_threshold": "confidence that maskclip-pd wants of a class somewhere",
+    "attention_thr": "share of the maximum below which cliper drops scores",
+}
+
+
+def _add_option_arguments(parser: argparse.ArgumentParser) -> None:
+    """What changes how a picture is segmented; the names and defaults are those of `Options`."""
+    defaults = Options()
+    parser.add_argument(
+        "--background-filter", choices=BACKGROUND_FILTERS, default=defaults.background_filter
+    )
+    parser.add_argument(
+        "--background-source", choices=BACKGROUND_SOURCES, default=defaults.background_source
+    )
+    parser.add_argument(
+        "--background-uncertainty",
+        action=argparse.BooleanOptionalAction,
+        default=defaults.background_uncertainty,
+        help="whether the background filter leaves patches alone whose class is certain",
+    )
+    for name, meaning in _FRACTIONS.items():
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=float,
+            default=getattr(defaults, name),
+            metavar="0..1",
+            help=meaning,
+        )
+
+
 def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         default="vit-b-16",
         help=f"{', '.join(MODELS)}, or the path of an OpenCLIP config (%(default)s)",
     )
+    parser.add_argument(
+        "--method",
+        choices=METHODS,
+        default=Options.method,
+        help="it decides which files are needed",
+    )
     parser.add_argument("--weights", help="path or URL of the model's weights")
     parser.add_argument("--heads", help="path or URL of CLIP-DINOiser's heads")
+    parser.add_argument("--dino", help="path or URL of a DINO ViT, see the README")
+    parser.add_argument("--diffusion", help="folder or hub name of a Stable Diffusion")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
     parser.add_argument("--precision", default="auto", choices=("auto", *PRECISIONS))
     parser.add_argument("--offline", action="store_true", help="never use the network")
@@ -101,6 +143,7 @@ def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
 def _load(options: argparse.Namespace, **more: object) -> Segmenter:
     segmenter = Segmenter(
         options.model, options.weights, options.heads,
+        method=options.method, dino=options.dino, diffusion=options.diffusion,
         device=options.device, precision=options.precision, offline=options.offline,
         progress=_print_progress, **more,
     )  # fmt: skip
@@ -114,9 +157,10 @@ def _segment(options: argparse.Namespace) -> int:
         return 1
     segmenter = _load(
         options,
-        method=options.method,
         background_filter=options.background_filter,
-        confidence_threshold=options.confidence_threshold,
+        background_source=options.background_source,
+        background_uncertainty=options.background_uncertainty,
+        **{name: getattr(options, name) for name in _FRACTIONS},
     )
     wanted = options.inference_size
     segmenter.inference_size = (

@@ -18,7 +18,7 @@ PARAMETERS = {
     "heads": (str, "path of the CLIP-DINOiser heads; empty: the model's own"),
     "prompts": (list, "what to look for, as a YAML list: [floor, person, 'traffic cone']"),
     "image_topics": (list, "several cameras, as a YAML list; for one, use the argument image"),
-    "method": (str, "dinoiser or maskclip"),
+    "method": (str, "dinoiser, maskclip, cliper or one of their variants, see README.md"),
     "device": (str, "auto, cpu, cuda or cuda:<n>"),
     "autostart": (bool, "true: configure and activate by itself; false: a manager does it"),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 DATA = Path(__file__).parent / "data"
@@ -11,4 +12,6 @@ GOLDEN_MODEL = {
     "weights": GOLDEN / "clip.safetensors",
     "heads": GOLDEN / "heads.safetensors",
 }
+# open_clip 2.24 is the newest release with sequence-first transformers; `make` puts it there.
+OLD_OPEN_CLIP = Path(sys.prefix) / "open_clip-2.24"
 GOLDEN_PROMPTS = ["background", "wooden floor", "person", "traffic cone", "rusted van"]

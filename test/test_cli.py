@@ -43,6 +43,15 @@ def test_a_folder_of_pictures(folder, golden, expected, capsys):
     assert np.abs(confidence / 255 - result.confidence).max() < 0.01
 
 
+def test_options_reach_the_segmenter(folder, golden, expected):
+    chosen = ["--method", "maskclip-ks", "--ks-threshold", "0.8", "--inference-size", "0"]
+    assert run(folder, *chosen, "--no-background-uncertainty", "--background-filter", "off") == 0
+    golden.set_prompts(["person", "wooden floor"])
+    golden.set_options(method="maskclip-ks", ks_threshold=0.8)
+    labels = np.asarray(Image.open(folder / "out" / "odd_labels.png"))
+    np.testing.assert_array_equal(labels, golden.segment(expected["odd.image_u8"]).labels)
+
+
 def test_one_bad_picture_does_not_end_a_folder(folder, capsys):
     (folder / "in" / "a_broken.png").write_bytes(b"not a PNG")
     assert run(folder) == 1
@@ -56,6 +65,8 @@ def test_one_bad_picture_does_not_end_a_folder(folder, capsys):
         (["segment", "nowhere.png", "--model", "nothing", "-p", "a"], "no model 'nothing'"),
         (["segment", "nowhere.png", "--offline", "-p", "a"], "network is switched off"),
         (["download", "--offline"], "network is switched off"),
+        (["download", "--offline", "--method", "dinoiser-dino"], "has no DINO of its own"),
+        (["segment", "a.png", "-p", "a", "--model", "demo", "--gamma", "2"], "gamma is 2.0"),
     ],
 )
 def test_errors_are_one_sentence(arguments, reason, capsys):

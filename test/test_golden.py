@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from golden_data import GOLDEN, GOLDEN_MODEL, GOLDEN_PROMPTS
+from golden_data import GOLDEN, GOLDEN_MODEL, GOLDEN_PROMPTS, OLD_OPEN_CLIP
 
 from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.segmentation.image import to_batch
@@ -17,9 +17,6 @@ from dinoiser_ros.segmentation.pooling import guided_pooling
 
 IMAGES = ("square", "wide", "odd")
 TOLERANCE = 1e-5  # of the largest value of an array
-
-# open_clip 2.24 is the newest release with sequence-first transformers; `make` puts it there.
-OLD_OPEN_CLIP = Path(sys.prefix) / "open_clip-2.24"
 
 
 def stages(segmenter: Segmenter, image: np.ndarray) -> dict[str, np.ndarray]:

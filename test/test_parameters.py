@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import re
 from typing import Any
 
 import pytest
@@ -23,9 +25,31 @@ def test_each_default_is_allowed_and_each_text_written(spec: parameters.Spec) ->
     assert described.read_only == (spec.when == parameters.START)
 
 
+def test_the_engine_has_the_options_methods_and_defaults_of_the_table() -> None:
+    """parameters.py is read before torch is, so it repeats them."""
+    from dinoiser_ros.ros.engine import OPTION_NAMES
+    from dinoiser_ros.segmentation.methods import BACKGROUND_SOURCES, METHODS
+    from dinoiser_ros.segmentation.options import Options
+
+    described = re.split(r"[ ,.]+", BY_NAME["method"].description)
+    assert set(METHODS) <= set(described)
+    for name in METHODS:
+        check(BY_NAME["method"], name)
+    assert BY_NAME["background_source"].choices == tuple(BACKGROUND_SOURCES)
+    defaults = {field.name: field.default for field in dataclasses.fields(Options)}
+    assert set(OPTION_NAMES) == set(defaults)
+    special = {"gamma": -1.0, "delta": -1.0, "inference_size": 0}  # None to the engine
+    for name, default in defaults.items():
+        assert BY_NAME[name].default == special.get(name, default), name
+
+
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
+        ("ks_threshold", 1.5, "0 to 1"),
+        ("attention_thr", "low", "a number"),
+        ("background_source", "learnt", "objectness, found"),
+        ("background_uncertainty", "no", "true or false"),
         ("gamma", math.nan, "-1, or 0 to 1"),
         ("gamma", -0.5, "-1, or 0 to 1"),
         ("delta", math.inf, "-1, or 0 to 1"),

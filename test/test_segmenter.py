@@ -157,6 +157,12 @@ def test_a_huge_image_is_refused_before_anything_is_allocated(golden):
         ("confidence_threshold", True),
         ("inference_size", 3),
         ("inference_size", 448.0),
+        ("background_source", "learnt"),
+        ("background_uncertainty", "yes"),
+        ("background_uncertainty", 1),
+        ("ks_threshold", 1.01),
+        ("pd_threshold", None),
+        ("attention_thr", float("inf")),
     ],
 )
 def test_bad_options_are_refused_and_change_nothing(golden, option, value):
@@ -173,6 +179,16 @@ def test_options_change_together(golden):
     assert (golden.gamma, golden.delta, golden.inference_size) == (0.3, 0.5, 64)
     with pytest.raises(OptionError, match="no such option"):
         golden.set_options(gama=0.3)
+
+
+def test_new_options_are_keywords_of_the_segmenter():
+    chosen = {
+        "background_uncertainty": False, "ks_threshold": 0.8, "pd_threshold": 0.3,
+        "attention_thr": 0.2,
+    }  # fmt: skip
+    segmenter = Segmenter(**GOLDEN_MODEL, method="maskclip-ks", device="cpu", **chosen)
+    assert {name: getattr(segmenter, name) for name in chosen} == chosen
+    assert segmenter.background_source == "objectness"
 
 
 def test_prompts_must_be_set_first():

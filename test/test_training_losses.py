@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from dinoiser_ros.segmentation.pooling import correlations
 from dinoiser_ros.training.dino import assignments, distillation_loss
-from dinoiser_ros.training.dino_features import correlations
 from dinoiser_ros.training.heads import (
     build_heads,
     correlation_loss,

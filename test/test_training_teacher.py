@@ -11,7 +11,8 @@ from training_fakes import official_dino_state
 
 from dinoiser_ros.segmentation.backbone import Backbone
 from dinoiser_ros.segmentation.model import build_clip
-from dinoiser_ros.training.dino_features import correlations, normalise
+from dinoiser_ros.segmentation.pooling import correlations
+from dinoiser_ros.training.dino_features import normalise
 from dinoiser_ros.training.dino_vit import dino_from_state
 from dinoiser_ros.training.found import seed_foreground
 from dinoiser_ros.training.teacher import HeadTeacher, Teachers

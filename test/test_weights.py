@@ -28,6 +28,7 @@ from dinoiser_ros.segmentation.download import (
     sha256_of,
 )
 from dinoiser_ros.segmentation.heads import heads_from_state
+from dinoiser_ros.segmentation.model import read_config
 from dinoiser_ros.segmentation.weights import MODELS, cache_folder, find_file, parse_source
 
 HEADS = GOLDEN / "heads.safetensors"
@@ -137,6 +138,18 @@ def test_the_registered_model_is_fetched_from_the_hub(server, monkeypatch):
     shutil.copy(GOLDEN / "clip.safetensors", target / "open_clip_pytorch_model.bin")
     assert find_file(spec.weights).name.endswith("open_clip_pytorch_model.bin")
     assert server.requests == 2
+
+
+def test_openais_model_is_for_methods_without_heads():
+    spec = MODELS["vit-b-16-openai"]()
+    assert spec.weights[0].hub_file[0] == "timm/vit_base_patch16_clip_224.openai"
+    assert not spec.heads
+    config = read_config(spec.config)
+    assert config["quick_gelu"] and config["vision_cfg"]["width"] == 768
+    with pytest.raises(WeightsError, match="no heads"):
+        Segmenter("vit-b-16-openai", device="cpu")
+    with pytest.raises(WeightsError, match=r"vit_base_patch16_clip_224\.openai.*switched off"):
+        find_file(spec.weights, offline=True)
 
 
 def test_a_copy_in_the_hubs_own_cache_is_used(tmp_path, monkeypatch):
@@ -357,7 +370,7 @@ def test_heads_bring_their_thresholds(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"model": "vit-z-99"}, "no model 'vit-z-99': use 'vit-b-16' or 'demo'"),
+        ({"model": "vit-z-99"}, "no model 'vit-z-99': use 'vit-b-16' or .*'demo'"),
         ({"model": GOLDEN / "expected.npz"}, "cannot be read as JSON"),
         ({"weights": None}, "no weights of its own: give `weights`"),
         ({"heads": None}, "no heads of its own: give `heads`, or use method 'maskclip'"),

@@ -11,9 +11,9 @@ from PIL import Image
 
 from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.segmentation.background import filter_background
+from dinoiser_ros.segmentation.classification import classify
 from dinoiser_ros.segmentation.image import to_batch
 from dinoiser_ros.segmentation.labels import label_pixels
-from dinoiser_ros.segmentation.methods import classify
 from dinoiser_ros.segmentation.pooling import guided_pooling
 
 from .timing import Times, in_turns

@@ -25,6 +25,11 @@ OPTION_NAMES = (
     "delta",
     "confidence_threshold",
     "inference_size",
+    "background_source",
+    "background_uncertainty",
+    "ks_threshold",
+    "pd_threshold",
+    "attention_thr",
 )
 
 MIN_INFERENCE_SIZE = 112  # pixels; below it a full GPU is not the node's fault
@@ -41,44 +46,52 @@ def load_segmenter(values: Mapping[str, Any]) -> Segmenter:
     """
     from dinoiser_ros.segmentation import Segmenter
 
+    # All options at once, since they decide together which weights are needed.
+    options = _options(values)
+    size = options.pop("inference_size")
     segmenter = Segmenter(
         model=values["model"],
         weights=values["weights"] or None,
         heads=values["heads"] or None,
-        method=values["method"],
+        dino=values["dino"] or None,
+        diffusion=values["diffusion"] or None,
         device=values["device"],
         precision=values["precision"],
         offline=values["offline"],
+        **options,
     )
-    segmenter.set_options(**segmenter_options(segmenter, values))
+    segmenter.set_options(inference_size=size or segmenter.default_inference_size)
     segmenter.set_prompts(values["prompts"])
     return segmenter
 
 
 def segmenter_options(segmenter: Segmenter, values: Mapping[str, Any]) -> dict[str, Any]:
     """Parameter values as the segmenter's options; those that are no options are left out."""
+    options = _options(values)
+    if options.get("inference_size") == 0:
+        options["inference_size"] = segmenter.default_inference_size
+    return options
+
+
+def _options(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The options among parameter values; 0 still stands for the model's own inference size."""
     options = {name: values[name] for name in OPTION_NAMES if name in values}
     for name in ("gamma", "delta"):
         if options.get(name) == FROM_HEADS:
             options[name] = None
-    if options.get("inference_size") == 0:
-        options["inference_size"] = segmenter.default_inference_size
     return options
 
 
 def check_changes(segmenter: Segmenter, changes: Mapping[str, Any]) -> None:
     """Raise `DinoiserError` if changed parameters do not fit this segmenter; takes no time."""
     from dinoiser_ros.segmentation import OptionError
-    from dinoiser_ros.segmentation.methods import METHODS
     from dinoiser_ros.segmentation.vocabulary import parse_prompts
 
-    options = segmenter_options(segmenter, changes)
-    dataclasses.replace(segmenter.options, **options)
-    method = options.get("method", segmenter.method)
-    if METHODS[method].needs_heads and segmenter.heads is None:
+    options = dataclasses.replace(segmenter.options, **segmenter_options(segmenter, changes))
+    for part in segmenter.missing_parts(options):
         raise OptionError(
-            f"method '{method}' needs heads, which this model has none of: set 'heads' and "
-            "configure the node again."
+            f"method '{options.method}' needs {part} with these parameters, which this model has "
+            f"none of: set '{part}' and configure the node again."
         )
     if "prompts" in changes:
         parse_prompts(changes["prompts"])

@@ -84,14 +84,28 @@ SPECS: tuple[Spec, ...] = (
     Spec(
         "model",
         "vit-b-16",
-        "Name of a model (vit-b-16 for real cameras, demo for the simulated world) or path of an "
-        "OpenCLIP config JSON.",
+        "Name of a model (vit-b-16 for real cameras, vit-b-16-openai for the method cliper, demo "
+        "for the simulated world) or path of an OpenCLIP config JSON.",
         CONFIGURE,
         pattern=r".*\S.*",
         pattern_help="a name or a path",
     ),
     Spec("weights", "", "Path of the CLIP weights; empty: the model's own.", CONFIGURE),
     Spec("heads", "", "Path of the CLIP-DINOiser heads; empty: the model's own.", CONFIGURE),
+    Spec(
+        "dino",
+        "",
+        "Path of a DINO ViT with the model's patch size (timm's or the authors' file), for the "
+        "method dinoiser-dino and the background source found; empty: the model's own.",
+        CONFIGURE,
+    ),
+    Spec(
+        "diffusion",
+        "",
+        "Folder or hub name of a Stable Diffusion, for the method cliper-diffusion; empty: 2.1 "
+        "base.",
+        CONFIGURE,
+    ),
     Spec("offline", False, "Never use the network: weights have to be on this machine.", CONFIGURE),
     Spec(
         "device",
@@ -138,7 +152,8 @@ SPECS: tuple[Spec, ...] = (
     Spec(
         "method",
         "dinoiser",
-        "Segmentation method: dinoiser or maskclip.",
+        "Segmentation method: dinoiser, dinoiser-dino, dinoiser-keys, dinoiser-keys-predictions, "
+        "maskclip, maskclip-ks, maskclip-pd, maskclip-ks-pd, cliper or cliper-diffusion.",
         pattern=r"[a-z0-9_+-]+",
         pattern_help="the name of a method, such as dinoiser",
     ),
@@ -150,10 +165,22 @@ SPECS: tuple[Spec, ...] = (
         choices=("auto", "on", "off"),
     ),
     Spec(
+        "background_source",
+        "objectness",
+        "What the background filter goes by: objectness as learnt by the heads, or FOUND on DINO's "
+        "attention, which needs a DINO.",
+        choices=("objectness", "found"),
+    ),
+    Spec(
+        "background_uncertainty",
+        True,
+        "Whether the background filter leaves patches alone that are surer than delta.",
+    ),
+    Spec(
         "gamma",
         FROM_HEADS,
         "Least similarity of two patches that are pooled together; -1: the value that "
-        "belongs to the heads.",
+        "belongs to the heads, or the paper's 0.2 for methods that pool by something else.",
         minimum=0.0,
         maximum=1.0,
         special=FROM_HEADS,
@@ -166,6 +193,28 @@ SPECS: tuple[Spec, ...] = (
         minimum=0.0,
         maximum=1.0,
         special=FROM_HEADS,
+    ),
+    Spec(
+        "ks_threshold",
+        1.0,
+        "Key smoothing (maskclip-ks) changes patches that are less confident than this.",
+        minimum=0.0,
+        maximum=1.0,
+    ),
+    Spec(
+        "pd_threshold",
+        0.5,
+        "Prompt denoising (maskclip-pd) drops classes that nowhere are as confident as this.",
+        minimum=0.0,
+        maximum=1.0,
+    ),
+    Spec(
+        "attention_thr",
+        0.1,
+        "CLIPer drops scores below this share of their class's maximum, and cliper-diffusion "
+        "attention below this share of its column's.",
+        minimum=0.0,
+        maximum=1.0,
     ),
     Spec(
         "confidence_threshold",

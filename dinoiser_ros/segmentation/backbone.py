@@ -24,27 +24,55 @@ _MAX_CACHED_GRIDS = 16
 
 
 @dataclass(frozen=True)
-class DenseFeatures:
-    """What one forward pass gives; h x w is the token grid, N = h * w.
+class Request:
+    """What a method asks of the forward pass: nothing else is computed for it, or kept.
 
     Attributes:
-        features: (B, d, h, w) MaskCLIP features F in CLIP's joint space, not normalised.
-        intermediate: (B, 1 + N, width) output of `ln_2` in the intermediate block, CLS token first.
+        features, intermediate, keys, attention, layers: as in `DenseFeatures`.
+        positions: how the positional embedding is resized to the grid: "bicubic" as the authors of
+            CLIP-DINOiser do it, or "bilinear" as those of CLIPer.
     """
 
-    features: Tensor
-    intermediate: Tensor
+    features: bool = True
+    intermediate: bool = True
+    keys: bool = False
+    attention: bool = False
+    layers: bool = False
+    positions: str = "bicubic"
 
-    @property
-    def grid(self) -> tuple[int, int]:
-        """Rows and columns of the token grid."""
-        return self.features.shape[-2], self.features.shape[-1]
+
+@dataclass(frozen=True)
+class DenseFeatures:
+    """What one forward pass gives; N = h * w. What was not asked for is None.
+
+    Attributes:
+        grid: h and w, rows and columns of the token grid.
+        features: (B, d, h, w) MaskCLIP features F in CLIP's joint space, not normalised.
+        intermediate: (B, 1 + N, width) output of `ln_2` in the intermediate block, CLS token first.
+        keys: (B, N, width) keys of the last block's attention, heads beside each other, without
+            CLS, not normalised.
+        attention: (B, heads, 1 + N, 1 + N) float32: the attention maps of all blocks but the last,
+            each softmaxed, summed.
+        layers: L tensors (B, 1 + N, width): the output of `ln_1` in each block but the last, then
+            the last block's input.
+    """
+
+    grid: tuple[int, int]
+    features: Tensor | None = None
+    intermediate: Tensor | None = None
+    keys: Tensor | None = None
+    attention: Tensor | None = None
+    layers: tuple[Tensor, ...] | None = None
 
     @property
     def intermediate_map(self) -> Tensor:
         """(B, width, h, w): the intermediate features of the patches, without CLS."""
+        assert self.intermediate is not None, "the method did not ask for it"
         batch, _, width = self.intermediate.shape
         return self.intermediate[:, 1:].transpose(1, 2).reshape(batch, width, *self.grid)
+
+
+_DEFAULT = Request()
 
 
 class Backbone:
@@ -76,7 +104,7 @@ class Backbone:
         self.dim: int = visual.proj.shape[1]
         mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in (MEAN, STD))
         self._mean, self._std = mean.to(visual.proj.device), std.to(visual.proj.device)
-        self._positions: dict[tuple[int, int], Tensor] = {}
+        self._positions: dict[tuple[tuple[int, int], str], Tensor] = {}
 
     @property
     def device(self) -> torch.device:
@@ -89,28 +117,57 @@ class Backbone:
         return self.visual.proj.dtype
 
     @torch.no_grad()
-    def __call__(self, images: Tensor) -> DenseFeatures:
+    def __call__(self, images: Tensor, request: Request = _DEFAULT) -> DenseFeatures:
         """Compute the dense features of a batch of images of one size.
 
         Args:
             images: (B, 3, H, W) RGB in [0, 1], any H x W; padded with zeros on the right and at the
                 bottom to a multiple of the patch size P.
+            request: what is wanted.
 
         Returns:
             Features on the grid h = ceil(H / P), w = ceil(W / P), in the backbone's dtype.
         """
-        x, grid = self._embed(images)
+        x, grid = self._embed(images, request.positions)
+        intermediate, attention, layers = None, None, []
         for index, block in enumerate(self.blocks[:-1]):
-            x = x + block.ls_1(_attention(block.attn, block.ln_1(x)))
+            y = block.ln_1(x)
+            if request.layers:
+                layers.append(y)
+            if request.attention:
+                maps = _attention_maps(block.attn, y)
+                attention = maps if attention is None else attention + maps
+                x = x + block.ls_1(_attend(block.attn, y, maps))
+            else:
+                x = x + block.ls_1(_attention(block.attn, y))
             y = block.ln_2(x)
-            if index == self.intermediate_layer:
+            if request.intermediate and index == self.intermediate_layer:
                 intermediate = y
             x = x + block.ls_2(block.mlp(y))
-        features = self._project(self._value_path(self.blocks[-1], x))
-        features = features[:, 1:].transpose(1, 2).reshape(len(x), self.dim, *grid)
-        return DenseFeatures(features, intermediate)
+        return DenseFeatures(
+            grid,
+            features=self._features(x, grid) if request.features else None,
+            intermediate=intermediate,
+            keys=self._last_projection(x, 1)[:, 1:] if request.keys else None,
+            attention=attention,
+            layers=(*layers, x) if request.layers else None,
+        )
 
-    def _embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    @torch.no_grad()
+    def attend_last(self, x: Tensor, attention: Tensor) -> Tensor:
+        """The last block with attention weights from elsewhere, without residual and MLP (CLIPer).
+
+        Args:
+            x: (B, T, width), what the block reads.
+            attention: (B, heads, T, T), one row of weights for each output token.
+
+        Returns:
+            (B, T, d) in CLIP's joint space, not normalised.
+        """
+        block = self.blocks[-1]
+        return self._project(block.ls_1(_attend(block.attn, block.ln_1(x), attention)))
+
+    def _embed(self, images: Tensor, mode: str) -> tuple[Tensor, tuple[int, int]]:
         """(B, 3, H, W) in [0, 1] -> the first block's input (B, 1 + N, width), the grid (h, w)."""
         size = self.patch_size
         # The padding is black in the image, so it comes before the normalisation, as the authors
@@ -121,26 +178,31 @@ class Backbone:
         grid = (x.shape[-2], x.shape[-1])
         cls = self.visual.class_embedding.to(x.dtype).expand(len(x), 1, -1)
         x = torch.cat([cls, x.flatten(2).transpose(1, 2)], dim=1)
-        return self.visual.ln_pre(x + self._position(grid)), grid
+        return self.visual.ln_pre(x + self._position(grid, mode)), grid
 
-    def _position(self, grid: tuple[int, int]) -> Tensor:
-        """(1 + N, width): positional embedding resized to a grid, kept for the next frame."""
-        if grid not in self._positions:
+    def _position(self, grid: tuple[int, int], mode: str) -> Tensor:
+        """(1 + h * w, width): positional embedding resized to a grid, kept for the next frame."""
+        if (grid, mode) not in self._positions:
             if len(self._positions) >= _MAX_CACHED_GRIDS:
                 self._positions.clear()
-            resized = resize_positions(self.visual.positional_embedding.float(), grid)
-            self._positions[grid] = resized.to(self.dtype)
-        return self._positions[grid]
+            resized = resize_positions(self.visual.positional_embedding.float(), grid, mode)
+            self._positions[grid, mode] = resized.to(self.dtype)
+        return self._positions[grid, mode]
 
-    @staticmethod
-    def _value_path(block: nn.Module, x: Tensor) -> Tensor:
-        """The last block with attention reduced to its value path (MaskCLIP, section 3.1)."""
-        attn = block.attn
-        rows = slice(2 * attn.embed_dim, None)  # in_proj stacks query, key and value
-        bias = None if attn.in_proj_bias is None else attn.in_proj_bias[rows]
-        values = F.linear(block.ln_1(x), attn.in_proj_weight[rows], bias)
-        x = x + block.ls_1(attn.out_proj(values))
-        return x + block.ls_2(block.mlp(block.ln_2(x)))
+    def _features(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
+        """(B, d, h, w): the last block with attention reduced to its value path (MaskCLIP, section
+        3.1).
+        """
+        block = self.blocks[-1]
+        x = x + block.ls_1(block.attn.out_proj(self._last_projection(x, 2)))
+        x = x + block.ls_2(block.mlp(block.ln_2(x)))
+        features = self._project(x)[:, 1:]
+        return features.transpose(1, 2).reshape(len(x), self.dim, *grid)
+
+    def _last_projection(self, x: Tensor, index: int) -> Tensor:
+        """(B, T, width): queries (0), keys (1) or values (2) of the last block's input."""
+        block = self.blocks[-1]
+        return _projection(block.attn, block.ln_1(x), index)
 
     def _project(self, x: Tensor) -> Tensor:
         """(B, T, width) -> (B, T, d): final norm and projection into the space shared with text."""
@@ -163,22 +225,23 @@ def check_architecture(visual: nn.Module) -> None:
             raise WeightsError(f"Custom attention blocks are not supported: {advice}.")
 
 
-def resize_positions(embedding: Tensor, grid: tuple[int, int]) -> Tensor:
+def resize_positions(embedding: Tensor, grid: tuple[int, int], mode: str = "bicubic") -> Tensor:
     """Resize a positional embedding to another token grid.
 
     Args:
         embedding: (1 + n * n, width), CLS first, for the square grid the model was trained with.
         grid: rows and columns wanted.
+        mode: "bicubic" or "bilinear".
 
     Returns:
-        (1 + h * w, width): CLS part kept, patch part resized bicubically (align_corners=False).
+        (1 + h * w, width): CLS part kept, patch part resized (align_corners=False).
     """
     side = round((len(embedding) - 1) ** 0.5)
     if (side, side) == tuple(grid):
         return embedding
     cls, patches = embedding[:1], embedding[1:]
     square = patches.T.reshape(1, -1, side, side)
-    resized = F.interpolate(square, size=tuple(grid), mode="bicubic", align_corners=False)
+    resized = F.interpolate(square, size=tuple(grid), mode=mode, align_corners=False)
     return torch.cat([cls, resized[0].flatten(1).T])
 
 
@@ -189,3 +252,28 @@ def _attention(attn: nn.MultiheadAttention, x: Tensor) -> Tensor:
     q, k, v = qkv.view(batch, tokens, 3, attn.num_heads, -1).permute(2, 0, 3, 1, 4)
     out = F.scaled_dot_product_attention(q, k, v)
     return attn.out_proj(out.transpose(1, 2).reshape(batch, tokens, width))
+
+
+def _attention_maps(attn: nn.MultiheadAttention, x: Tensor) -> Tensor:
+    """(B, heads, T, T) float32: what `_attention` weighs the values with; rows sum to 1."""
+    q, k = (_heads(attn, _projection(attn, x, index)).float() for index in (0, 1))
+    return ((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)).softmax(dim=-1)
+
+
+def _attend(attn: nn.MultiheadAttention, x: Tensor, maps: Tensor) -> Tensor:
+    """Attention with given weights (B, heads, T, T): (B, T, width) -> (B, T, width)."""
+    values = _heads(attn, _projection(attn, x, 2))
+    mixed = maps.to(values.dtype) @ values
+    return attn.out_proj(mixed.transpose(1, 2).flatten(2))
+
+
+def _projection(attn: nn.MultiheadAttention, x: Tensor, index: int) -> Tensor:
+    """Queries (0), keys (1) or values (2), which `in_proj` stacks: (B, T, width)."""
+    rows = slice(index * attn.embed_dim, (index + 1) * attn.embed_dim)
+    bias = None if attn.in_proj_bias is None else attn.in_proj_bias[rows]
+    return F.linear(x, attn.in_proj_weight[rows], bias)
+
+
+def _heads(attn: nn.MultiheadAttention, x: Tensor) -> Tensor:
+    """(B, T, width) -> (B, heads, T, width / heads)."""
+    return x.unflatten(-1, (attn.num_heads, -1)).transpose(1, 2)

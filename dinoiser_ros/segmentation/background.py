@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def filter_background(
-    probabilities: Tensor, objectness: Tensor, background: int, delta: float
+    probabilities: Tensor, objectness: Tensor, background: int, delta: float | None
 ) -> Tensor:
     """Give patches that are uncertain and do not look like an object to the background.
 
@@ -15,15 +15,34 @@ def filter_background(
         probabilities: (B, K, h, w) softmax over the classes.
         objectness: (B, 1, h, w) logits of head h.
         background: index of the background class.
-        delta: a patch whose highest probability is below it is uncertain (0 to 1).
+        delta: a patch whose highest probability is below it is uncertain (0 to 1); None: all are.
 
     Returns:
         (B, K, h, w): a copy in which the patches that are uncertain and whose sigmoid(objectness)
         is at most 0.5 have probability 1 for the background; their other entries stay, as in the
         authors' code.
     """
-    uncertain = probabilities.amax(dim=1) < delta
     no_object = torch.sigmoid(objectness[:, 0]) <= 0.5
+    return assign_background(probabilities, no_object, background, delta)
+
+
+def assign_background(
+    probabilities: Tensor, mask: Tensor, background: int, delta: float | None
+) -> Tensor:
+    """Give the patches of a mask to the background.
+
+    Args:
+        probabilities: (B, K, h, w) softmax over the classes.
+        mask: (B, h, w) bool, True where there may be background.
+        background: index of the background class.
+        delta: only patches whose highest probability is below it (0 to 1); None: all.
+
+    Returns:
+        (B, K, h, w): a copy in which these patches have probability 1 for the background; their
+        other entries stay.
+    """
+    if delta is not None:
+        mask = mask & (probabilities.amax(dim=1) < delta)
     filtered = probabilities.clone()
-    filtered[:, background].masked_fill_(uncertain & no_object, 1.0)
+    filtered[:, background].masked_fill_(mask, 1.0)
     return filtered

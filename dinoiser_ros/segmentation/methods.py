@@ -1,91 +1,172 @@
 """The segmentation methods: each is a few lines of data flow over the parts beside this file.
 
-A method takes the dense features of one batch and gives (B, K, h, w) probabilities on the patch
-grid. Adding one means writing such a function and naming it in `METHODS`.
+A method takes one batch as a `Frame` and gives (B, K, h, w) probabilities. Adding one means writing
+such a function and naming it in `METHODS`, with what it asks of the forward pass.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .backbone import DenseFeatures
-from .background import filter_background
+from . import found
+from .backbone import Request
+from .background import assign_background, filter_background
+from .classification import class_logits, classify, prompt_denoising
+from .cliper import fuse_layers, fusion_weight, layer_features, layer_probabilities
+from .compensation import compensate_batch
+from .frame import Frame
 from .heads import Heads
-from .pooling import guided_pooling
-from .vocabulary import Vocabulary
+from .pooling import correlations, guided_pooling, key_smoothing
 
-# CLIP's trained temperature (its logit scale is clipped at 100); the method fixes it there.
-LOGIT_SCALE = 100.0
-
-
-@dataclass(frozen=True)
-class MethodOptions:
-    """What a method needs besides features and text.
-
-    Attributes:
-        gamma: pooling threshold in [0, 1].
-        delta: certainty threshold of the background filter in [0, 1].
-        filter_background: whether a background class, if there is one, gets the filter.
-    """
-
-    gamma: float
-    delta: float
-    filter_background: bool
+# What the background filter can go by, and the part that each of them needs.
+BACKGROUND_SOURCES = {"objectness": "heads", "found": "dino"}
 
 
-def classify(features: Tensor, vocabulary: Vocabulary) -> Tensor:
-    """Compare dense features with the prompts (MaskCLIP, arXiv 2112.01071, section 3.1).
-
-    Args:
-        features: (B, d, h, w), any scale.
-        vocabulary: P phrases in K classes; a class scores as the best of its phrases.
-
-    Returns:
-        (B, K, h, w) float32: softmax over the classes of 100 x cosine similarity.
-    """
-    unit = F.normalize(features.float(), dim=1)
-    logits = LOGIT_SCALE * torch.einsum("bdhw,pd->bphw", unit, vocabulary.embeddings)
-    return F.softmax(vocabulary.best_of_phrases(logits), dim=1)
+# -- MaskCLIP (arXiv 2112.01071) -----------------------------------------------------------------
 
 
-def maskclip(
-    dense: DenseFeatures, heads: Heads | None, vocabulary: Vocabulary, options: MethodOptions
-) -> Tensor:
-    """MaskCLIP without refinement: (B, K, h, w) probabilities of the unpooled features."""
-    return classify(dense.features, vocabulary)
+def maskclip(frame: Frame, *, denoise: bool = False, smooth: bool = False) -> Tensor:
+    """MaskCLIP, with prompt denoising and key smoothing if wanted: (B, K, h, w)."""
+    logits = class_logits(frame.dense.features, frame.vocabulary)
+    if denoise:
+        logits = prompt_denoising(logits, frame.options.pd_threshold)
+    probabilities = F.softmax(logits, dim=1)
+    if smooth:
+        return key_smoothing(probabilities, frame.dense.keys, frame.options.ks_threshold)
+    return probabilities
 
 
-def dinoiser(
-    dense: DenseFeatures, heads: Heads | None, vocabulary: Vocabulary, options: MethodOptions
-) -> Tensor:
-    """CLIP-DINOiser: guided pooling by head g, background filtering by head h; (B, K, h, w)."""
-    assert heads is not None, "Segmenter gives this method its heads"
-    intermediate = dense.intermediate_map
-    pooled = guided_pooling(dense.features, heads.correlations(intermediate), options.gamma)
-    probabilities = classify(pooled, vocabulary)
-    if vocabulary.background is None or not options.filter_background:
+# -- CLIP-DINOiser (arXiv 2312.12359) and its ablation -------------------------------------------
+
+
+def dinoiser(frame: Frame) -> Tensor:
+    """CLIP-DINOiser: pooling weights from head g; (B, K, h, w)."""
+    weights = _heads(frame).correlations(frame.dense.intermediate_map)
+    return _pool_and_classify(frame, weights)
+
+
+def dinoiser_dino(frame: Frame) -> Tensor:
+    """Pooling weights from the value embeddings of DINO, which head g learns to foresee."""
+    return _pool_and_classify(frame, correlations(frame.dino.values))
+
+
+def dinoiser_keys(frame: Frame) -> Tensor:
+    """Pooling weights from CLIP's own keys."""
+    return _pool_and_classify(frame, correlations(frame.dense.keys.float()))
+
+
+def dinoiser_keys_predictions(frame: Frame) -> Tensor:
+    """The same weights, but predictions are pooled instead of features."""
+    predictions = classify(frame.dense.features, frame.vocabulary)
+    weights = correlations(frame.dense.keys.float())
+    return _filtered(frame, guided_pooling(predictions, weights, frame.options.gamma))
+
+
+def _pool_and_classify(frame: Frame, weights: Tensor) -> Tensor:
+    """Guided pooling with these weights (B, N, N), text, background: (B, K, h, w)."""
+    pooled = guided_pooling(frame.dense.features, weights, frame.options.gamma)
+    return _filtered(frame, classify(pooled, frame.vocabulary))
+
+
+def _filtered(frame: Frame, probabilities: Tensor) -> Tensor:
+    """The background filter, if it is on and there is a class for it: (B, K, h, w)."""
+    background, options = frame.vocabulary.background, frame.options
+    if background is None or not options.filter_background:
         return probabilities
-    objectness = heads.objectness(intermediate)
-    return filter_background(probabilities, objectness, vocabulary.background, options.delta)
+    delta = options.delta if options.background_uncertainty else None
+    if options.background_source == "found":
+        mask = found.background(frame.dino.cls_attention, frame.dino.keys)
+        mask = mask.unflatten(-1, frame.dense.grid)
+        return assign_background(probabilities, mask, background, delta)
+    objectness = _heads(frame).objectness(frame.dense.intermediate_map)
+    return filter_background(probabilities, objectness, background, delta)
 
 
-Method = Callable[[DenseFeatures, "Heads | None", Vocabulary, MethodOptions], Tensor]
+def _heads(frame: Frame) -> Heads:
+    assert frame.parts.heads is not None, "Segmenter gives the method its heads"
+    return frame.parts.heads
+
+
+# -- CLIPer (arXiv 2411.13836) -------------------------------------------------------------------
+
+
+def cliper(frame: Frame) -> Tensor:
+    """CLIPer without compensation: its scores as averages of probabilities, (B, K, h, w)."""
+    scores = _cliper_scores(frame)
+    return scores[:, :-1] / scores[:, -1:]
+
+
+def cliper_diffusion(frame: Frame) -> Tensor:
+    """CLIPer with fine-grained compensation: (B, K, S, S), a grid over the image itself."""
+    diffusion, images = frame.parts.diffusion, frame.images
+    assert diffusion is not None, "Segmenter gives the method its diffusion model"
+    maps = diffusion.attention_maps(images)
+    patch, thr = frame.parts.backbone.patch_size, frame.options.attention_thr
+    scores = compensate_batch(_cliper_scores(frame), maps, thr, patch, images.shape[-2:])
+    # Where no attention is left there is no score either.
+    return scores[:, :-1] / scores[:, -1:].clamp(min=torch.finfo(scores.dtype).tiny)
+
+
+def _cliper_scores(frame: Frame) -> Tensor:
+    """(B, K + 1, h, w): the classes' scores, and last what they are to be divided by."""
+    features, attention = layer_features(frame.parts.backbone, frame.dense)
+    probabilities = layer_probabilities(features[:, :, 1:], frame.vocabulary)
+    fused = fuse_layers(probabilities, attention, frame.options.attention_thr)
+    scores = torch.cat([fused, fusion_weight(attention)], dim=1)
+    return scores.unflatten(-1, frame.dense.grid)
+
+
+# -- by name -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class MethodEntry:
-    """A method and what it cannot do without."""
+    """A method and what it cannot do without.
 
-    function: Method
-    needs_heads: bool
+    Attributes:
+        function: from a frame to (B, K, h, w) probabilities.
+        request: what it asks of the backbone's forward pass.
+        needs: the parts that it uses: "heads", "dino", "diffusion".
+        filters_background: whether the background filter applies to it.
+        on_patches: whether the result lies on the patch grid, or else on one over the image.
+    """
 
+    function: Callable[[Frame], Tensor]
+    request: Request = Request(intermediate=False)
+    needs: frozenset[str] = frozenset()
+    filters_background: bool = False
+    on_patches: bool = True
+
+
+def _pooling_method(
+    function: Callable[[Frame], Tensor], *needs: str, keys: bool = False
+) -> MethodEntry:
+    # The intermediate features are for the filter; they lie on the way and cost nothing.
+    return MethodEntry(function, Request(keys=keys), frozenset(needs), filters_background=True)
+
+
+_KEYS = Request(intermediate=False, keys=True)
+_LAYERS = Request(
+    features=False, intermediate=False, attention=True, layers=True, positions="bilinear"
+)
 
 METHODS: dict[str, MethodEntry] = {
-    "dinoiser": MethodEntry(dinoiser, needs_heads=True),
-    "maskclip": MethodEntry(maskclip, needs_heads=False),
+    "dinoiser": _pooling_method(dinoiser, "heads"),
+    "dinoiser-dino": _pooling_method(dinoiser_dino, "dino"),
+    "dinoiser-keys": _pooling_method(dinoiser_keys, keys=True),
+    "dinoiser-keys-predictions": _pooling_method(dinoiser_keys_predictions, keys=True),
+    "maskclip": MethodEntry(maskclip),
+    "maskclip-ks": MethodEntry(partial(maskclip, smooth=True), _KEYS),
+    "maskclip-pd": MethodEntry(partial(maskclip, denoise=True)),
+    "maskclip-ks-pd": MethodEntry(partial(maskclip, smooth=True, denoise=True), _KEYS),
+    "cliper": MethodEntry(cliper, _LAYERS),
+    "cliper-diffusion": MethodEntry(
+        cliper_diffusion, _LAYERS, frozenset({"diffusion"}), on_patches=False
+    ),
 }

@@ -12,21 +12,33 @@ from open_clip.tokenizer import SimpleTokenizer
 from torch import nn
 
 from .checkpoint import load_into, read_checkpoint
+from .diffusion import Diffusion, load_diffusion
+from .dino import DinoTower
+from .dino_weights import from_dino, is_dinos_own
 from .download import Progress
 from .errors import WeightsError
 from .heads import Heads, heads_from_state
-from .weights import ModelSpec, find_file, parse_source
+from .weights import ModelSpec, Source, find_file, parse_source
 
 PathLike = str | os.PathLike[str]
 
 
+_NO_HEADS = "The model {} has no heads of its own: give `heads`, or use method 'maskclip'."
+_NO_DINO = (
+    "The model {} has no DINO of its own: give `dino`, the weights of timm's "
+    "vit_base_patch16_224.dino or the authors' dino_vitbase16_pretrain.pth."
+)
+
+
 @dataclass(frozen=True)
 class LoadedModel:
-    """A frozen OpenCLIP model in float32 with what belongs to it."""
+    """A frozen OpenCLIP model in float32 with what belongs to it, as far as it is there."""
 
     clip: nn.Module
     tokenizer: object
     heads: Heads | None
+    dino: DinoTower | None = None
+    diffusion: Diffusion | None = None
 
 
 def load_model(
@@ -34,7 +46,9 @@ def load_model(
     weights: PathLike | None = None,
     heads: PathLike | None = None,
     *,
-    needs_heads: bool = True,
+    dino: PathLike | None = None,
+    diffusion: PathLike | None = None,
+    needs: frozenset[str] = frozenset({"heads"}),
     offline: bool = False,
     progress: Progress | None = None,
 ) -> LoadedModel:
@@ -42,38 +56,59 @@ def load_model(
 
     Args:
         spec: from `find_model`.
-        weights, heads: paths or URLs that take the place of the registered ones.
-        needs_heads: whether missing heads are an error; otherwise they are loaded if at hand.
+        weights, heads, dino: paths or URLs that take the place of the registered ones.
+        diffusion: see `load_diffusion`.
+        needs: the parts ("heads", "dino", "diffusion") whose absence is an error. Others are loaded
+            if they are given or at hand: the method may then be changed while running.
         offline: never use the network.
         progress: see `download`.
 
     Raises:
         WeightsError: one sentence that says what is wrong and what to do.
+        OptionError: diffusion is wanted, and the packages that it needs are not installed.
     """
     config = read_config(spec.config)
     weight_sources = (parse_source(weights),) if weights else spec.weights
     head_sources = (parse_source(heads),) if heads else spec.heads
-    if not weight_sources:
-        raise WeightsError(f"The model {spec.name} has no weights of its own: give `weights`.")
-    if needs_heads and not head_sources:
-        raise WeightsError(
-            f"The model {spec.name} has no heads of its own: give `heads`, or use method "
-            "'maskclip'."
-        )
+    dino_sources = (parse_source(dino),) if dino else spec.dino
+    _require(weight_sources, f"The model {spec.name} has no weights of its own: give `weights`.")
+    if "heads" in needs:
+        _require(head_sources, _NO_HEADS.format(spec.name))
+    if "dino" in needs:
+        _require(dino_sources, _NO_DINO.format(spec.name))
+    # First, since all it may lack is a package, which is better said before a long download.
+    wants_diffusion = diffusion or "diffusion" in needs
+    loaded_diffusion = load_diffusion(diffusion, offline) if wants_diffusion else None
     clip, tokenizer = build_clip(config, spec.name)
     path = find_file(weight_sources, offline, progress)
     load_into(clip, read_checkpoint(path)[0], str(path))
     clip.eval().requires_grad_(False)
-    # Heads that the method can do without are not worth a download, but if they are at hand the
-    # method may be changed while running.
-    optional = not needs_heads and not heads
+    head_path = _find_part(head_sources, bool(heads) or "heads" in needs, offline, progress)
+    dino_path = _find_part(dino_sources, bool(dino) or "dino" in needs, offline, progress)
+    return LoadedModel(
+        clip,
+        tokenizer,
+        load_heads(head_path, clip) if head_path else None,
+        load_dino(dino_path, clip, spec.dino_config) if dino_path else None,
+        loaded_diffusion,
+    )
+
+
+def _require(sources: tuple[Source, ...], message: str) -> None:
+    if not sources:
+        raise WeightsError(message)
+
+
+def _find_part(
+    sources: tuple[Source, ...], wanted: bool, offline: bool, progress: Progress | None
+) -> Path | None:
+    """The file of a part. One that is not wanted is not worth a download: None if not at hand."""
+    if wanted:
+        return find_file(sources, offline, progress)
     try:
-        head_path = find_file(head_sources, offline or optional, progress)
+        return find_file(sources, offline=True)
     except WeightsError:
-        if not optional:
-            raise
-        return LoadedModel(clip, tokenizer, None)
-    return LoadedModel(clip, tokenizer, load_heads(head_path, clip))
+        return None
 
 
 def load_heads(path: Path, clip: nn.Module) -> Heads:
@@ -91,6 +126,41 @@ def load_heads(path: Path, clip: nn.Module) -> Heads:
             "give the heads that belong to it."
         )
     return heads
+
+
+def load_dino(path: Path, clip: nn.Module, config: Path | None = None) -> DinoTower:
+    """Read a DINO vision transformer that fits a backbone.
+
+    Args:
+        path: a file in DINO's own naming (see `from_dino`), or in OpenCLIP's.
+        clip: the model that it is used beside.
+        config: of OpenCLIP, for a file in OpenCLIP's naming.
+
+    Raises:
+        WeightsError: unreadable, another architecture, or other patches than the backbone's.
+    """
+    state, _ = read_checkpoint(path)
+    state = {name.removeprefix("backbone."): tensor for name, tensor in state.items()}
+    if is_dinos_own(state):
+        architecture, state = from_dino(state, str(path))
+    elif config is not None:
+        architecture = read_config(config)
+        state = {name.removeprefix("visual."): tensor for name, tensor in state.items()}
+    else:
+        raise WeightsError(
+            f"{path} holds no DINO: give the weights of timm's vit_base_patch16_224.dino or the "
+            "authors' dino_vitbase16_pretrain.pth."
+        )
+    visual = build_clip(architecture, str(path))[0].visual
+    load_into(visual, state, str(path))
+    tower = DinoTower(visual.eval().requires_grad_(False))
+    patch = clip.visual.conv1.kernel_size[0]
+    if tower.patch_size != patch:
+        raise WeightsError(
+            f"{path} divides images into patches of {tower.patch_size} pixels, this backbone into "
+            f"patches of {patch}: give a DINO with the backbone's."
+        )
+    return tower
 
 
 def build_clip(config: dict, name: str = "The config") -> tuple[nn.Module, object]:

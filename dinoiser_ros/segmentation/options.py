@@ -9,8 +9,13 @@ from pathlib import Path
 
 import torch
 
+from .classification import PD_THRESHOLD
+from .cliper import ATTENTION_THR
 from .errors import OptionError
-from .methods import METHODS
+from .frame import MethodOptions
+from .heads import DELTA, GAMMA, Heads
+from .methods import BACKGROUND_SOURCES, METHODS
+from .pooling import KS_THRESHOLD
 
 BACKGROUND_FILTERS = ("auto", "on", "off")
 BFLOAT16_WIDTH = 512  # channels from which on bfloat16 pays on a CPU
@@ -25,9 +30,16 @@ class Options:
     Attributes:
         method: a name in `METHODS`.
         background_filter: "auto" and "on": when a prompt is "background"; "off": never.
-        gamma, delta: thresholds in [0, 1]; None for those that belong to the heads.
+        gamma, delta: thresholds in [0, 1]; None for those that belong to the heads, or the paper's
+            where the heads have no part in it.
         confidence_threshold: in [0, 1]; pixels below it become unlabeled.
         inference_size: shorter side in pixels; None for the image's own size.
+        background_source: what the background filter goes by: "objectness" (head h) or "found"
+            (FOUND's seed step on DINO's last layer).
+        background_uncertainty: whether the filter leaves patches alone whose class is certain.
+        ks_threshold: key smoothing changes patches whose confidence is below it (0 to 1).
+        pd_threshold: prompt denoising drops classes whose confidence stays below it (0 to 1).
+        attention_thr: CLIPer's threshold on a class's scores, relative to its maximum (0 to 1).
 
     Raises:
         OptionError: a value is none of these.
@@ -39,6 +51,19 @@ class Options:
     delta: float | None = None
     confidence_threshold: float = 0.0
     inference_size: int | None = None
+    background_source: str = "objectness"
+    background_uncertainty: bool = True
+    ks_threshold: float = KS_THRESHOLD
+    pd_threshold: float = PD_THRESHOLD
+    attention_thr: float = ATTENTION_THR
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What they cannot do without besides the backbone: "heads", "dino", "diffusion"."""
+        entry = METHODS[self.method]
+        if not entry.filters_background or self.background_filter == "off":
+            return entry.needs
+        return entry.needs | {BACKGROUND_SOURCES[self.background_source]}
 
     def __post_init__(self) -> None:
         _check_choice("method", self.method, tuple(METHODS))
@@ -46,7 +71,13 @@ class Options:
         for name in ("gamma", "delta"):
             if getattr(self, name) is not None:
                 _check_fraction(name, getattr(self, name))
-        _check_fraction("confidence_threshold", self.confidence_threshold)
+        _check_choice("background_source", self.background_source, tuple(BACKGROUND_SOURCES))
+        if not isinstance(self.background_uncertainty, bool):
+            raise OptionError(
+                f"background_uncertainty is {self.background_uncertainty!r}: use True or False."
+            )
+        for name in ("confidence_threshold", "ks_threshold", "pd_threshold", "attention_thr"):
+            _check_fraction(name, getattr(self, name))
         size = self.inference_size
         if size is None:
             return
@@ -55,6 +86,26 @@ class Options:
                 f"inference_size is {size!r}: give a whole number of pixels from "
                 f"{MIN_INFERENCE_SIZE} to {MAX_INFERENCE_SIZE}."
             )
+
+
+def method_options(options: Options, heads: Heads | None) -> MethodOptions:
+    """Every value as it is to be used: as given, else as stored with the heads, else the paper's.
+
+    The heads' gamma was chosen for their own correlations and says nothing about others.
+    """
+    pooled_by_heads = heads is not None and "heads" in METHODS[options.method].needs
+    gamma = heads.gamma if pooled_by_heads else GAMMA
+    delta = DELTA if heads is None else heads.delta
+    return MethodOptions(
+        gamma=gamma if options.gamma is None else options.gamma,
+        delta=delta if options.delta is None else options.delta,
+        filter_background=options.background_filter != "off",
+        background_source=options.background_source,
+        background_uncertainty=options.background_uncertainty,
+        ks_threshold=options.ks_threshold,
+        pd_threshold=options.pd_threshold,
+        attention_thr=options.attention_thr,
+    )
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:

@@ -12,14 +12,25 @@ import torch
 from torch import Tensor
 
 from .backbone import Backbone, check_architecture
+from .classification import PD_THRESHOLD
+from .cliper import ATTENTION_THR
+from .dino import DinoTower
 from .download import Progress
 from .errors import OptionError, PromptError
-from .heads import DELTA, GAMMA, INTERMEDIATE_LAYER
+from .frame import Frame, Parts
+from .heads import INTERMEDIATE_LAYER, Heads
 from .image import check_image, inference_shape, to_batch
 from .labels import label_pixels
-from .methods import METHODS, MethodOptions
+from .methods import METHODS
 from .model import LoadedModel, load_model
-from .options import Options, check_precision, resolve_device, resolve_precision
+from .options import (
+    Options,
+    check_precision,
+    method_options,
+    resolve_device,
+    resolve_precision,
+)
+from .pooling import KS_THRESHOLD
 from .text import TextEncoder
 from .vocabulary import SegmentationClass, Vocabulary
 from .weights import ModelSpec, find_model
@@ -56,16 +67,26 @@ class Segmenter:
         weights: path or URL of the model's weights (safetensors or PyTorch); None for those of a
             registered model.
         heads: path or URL of CLIP-DINOiser's heads (safetensors or the authors' .pt); likewise.
-        method: "dinoiser" or "maskclip".
+        method: a name in `METHODS`, such as "dinoiser", "maskclip-ks" or "cliper".
         device: "auto" (a CUDA GPU if there is one), "cpu", "cuda", "cuda:1", ...
         precision: "auto" (see `resolve_precision`), "float32", "bfloat16", "float16".
         background_filter: "auto" and "on" filter when a prompt is "background", "off" never.
-        gamma: pooling threshold in [0, 1]; None for the value that belongs to the heads.
+        gamma: pooling threshold in [0, 1]; None for the value that belongs to the heads, or the
+            paper's if something else decides what is pooled.
         delta: certainty threshold of the background filter in [0, 1]; likewise.
         confidence_threshold: pixels below it become unlabeled (0 to 1; 0 labels all).
         inference_size: shorter side in pixels that images are resized to; None for their own size.
         offline: never use the network.
         progress: called while weights are fetched, with the bytes so far and in all.
+        dino: path or URL of a DINO ViT with the backbone's patch size (timm's or the authors'
+            file), for "dinoiser-dino" and FOUND; None for that of a registered model.
+        diffusion: folder or hub name of a Stable Diffusion, for "cliper-diffusion"; None for 2.1
+            base.
+        background_source: what the background filter goes by: "objectness" or "found".
+        background_uncertainty: whether it leaves patches alone whose class is certain.
+        ks_threshold: patches less confident are smoothed by "maskclip-ks" (0 to 1).
+        pd_threshold: classes that never are as confident are dropped by "maskclip-pd" (0 to 1).
+        attention_thr: scores below this share of their class's maximum become 0 in "cliper".
 
     Raises:
         WeightsError: the model cannot be had, read or does not fit together.
@@ -88,17 +109,25 @@ class Segmenter:
         inference_size: int | None = None,
         offline: bool = False,
         progress: Progress | None = None,
+        dino: PathLike | None = None,
+        diffusion: PathLike | None = None,
+        background_source: str = "objectness",
+        background_uncertainty: bool = True,
+        ks_threshold: float = KS_THRESHOLD,
+        pd_threshold: float = PD_THRESHOLD,
+        attention_thr: float = ATTENTION_THR,
     ) -> None:
         self._options = Options(
-            method, background_filter, gamma, delta, confidence_threshold, inference_size
-        )
+            method, background_filter, gamma, delta, confidence_threshold, inference_size,
+            background_source, background_uncertainty, ks_threshold, pd_threshold, attention_thr,
+        )  # fmt: skip
         spec = find_model(model)
         target = resolve_device(device)
         check_precision(precision)
-        needs_heads = METHODS[method].needs_heads
         loaded = load_model(
-            spec, weights, heads, needs_heads=needs_heads, offline=offline, progress=progress
-        )
+            spec, weights, heads, dino=dino, diffusion=diffusion,
+            needs=self._options.needs, offline=offline, progress=progress,
+        )  # fmt: skip
         self._assemble(loaded, spec, target, precision)
 
     @classmethod
@@ -122,7 +151,7 @@ class Segmenter:
         segmenter._options = Options(**options)
         target = resolve_device(device)
         segmenter._assemble(loaded, spec, target, precision)
-        segmenter._check_heads(segmenter.method)
+        segmenter._check_parts(segmenter.options)
         return segmenter
 
     def _assemble(
@@ -130,14 +159,17 @@ class Segmenter:
     ) -> None:
         clip = loaded.clip.eval().requires_grad_(False).to(device)
         check_architecture(clip.visual)
-        width = clip.visual.conv1.out_channels
-        # The text tower stays in float32: it is not on the frame path.
-        clip.visual.to(resolve_precision(precision, device, width))
+        dtype = resolve_precision(precision, device, clip.visual.conv1.out_channels)
+        clip.visual.to(dtype)  # the text tower stays in float32: it is not on the frame path
         layer = loaded.heads.intermediate_layer if loaded.heads else INTERMEDIATE_LAYER
         self.model_name = spec.name
         self.default_inference_size = spec.inference_size
-        self.heads = loaded.heads.to(device) if loaded.heads else None
-        self.backbone = Backbone(clip.visual, layer)
+        self._parts = Parts(
+            Backbone(clip.visual, layer),
+            loaded.heads and loaded.heads.to(device),
+            loaded.dino and loaded.dino.to(device, dtype),
+            loaded.diffusion and loaded.diffusion.to(device, dtype),
+        )
         self._text = TextEncoder(clip, loaded.tokenizer)
         self._vocabulary: Vocabulary | None = None
 
@@ -198,7 +230,8 @@ class Segmenter:
             image: (H, W, 3) uint8 RGB.
 
         Returns:
-            (K, h, w) float32 in [0, 1], h = ceil(H / P), w = ceil(W / P) for patches of P pixels.
+            (K, h, w) float32 in [0, 1], h = ceil(H / P), w = ceil(W / P) for patches of P pixels;
+            with "cliper-diffusion" a square grid over the image.
 
         Raises:
             ImageError: another type or shape.
@@ -252,7 +285,10 @@ class Segmenter:
         shape = inference_shape(size, options.inference_size)
         batch = to_batch(images, shape, self.device)
         coarse = self._classify(batch, vocabulary, options)
-        confidence, labels = label_pixels(coarse, self.backbone.patch_size, shape, size)
+        if METHODS[options.method].on_patches:
+            confidence, labels = label_pixels(coarse, self.backbone.patch_size, shape, size)
+        else:  # its cells divide the image, whatever their number
+            confidence, labels = label_pixels(coarse, 1, coarse.shape[-2:], size)
         labels.masked_fill_(confidence < options.confidence_threshold, vocabulary.unlabeled)
         kind = np.uint8 if vocabulary.unlabeled <= np.iinfo(np.uint8).max else np.uint16
         label_array = labels.cpu().numpy().astype(kind)
@@ -267,19 +303,10 @@ class Segmenter:
     @torch.inference_mode()
     def _classify(self, batch: Tensor, vocabulary: Vocabulary, options: Options) -> Tensor:
         """(B, 3, H, W) in [0, 1] -> (B, K, h, w) probabilities."""
-        method = METHODS[options.method].function
-        chosen = MethodOptions(
-            gamma=self._belonging(options.gamma, "gamma", GAMMA),
-            delta=self._belonging(options.delta, "delta", DELTA),
-            filter_background=options.background_filter != "off",
-        )
-        return method(self.backbone(batch), self.heads, vocabulary, chosen)
-
-    def _belonging(self, given: float | None, name: str, default: float) -> float:
-        """A threshold as given, else as stored with the heads, else the paper's."""
-        if given is not None:
-            return given
-        return default if self.heads is None else getattr(self.heads, name)
+        entry = METHODS[options.method]
+        dense = self.backbone(batch, entry.request)
+        chosen = method_options(options, self.heads)
+        return entry.function(Frame(batch, dense, self._parts, vocabulary, chosen))
 
     # -- options: each may be set while frames are in work ---------------------------------------
 
@@ -301,15 +328,34 @@ class Segmenter:
             options = dataclasses.replace(self._options, **changes)
         except TypeError as error:
             raise OptionError(f"There is no such option ({error}): see Options.") from None
-        self._check_heads(options.method)
+        self._check_parts(options)
         self._options = options
 
-    def _check_heads(self, method: str) -> None:
-        if METHODS[method].needs_heads and self.heads is None:
+    def missing_parts(self, options: Options) -> tuple[str, ...]:
+        """The names of the parts that these options need and this segmenter was loaded without."""
+        return tuple(name for name in sorted(options.needs) if getattr(self._parts, name) is None)
+
+    def _check_parts(self, options: Options) -> None:
+        for name in self.missing_parts(options):
             raise OptionError(
-                f"The method {method!r} needs heads, which this model was loaded without: give "
-                "`heads`."
+                f"The method {options.method!r} needs {name} with these options, which this model "
+                f"was loaded without: give `{name}`."
             )
+
+    @property
+    def backbone(self) -> Backbone:
+        """The dense feature extractor."""
+        return self._parts.backbone
+
+    @property
+    def heads(self) -> Heads | None:
+        """CLIP-DINOiser's heads, if they were loaded."""
+        return self._parts.heads
+
+    @property
+    def dino(self) -> DinoTower | None:
+        """The DINO beside the backbone, if it was loaded."""
+        return self._parts.dino
 
     @property
     def device(self) -> torch.device:

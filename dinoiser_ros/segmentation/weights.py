@@ -19,6 +19,7 @@ from .errors import WeightsError
 
 _MODELS_FOLDER = Path(__file__).parent / "models"
 _HUB = "https://huggingface.co"
+_HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")  # newer, older
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,9 @@ class ModelSpec:
     Attributes:
         name: as shown to people.
         config: path of an OpenCLIP config JSON, or the name of a config that open_clip ships.
-        weights, heads: sources to try in order; none where the caller must give them.
+        weights, heads, dino: sources to try in order; none where the caller must give them.
         inference_size: shorter side in pixels that the model works best at.
+        dino_config: path of the OpenCLIP config of `dino`; None if its weights are DINO's own.
     """
 
     name: str
@@ -54,6 +56,8 @@ class ModelSpec:
     weights: tuple[Source, ...] = ()
     heads: tuple[Source, ...] = ()
     inference_size: int = 448
+    dino: tuple[Source, ...] = ()
+    dino_config: Path | None = None
 
 
 def _hub(repository: str, file: str) -> Source:
@@ -64,26 +68,39 @@ def _hub(repository: str, file: str) -> Source:
 def _vit_b_16() -> ModelSpec:
     """The paper's model: OpenCLIP ViT-B/16 laion2b_s34b_b88k with the authors' heads."""
     repository = "laion/CLIP-ViT-B-16-laion2B-s34B-b88K"
-    files = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
     heads = Source(
         "https://raw.githubusercontent.com/wysoczanska/clip_dinoiser/main/checkpoints/last.pt",
         blob_id="0b6c94d9c439ebac7bcb07fe805be3654ea03c7f",
     )
-    weights = tuple(_hub(repository, file) for file in files)
+    weights = tuple(_hub(repository, file) for file in _HUB_FILES)
     return ModelSpec("vit-b-16", "ViT-B-16", weights, (heads,), inference_size=448)
+
+
+def _vit_b_16_openai() -> ModelSpec:
+    """CLIPer's model: OpenAI's ViT-B/16, whose activation is QuickGELU; it has no heads."""
+    repository = "timm/vit_base_patch16_clip_224.openai"
+    weights = tuple(_hub(repository, file) for file in _HUB_FILES)
+    return ModelSpec("vit-b-16-openai", "ViT-B-16-quickgelu", weights, inference_size=336)
 
 
 def _demo() -> ModelSpec:
     """The embedded model: it knows the simulated world of `dinoiser_ros.sim` and nothing else."""
-    weights, heads = (
-        Source(str(_MODELS_FOLDER / name))
-        for name in ("demo.safetensors", "demo_heads.safetensors")
+    weights, heads, dino = (
+        Source(str(_MODELS_FOLDER / f"{name}.safetensors"))
+        for name in ("demo", "demo_heads", "demo_dino")
     )
-    return ModelSpec("demo", _MODELS_FOLDER / "demo.json", (weights,), (heads,), inference_size=192)
+    return ModelSpec(
+        "demo", _MODELS_FOLDER / "demo.json", (weights,), (heads,),
+        inference_size=192, dino=(dino,), dino_config=_MODELS_FOLDER / "demo_dino.json",
+    )  # fmt: skip
 
 
 # Functions, so that the environment is read when a model is asked for.
-MODELS: dict[str, Callable[[], ModelSpec]] = {"vit-b-16": _vit_b_16, "demo": _demo}
+MODELS: dict[str, Callable[[], ModelSpec]] = {
+    "vit-b-16": _vit_b_16,
+    "vit-b-16-openai": _vit_b_16_openai,
+    "demo": _demo,
+}
 
 
 def find_model(model: str | os.PathLike[str]) -> ModelSpec:

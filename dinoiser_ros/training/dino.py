@@ -16,9 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dinoiser_ros.segmentation.dino import embedded
 from dinoiser_ros.training import vit
 from dinoiser_ros.training.clip import build_clip, update_average
-from dinoiser_ros.training.dino_features import embedded, normalise
+from dinoiser_ros.training.dino_features import normalise
 from dinoiser_ros.training.regions import resize
 
 log = logging.getLogger(__name__)

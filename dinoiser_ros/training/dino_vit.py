@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dinoiser_ros.segmentation.checkpoint import State, load_into
+from dinoiser_ros.segmentation.dino import LastLayer, split_last_layer
 from dinoiser_ros.segmentation.errors import WeightsError
-from dinoiser_ros.training.dino_features import LastLayer, split_last_layer
 
 HEAD_WIDTH = 64  # of all of DINO's transformers; their checkpoints do not say it
 _EPSILON = 1e-6  # of their layer norms

@@ -1,7 +1,7 @@
-"""FOUND: where objects are, without any label (arXiv 2212.07834).
+"""FOUND as a teacher: where objects are, without any label (arXiv 2212.07834).
 
-Two forms: the seed step (section 3.1), which needs nothing but DINO, and the trained 1x1 head
-(section 3.2) on DINO's keys. Both give the foreground of a `LastLayer`.
+Two forms: the seed step (section 3.1, `segmentation.found`), which needs nothing but DINO, and the
+trained 1x1 head (section 3.2) on DINO's keys. Both give the foreground of a `LastLayer`.
 """
 
 from __future__ import annotations
@@ -10,45 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dinoiser_ros.segmentation.dino import LastLayer
 from dinoiser_ros.segmentation.errors import WeightsError
-from dinoiser_ros.training.dino_features import LastLayer
-
-SIMILARITY = 0.3
-_EPSILON = 1e-10
-
-
-def head_weights(cls_attention: Tensor) -> Tensor:
-    """How much each attention head counts: the fewer patches it attends to, the more.
-
-    Args:
-        cls_attention: (..., heads, N), what CLS pays to each patch in the last layer.
-
-    Returns:
-        (..., heads): log(sum of all Q / Q_h), Q_h the share of patches above the image's mean
-        attention.
-    """
-    mean = cls_attention.flatten(-2).mean(dim=-1)[..., None, None]
-    share = (cls_attention > mean).to(cls_attention.dtype).mean(dim=-1) + _EPSILON
-    return torch.log(share.sum(dim=-1, keepdim=True) / share)
-
-
-def background(cls_attention: Tensor, keys: Tensor, similarity: float = SIMILARITY) -> Tensor:
-    """Patches that look like the one that attention cares for least.
-
-    Args:
-        cls_attention: (..., heads, N), softmax over patches and CLS, CLS's own entry left out.
-        keys: (..., N, heads, d) of the same layer.
-        similarity: cosine above which a patch is background.
-
-    Returns:
-        (..., N) bool, True on the background.
-    """
-    beta = head_weights(cls_attention)
-    seed = (cls_attention * beta[..., None]).sum(dim=-2).argmin(dim=-1)
-    described = F.normalize((keys * beta[..., None, :, None]).flatten(-2), dim=-1)
-    index = seed[..., None, None].expand(*seed.shape, 1, described.shape[-1])
-    cosine = (described * described.gather(-2, index)).sum(dim=-1)
-    return cosine > similarity
+from dinoiser_ros.segmentation.found import background
 
 
 def seed_foreground(last: LastLayer) -> Tensor:

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from dinoiser_ros.segmentation.backbone import Backbone
+from dinoiser_ros.segmentation.dino import LastLayer
+from dinoiser_ros.segmentation.pooling import correlations
 from dinoiser_ros.training import dino_features
-from dinoiser_ros.training.dino_features import Dino, LastLayer, on_grid
+from dinoiser_ros.training.dino_features import Dino, on_grid
 from dinoiser_ros.training.heads import HeadBatch
 
 
@@ -62,6 +64,4 @@ class HeadTeacher:
         values = on_grid(last.values.float(), last.grid, grid)
         likely = self.teachers.found(found_last)[..., None]
         foreground = on_grid(likely, found_last.grid, grid)[..., 0] > 0.5
-        return HeadBatch(
-            features.float(), dino_features.correlations(values), foreground.unflatten(1, grid)
-        )
+        return HeadBatch(features.float(), correlations(values), foreground.unflatten(1, grid))

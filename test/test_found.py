@@ -6,14 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from dinoiser_ros.segmentation.dino import LastLayer
 from dinoiser_ros.segmentation.errors import WeightsError
-from dinoiser_ros.training.dino_features import LastLayer
-from dinoiser_ros.training.found import (
-    background,
-    found_head_from_state,
-    head_weights,
-    seed_foreground,
-)
+from dinoiser_ros.segmentation.found import background, head_weights
+from dinoiser_ros.training.found import found_head_from_state, seed_foreground
 
 GOLDEN = np.load(Path(__file__).parent / "data" / "golden" / "found_expected.npz")
 
