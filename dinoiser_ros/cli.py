@@ -75,6 +75,8 @@ def _parser() -> argparse.ArgumentParser:
     measure.set_defaults(run=_evaluate)
     fetch = commands.add_parser("download", help="fetch a model's files into the cache")
     fetch.set_defaults(run=_download)
+    for command in (segment, fetch):
+        _add_method_argument(command)
     for command in (segment, measure, fetch):
         _add_model_arguments(command)
     train = commands.add_parser("train-heads", help="train heads for any OpenCLIP ViT")
@@ -119,17 +121,20 @@ def _add_option_arguments(parser: argparse.ArgumentParser) -> None:
         )
 
 
-def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--model",
-        default="vit-b-16",
-        help=f"{', '.join(MODELS)}, or the path of an OpenCLIP config (%(default)s)",
-    )
+def _add_method_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--method",
         choices=METHODS,
         default=Options.method,
         help="it decides which files are needed",
+    )
+
+
+def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model",
+        default="vit-b-16",
+        help=f"{', '.join(MODELS)}, or the path of an OpenCLIP config (%(default)s)",
     )
     parser.add_argument("--weights", help="path or URL of the model's weights")
     parser.add_argument("--heads", help="path or URL of CLIP-DINOiser's heads")
@@ -140,10 +145,10 @@ def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--offline", action="store_true", help="never use the network")
 
 
-def _load(options: argparse.Namespace, **more: object) -> Segmenter:
+def _load(options: argparse.Namespace, method: str, **more: object) -> Segmenter:
     segmenter = Segmenter(
         options.model, options.weights, options.heads,
-        method=options.method, dino=options.dino, diffusion=options.diffusion,
+        method=method, dino=options.dino, diffusion=options.diffusion,
         device=options.device, precision=options.precision, offline=options.offline,
         progress=_print_progress, **more,
     )  # fmt: skip
@@ -157,6 +162,7 @@ def _segment(options: argparse.Namespace) -> int:
         return 1
     segmenter = _load(
         options,
+        options.method,
         background_filter=options.background_filter,
         background_source=options.background_source,
         background_uncertainty=options.background_uncertainty,
@@ -217,11 +223,11 @@ def segment_picture(segmenter: Segmenter, picture: Path, output: Path, alpha: fl
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    return evaluation.run(options, lambda method: _load(options, method=method))
+    return evaluation.run(options, lambda method: _load(options, method))
 
 
 def _download(options: argparse.Namespace) -> int:
-    segmenter = _load(options)
+    segmenter = _load(options, options.method)
     print(f"{segmenter.model_name} is here and works: it can now be used with --offline.")
     return 0
 

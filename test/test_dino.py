@@ -57,7 +57,7 @@ def test_same_numbers_as_timm(tmp_path, clip, grid, kind):
         write_dino(path)
     images = torch.rand(2, 3, 16 * grid[0], 16 * grid[1])
     tower = load_dino(path, clip)
-    for got, wanted in zip(tower(images), by_timm(model, images), strict=True):
+    for got, wanted in zip(tower(images)[:3], by_timm(model, images), strict=True):
         torch.testing.assert_close(got, wanted, atol=1e-4 * wanted.abs().max().item(), rtol=1e-4)
 
 
@@ -65,9 +65,9 @@ def test_images_of_any_size_are_padded_as_for_the_backbone(tmp_path, clip):
     tower = load_dino(write_dino(tmp_path / "dino.safetensors"), clip)
     images = torch.rand(1, 3, 30, 50)
     padded = F.pad(images, (0, 14, 0, 2))
-    for one, other in zip(tower(images), tower(padded), strict=True):
+    for one, other in zip(tower(images)[:3], tower(padded)[:3], strict=True):
         assert torch.equal(one, other)
-    assert tower(images).values.shape == (1, 2 * 4, WIDTH)
+    assert tower(images).values.shape == (1, 2 * 4, WIDTH) and tower(images).grid == (2, 4)
 
 
 def test_the_embedded_one_is_loaded_by_the_same_door():

@@ -7,7 +7,7 @@ import naive_methods
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from dinoiser_ros.segmentation.backbone import Request
@@ -70,6 +70,8 @@ def test_key_smoothing_of_equal_keys_is_a_vote():
 @given(st.integers(0, 10**6), FRACTIONS, st.floats(0.1, 30))
 def test_prompt_denoising(seed, threshold, scale):
     logits = scale * torch.randn(2, 4, 2, 3, generator=torch.Generator().manual_seed(seed))
+    best = torch.softmax(logits.double(), dim=1).amax(dim=(2, 3))
+    assume((best - threshold).abs().min() > 1e-6)  # rounding may decide what lies on it
     got = prompt_denoising(logits, threshold)
     for index in range(2):
         wanted = naive_methods.denoise(flat(logits[index : index + 1]), np.float32(threshold))

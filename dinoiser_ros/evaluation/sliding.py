@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dinoiser_ros.segmentation.image import label_pixels, upsample
+from dinoiser_ros.segmentation.image import upsample
+from dinoiser_ros.segmentation.labels import label_pixels
 
 SHORTER_SIDE, LONGEST_SIDE = 448, 2048  # the latter binds from an aspect of 4.6 on
 WINDOW, STRIDE = 448, 224
