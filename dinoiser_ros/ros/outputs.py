@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,6 +48,7 @@ LATCHED = QoSProfile(
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
 MAX_CLASS_TOPICS = 64  # a publisher takes milliseconds to create, and nobody wires more by hand
+_BIG = 4_000_000  # pixels; publishing 48 million holds all of Python up for 60 ms
 _PUBLISHERS: dict[str, tuple[type, QoSProfile]] = {
     "mask": (Image, qos_profile_sensor_data),
     "confidence": (Image, qos_profile_sensor_data),
@@ -55,7 +58,10 @@ _PUBLISHERS: dict[str, tuple[type, QoSProfile]] = {
 
 
 class CameraOutputs:
-    """The publishers of one camera. Used by the inference thread only, once it runs.
+    """The publishers of one camera.
+
+    Once the inference thread runs, it alone uses them; another thread may `prepare` and `tidy` the
+    topics of classes, which takes milliseconds each.
 
     Args:
         node: what the publishers belong to.
@@ -74,6 +80,8 @@ class CameraOutputs:
         self._label_info = node.create_publisher(LabelInfo, f"{namespace}/label_info", LATCHED)
         self._with_class_topics = "masks" in enabled
         self._class_publishers: dict[str, Any] = {}  # by topic name, in the order of class ids
+        self._prepared: dict[str, Any] = {}  # for classes to come
+        self._retired: list[Any] = []  # of classes that were
         self._described: tuple | None = None
 
     def wanted(self) -> bool:
@@ -81,13 +89,29 @@ class CameraOutputs:
         publishers = (*self._publishers.values(), *self._class_publishers.values())
         return any(publisher.get_subscription_count() for publisher in publishers)
 
+    def prepare(self, class_names: list[str]) -> None:
+        """Create the topics of classes that will be described, while frames go on."""
+        if not self._with_class_topics:
+            return
+        for name in class_topic_names(class_names)[:MAX_CLASS_TOPICS]:
+            if name not in self._class_publishers and name not in self._prepared:
+                with _breath():
+                    self._prepared[name] = self._create(name)
+
+    def tidy(self) -> None:
+        """Take away the topics that no class has any more."""
+        while self._retired:
+            with _breath():
+                self._node.destroy_publisher(self._retired.pop())
+
     def describe(
         self, classes: tuple[SegmentationClass, ...], threshold: float, stamp: Time
     ) -> None:
         """Publish what the ids of the coming masks mean, unless the last LabelInfo says it."""
         if self._described == (classes, threshold):
             return
-        if self._with_class_topics:
+        # Only for other classes: those of a change in preparation stay as they are.
+        if self._with_class_topics and (self._described or ((),))[0] != classes:
             self._set_class_topics([entry.name for entry in classes])
         self._label_info.publish(label_info_message(classes, threshold, stamp))
         self._described = (classes, threshold)
@@ -107,54 +131,66 @@ class CameraOutputs:
             header: the image message's; every output carries it unchanged.
             settings: the parameters "overlay_alpha" and "overlay_legend".
         """
-        if self._has_subscriber("mask"):
-            self._send("mask", mask_message(segmentation, header))
-        if self._has_subscriber("confidence"):
-            self._send("confidence", confidence_message(segmentation, header))
-        if self._has_subscriber("class_masks"):
-            self._send("class_masks", class_masks_message(segmentation, header))
+        make: dict[str, Callable[[], Any]] = {
+            "mask": lambda: mask_message(segmentation, header),
+            "confidence": lambda: confidence_message(segmentation, header),
+            "class_masks": lambda: class_masks_message(segmentation, header),
+            "overlay": lambda: _overlay_message(segmentation, image, header, settings),
+        }
+        rest = _breath if segmentation.labels.size > _BIG else contextlib.nullcontext
+        for name, publisher in self._publishers.items():
+            if publisher.get_subscription_count():
+                with rest():
+                    publisher.publish(make[name]())
         for class_id, publisher in enumerate(self._class_publishers.values()):
             if publisher.get_subscription_count():
-                pixels = class_mask(segmentation.labels, class_id)
-                publisher.publish(image_message(pixels, "mono8", header))
-        if self._has_subscriber("overlay"):
-            self._send("overlay", _overlay_message(segmentation, image, header, settings))
+                with rest():
+                    pixels = class_mask(segmentation.labels, class_id)
+                    publisher.publish(image_message(pixels, "mono8", header))
 
     def destroy(self) -> None:
         """Take the topics away."""
-        publishers = (*self._publishers.values(), *self._class_publishers.values())
-        for publisher in (*publishers, self._label_info):
+        publishers = [*self._publishers.values(), *self._class_publishers.values()]
+        publishers += [*self._prepared.values(), *self._retired, self._label_info]
+        for publisher in publishers:
             self._node.destroy_publisher(publisher)
         self._publishers, self._class_publishers = {}, {}
-
-    def _has_subscriber(self, name: str) -> bool:
-        publisher = self._publishers.get(name)
-        return publisher is not None and publisher.get_subscription_count() > 0
-
-    def _send(self, name: str, message: Any) -> None:
-        self._publishers[name].publish(message)
+        self._prepared, self._retired = {}, []
 
     def _set_class_topics(self, class_names: list[str]) -> None:
-        """Create and remove ~/masks/<class>; topics of classes that stay keep their subscribers.
+        """Switch to the topics ~/masks/<class>; those of classes that stay keep their subscribers.
 
         Only the first `MAX_CLASS_TOPICS` classes get one; ~/class_masks has them all.
-
-        They get no event callbacks: those would be waited on by the executor, which is not safe
-        while another thread creates and destroys them.
         """
-        old = self._class_publishers
+        old, prepared = self._class_publishers, self._prepared
         self._class_publishers = {
-            name: old.pop(name, None)
-            or self._node.create_publisher(
-                Image,
-                f"{self._namespace}/masks/{name}",
-                RELIABLE,
-                event_callbacks=PublisherEventCallbacks(use_default_callbacks=False),
-            )
+            name: old.pop(name, None) or prepared.pop(name, None) or self._create(name)
             for name in class_topic_names(class_names)[:MAX_CLASS_TOPICS]
         }
-        for publisher in old.values():
-            self._node.destroy_publisher(publisher)
+        self._retired += old.values()
+        self._retired += prepared.values()  # of prompts that others overtook
+        prepared.clear()
+
+    def _create(self, topic: str) -> Any:
+        """A class's publisher.
+
+        It gets no event callbacks: those would be waited on by the executor, which is not safe
+        while another thread creates and destroys it.
+        """
+        return self._node.create_publisher(
+            Image,
+            f"{self._namespace}/masks/{topic}",
+            RELIABLE,
+            event_callbacks=PublisherEventCallbacks(use_default_callbacks=False),
+        )
+
+
+@contextlib.contextmanager
+def _breath() -> Iterator[None]:
+    """Rest as long as the work took: rclpy holds Python's lock in it, and services wait for it."""
+    start = time.monotonic()
+    yield
+    time.sleep(time.monotonic() - start)
 
 
 def mask_message(segmentation: Segmentation, header: Header) -> Image:

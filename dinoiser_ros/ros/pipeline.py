@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import os
+import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -32,6 +35,12 @@ MAX_8BIT_CLASSES = 254
 
 class SupersededError(RuntimeError):
     """Prompts were replaced, or given up, before they came into force."""
+
+
+def _be_nice() -> None:
+    """Let frames and services go first: embedding 400 prompts keeps a processor busy for long."""
+    with contextlib.suppress(OSError, AttributeError):  # not Linux
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
 class Pipeline:
@@ -67,7 +76,7 @@ class Pipeline:
         # Embedding prompts takes a second on a CPU: one thread, so that changes stay in order.
         self._numbers = itertools.count()
         self._newest: dict[str, int] = {}  # number of the last change of each parameter
-        self._changer = ThreadPoolExecutor(1, thread_name_prefix="changes")
+        self._changer = ThreadPoolExecutor(1, thread_name_prefix="changes", initializer=_be_nice)
         self._worker.call(self._describe).result()
         for camera in self.cameras:
             camera.subscribe()
@@ -91,7 +100,7 @@ class Pipeline:
         """End the threads, take the topics away; wait at most `timeout` s for the frame in work."""
         for camera in self.cameras:
             camera.unsubscribe()
-        self._changer.shutdown(wait=False)
+        self._changer.shutdown(wait=False, cancel_futures=True)
         if self._worker.close(timeout):
             for camera in self.cameras:
                 camera.outputs.destroy()
@@ -171,7 +180,17 @@ class Pipeline:
     ) -> tuple[SegmentationClass, ...]:
         self._refuse_outdated(number)
         vocabulary = self.segmenter.embed_prompts(changes["prompts"])
-        return self._worker.call(lambda: self._switch(changes, number, vocabulary)).result()
+        self._refuse_outdated(number)
+        for camera in self.cameras:
+            camera.outputs.prepare([entry.name for entry in vocabulary.classes])
+        classes = self._worker.call(lambda: self._switch(changes, number, vocabulary)).result()
+        with contextlib.suppress(RuntimeError):  # the node is being cleaned up
+            self._changer.submit(self._tidy)  # whoever asked need not wait for that
+        return classes
+
+    def _tidy(self) -> None:
+        for camera in self.cameras:
+            camera.outputs.tidy()
 
     def _switch(
         self, changes: dict[str, Any], number: int, vocabulary: Vocabulary | None
