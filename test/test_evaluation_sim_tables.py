@@ -11,6 +11,7 @@ from golden_data import GOLDEN_MODEL
 from dinoiser_ros.evaluation import ablation, robustness
 from dinoiser_ros.evaluation.benchmarks import BENCHMARKS
 from dinoiser_ros.evaluation.command import spread
+from dinoiser_ros.evaluation.confusion import confusion_matrix
 from dinoiser_ros.evaluation.corruptions import CORRUPTIONS, corrupt
 from dinoiser_ros.evaluation.heldout import evaluate as score_frames
 from dinoiser_ros.evaluation.published import PUBLISHED, published_table
@@ -50,15 +51,28 @@ def test_counts_are_those_of_the_held_out_score(measured):
 
 
 def test_the_table_has_a_row_for_each_method(measured):
-    text = ablation.markdown("golden", *measured)
+    text = ablation.markdown("golden", *measured, {})
     assert all(f"| {method} " in text for method in measured[0])
     assert all(f"{method} is left out: " in text for method in measured[1])
     for quoted in ("CLIP-DINOiser", "62.1", "CLIPer", "not measured here"):
         assert quoted in text
 
 
+def test_the_background_ablation_uses_the_filter_it_names(golden):
+    """The golden model has no DINO: what needs one is left out, the rest is the product's own."""
+    tallies = ablation.measure_backgrounds(load, FRAMES, limit=1)
+    assert list(tallies) == ["objectness, uncertain"]
+    benchmark = BENCHMARKS["sim-background"]
+    golden.set_prompts(list(benchmark.classes))
+    sample = benchmark.samples(FRAMES)[0].load()
+    wanted = confusion_matrix(sample.labels, golden.segment(sample.rgb).labels, 11)
+    assert (tallies["objectness, uncertain"].matrix == wanted).all()
+    text = ablation.markdown("golden", {}, {}, tallies)
+    assert "| objectness, uncertain  |" in text
+
+
 def test_the_readme_can_take_the_table(measured):
-    text = ablation.markdown("golden", *measured)
+    text = ablation.markdown("golden", *measured, {})
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     once = replace_part(readme, ablation.MARKERS, text)
     assert text in once and replace_part(once, ablation.MARKERS, text) == once
@@ -72,7 +86,7 @@ def test_a_method_that_cannot_be_had_is_left_out_with_its_reason():
 
     counts, left_out = ablation.measure(["maskclip", "dinoiser"], refuse, FRAMES, limit=1)
     assert list(counts) == ["dinoiser"] and left_out == {"maskclip": "no such weights"}
-    text = ablation.markdown("golden", counts, left_out)
+    text = ablation.markdown("golden", counts, left_out, {})
     assert "maskclip is left out: no such weights" in text
 
 

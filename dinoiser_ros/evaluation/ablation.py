@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from dinoiser_ros.markdown import replace_part, table
-from dinoiser_ros.segmentation import Segmenter
+from dinoiser_ros.segmentation import OptionError, Segmenter
 
 from . import sim_command
 from .benchmarks import BENCHMARKS
@@ -22,6 +22,14 @@ from .tally import Tally
 
 MARKERS = "table"
 _NAMES, _BACKGROUND = BENCHMARKS[WORLD.name], BENCHMARKS[FOREGROUND.name]
+
+# The background filter's ablation (arXiv 2312.12359): what it goes by, and whether it leaves alone
+# the patches whose class is certain.
+BACKGROUNDS: dict[str, dict[str, object]] = {
+    "FOUND": {"background_source": "found", "background_uncertainty": False},
+    "FOUND, uncertain": {"background_source": "found", "background_uncertainty": True},
+    "objectness, uncertain": {"background_source": "objectness", "background_uncertainty": True},
+}
 
 # Method -> benchmark's name -> counts.
 Counts = dict[str, dict[str, Tally]]
@@ -55,8 +63,42 @@ def measure(
     return counts, left_out
 
 
-def markdown(model: str, counts: Counts, left_out: Mapping[str, str]) -> str:
-    """The table with what has to be known to read it, and the papers' numbers."""
+def measure_backgrounds(
+    load: Callable[[str], Segmenter], folder: Path, limit: int | None = None
+) -> dict[str, Tally]:
+    """Count CLIP-DINOiser with each of `BACKGROUNDS`; those whose weights lack are not there.
+
+    Raises:
+        EvaluationError: the frames cannot be read.
+    """
+    frames = spread(_BACKGROUND.samples(folder), limit)
+    tallies = {}
+    for title, options in BACKGROUNDS.items():
+        segmenter = load("dinoiser")
+        try:
+            segmenter.set_options(**options)
+        except OptionError:
+            continue
+        bar = sim_command.bar(f"dinoiser, {title}")
+        tallies[title] = evaluate(segmenter, _BACKGROUND, frames, State(), bar)
+    return tallies
+
+
+def backgrounds_table(tallies: Mapping[str, Tally]) -> str:
+    """Rows of the background filter's ablation; "" without any."""
+    if not tallies:
+        return ""
+    rows = [[title, percent(tally.mean_iou())] for title, tally in tallies.items()]
+    return (
+        f"{table(['background of dinoiser', 'with background'], rows)}\n"
+        "Uncertain: only patches whose class is not certain can become background.\n\n"
+    )
+
+
+def markdown(
+    model: str, counts: Counts, left_out: Mapping[str, str], backgrounds: Mapping[str, Tally]
+) -> str:
+    """The tables with what has to be known to read them, and the papers' numbers."""
     header = ["method", "mIoU", "with background", "held-out pairs", "seen pairs"]
     rows = []
     for method, tallies in counts.items():
@@ -73,6 +115,7 @@ def markdown(model: str, counts: Counts, left_out: Mapping[str, str]) -> str:
     return (
         f"Measured with `make table`: the model `{model}` on {frames} held-out frames of the "
         f"simulated world, in percent.\n\n{table(header, rows)}{reasons}\n"
+        f"{backgrounds_table(backgrounds)}"
         f"mIoU: the {len(_NAMES.classes)} class names are the prompts. With background: "
         f"`background` and the {len(_BACKGROUND.classes) - 1} objects' names.\n"
         "Pairs: recall of objects in a colour that training never showed them in, and in the other "
@@ -88,7 +131,9 @@ def main() -> None:
     parser.add_argument("--readme", type=Path, help=f"file with the markers <!-- {MARKERS} -->")
     options = parser.parse_args()
     load = sim_command.loader(options.model)
-    text = markdown(options.model, *measure(options.methods, load, options.frames, options.limit))
+    counts, left_out = measure(options.methods, load, options.frames, options.limit)
+    backgrounds = measure_backgrounds(load, options.frames, options.limit)
+    text = markdown(options.model, counts, left_out, backgrounds)
     print(text)
     if options.readme:
         before = options.readme.read_text(encoding="utf-8")
