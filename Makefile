@@ -36,9 +36,9 @@ lint: setup ## Run ruff
 demo-model: build ## Rebuild the embedded model from a seed
 	@. tools/env.sh && exec python3 tools/run_module.py dinoiser_ros.training.demo_model
 
-table: build ## Measure all methods on the held-out frames, write the README's table [LIMIT=8: print only]
+table: build ## Measure all methods on the held-out frames, write the README's table [METHODS="a b"] [LIMIT=8: print only]
 	@. tools/env.sh && exec python3 tools/run_module.py dinoiser_ros.evaluation.ablation \
-		$(if $(LIMIT),--limit "$(LIMIT)",--readme README.md)
+		$(if $(METHODS),--methods $(METHODS)) $(if $(LIMIT),--limit "$(LIMIT)",--readme README.md)
 
 robustness: build ## The same under noise, blur, darkness, JPEG: docs/robustness.md [LIMIT=8: print only]
 	@. tools/env.sh && exec python3 tools/run_module.py dinoiser_ros.evaluation.robustness \
