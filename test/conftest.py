@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from golden_data import GOLDEN, GOLDEN_MODEL, GOLDEN_PROMPTS
+from ros_helpers import Camera, Client
 
 torch.set_num_threads(2)
 
@@ -35,3 +36,11 @@ def golden():
     segmenter = Segmenter(**GOLDEN_MODEL, device="cpu", precision="float32")
     segmenter.set_prompts(GOLDEN_PROMPTS)
     return segmenter
+
+
+@pytest.fixture(scope="module")
+def camera(client: Client) -> Camera:
+    """A camera on the topic that the node of the test module's own `client` subscribes to."""
+    camera = Camera(client)
+    camera.connect()
+    return camera

@@ -36,13 +36,6 @@ def masks(client: Client) -> list:
     return client.collect(Image, "/dinoiser/mask", qos_profile_sensor_data)
 
 
-@pytest.fixture(scope="module")
-def camera(client: Client) -> Camera:
-    camera = Camera(client)
-    camera.connect()
-    return camera
-
-
 def count(diagnostics: list, name: str) -> int:
     status = diagnostic(list(diagnostics), "/image")
     return int(status[2].get(name, 0)) if status else 0

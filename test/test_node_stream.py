@@ -26,13 +26,6 @@ def client() -> Iterator[Client]:
         yield client
 
 
-@pytest.fixture(scope="module")
-def camera(client: Client) -> Camera:
-    camera = Camera(client)
-    camera.connect()
-    return camera
-
-
 @pytest.fixture(autouse=True)
 def _same_prompts(client: Client) -> None:
     set_prompts(client, PROMPTS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,8 @@ from .outputs import confidence_message, label_info_message, mask_message
 
 if TYPE_CHECKING:
     from rclpy.node import Node
+
+    from dinoiser_ros.segmentation import SegmentationClass
 
     from .pipeline import Pipeline
 
@@ -70,9 +72,7 @@ class Services:
         self._prompts_changed(prompts)
         response.success = True
         response.message = f"{len(classes)} classes"
-        response.class_ids = [entry.id for entry in classes]
-        response.class_names = [entry.name for entry in classes]
-        return response
+        return _with_classes(response, classes)
 
     def _get_prompts(self, request: Any, response: Any) -> Any:
         pipeline = self._pipeline()
@@ -81,9 +81,7 @@ class Services:
             return response
         classes = pipeline.segmenter.classes
         response.prompts = pipeline.prompts
-        response.class_ids = [entry.id for entry in classes]
-        response.class_names = [entry.name for entry in classes]
-        return response
+        return _with_classes(response, classes)
 
     def _segment(self, request: Any, response: Any) -> Any:
         pipeline = self._pipeline()
@@ -106,6 +104,12 @@ class Services:
         response.success = False
         response.message = sentence
         return response
+
+
+def _with_classes(response: Any, classes: Sequence[SegmentationClass]) -> Any:
+    response.class_ids = [entry.id for entry in classes]
+    response.class_names = [entry.name for entry in classes]
+    return response
 
 
 def _sentence(error: Exception) -> str:

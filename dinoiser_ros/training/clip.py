@@ -85,17 +85,6 @@ def build_clip(config: dict) -> CLIP:
     return CLIP(**config)
 
 
-class Texts:
-    """Tokenises sentences."""
-
-    def __init__(self, context_length: int) -> None:
-        self._tokenizer = SimpleTokenizer(context_length=context_length)
-
-    def __call__(self, sentences: list[str]) -> Tensor:
-        """(number of sentences, context length) int64."""
-        return self._tokenizer(sentences)
-
-
 @dataclass
 class StepBatches(Dataset):
     """The batch of each step, for a DataLoader.
@@ -107,12 +96,12 @@ class StepBatches(Dataset):
     sampler: CropSampler
     schedule: ClipSchedule
     seed: int
-    texts: Texts
+    tokenise: SimpleTokenizer
 
     def __getitem__(self, step: int) -> RegionBatch:
         """The batch of a step."""
         rng = np.random.default_rng([self.seed, 3, step])
-        return make_batch(self.sampler, rng, self.schedule.phase(step), templates(), self.texts)
+        return make_batch(self.sampler, rng, self.schedule.phase(step), templates(), self.tokenise)
 
 
 def batch_loss(model: CLIP, batch: RegionBatch, phase: Phase, whole_weight: float) -> Tensor:
@@ -239,9 +228,9 @@ def train_clip(
         The running average of the weights, float32.
     """
     state = _start(config, schedule, seed, checkpoint)
-    texts = Texts(config["text_cfg"]["context_length"])
+    tokenise = SimpleTokenizer(context_length=config["text_cfg"]["context_length"])
     batches = DataLoader(
-        StepBatches(sampler, schedule, seed, texts),
+        StepBatches(sampler, schedule, seed, tokenise),
         batch_size=None,
         sampler=range(state.step, schedule.steps),
         num_workers=1,

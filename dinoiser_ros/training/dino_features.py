@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dinoiser_ros.segmentation.dino import MEAN, STD, LastLayer, last_layer
+from dinoiser_ros.training.vit import normalised
 
 
 class Dino(Protocol):
@@ -43,9 +43,7 @@ class OpenClipDino(nn.Module):
 
 def normalise(rgb: Tensor) -> Tensor:
     """(B, H, W, 3) uint8 to (B, 3, H, W) float with ImageNet's mean and standard deviation."""
-    x = rgb.permute(0, 3, 1, 2).float() / 255
-    mean, std = (torch.tensor(v, device=x.device).view(1, 3, 1, 1) for v in (MEAN, STD))
-    return (x - mean) / std
+    return normalised(rgb, MEAN, STD)
 
 
 def on_grid(maps: Tensor, source: tuple[int, int], target: tuple[int, int]) -> Tensor:

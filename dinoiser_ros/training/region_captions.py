@@ -9,14 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dinoiser_ros.segmentation.backbone import MEAN, STD
 from dinoiser_ros.sim.classes import UNLABELLED
 from dinoiser_ros.training.captions import Caption, bare_name, compose, truth
 from dinoiser_ros.training.regions import Crop, CropSampler, box_contents, draw_boxes, entities_in
-from dinoiser_ros.training.vit import resized_positions
+from dinoiser_ros.training.vit import normalised, resized_positions
 
 Rng = np.random.Generator
-MEAN = (0.48145466, 0.4578275, 0.40821073)
-STD = (0.26862954, 0.26130258, 0.27577711)
 # Shares of a box: what covers less goes unmentioned in its caption; boxes of which less is known
 # get none; what covers less counts as not visible; what covers more has its bare name contrasted.
 MENTIONED, KNOWN, SEEN, NAMED = 0.12, 0.6, 0.02, 0.25
@@ -70,12 +69,6 @@ class RegionBatch:
     visible: Tensor
     tokens: Tensor
     windows: list[tuple[tuple[int, int], int, int]]
-
-
-def normalise(rgb: Tensor) -> Tensor:
-    """(B, H, W, 3) uint8 to (B, 3, H, W) float with CLIP's mean and standard deviation."""
-    x = rgb.permute(0, 3, 1, 2).float() / 255
-    return (x - torch.tensor(MEAN).view(1, 3, 1, 1)) / torch.tensor(STD).view(1, 3, 1, 1)
 
 
 def jitter(rng: Rng, rgb: Tensor, strength: float = 0.12) -> Tensor:
@@ -156,7 +149,7 @@ def make_batch(
     # Inputs of one shape keep oneDNN's caches small, so missing captions are made up for.
     sentences += [""] * (phase.crops * (phase.captions + 1) - len(captions))
     return RegionBatch(
-        images=normalise(jitter(rng, torch.stack([crop.rgb for crop in crops]))),
+        images=normalised(jitter(rng, torch.stack([crop.rgb for crop in crops])), MEAN, STD),
         masks=torch.stack(masks),
         captioned=torch.tensor(captioned),
         captions=captions,

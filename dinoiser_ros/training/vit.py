@@ -6,6 +6,9 @@ its weights.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -22,6 +25,7 @@ __all__ = [
     "attend",
     "dense_features",
     "embed",
+    "normalised",
     "pooled_features",
     "qkv",
     "resized_positions",
@@ -29,6 +33,13 @@ __all__ = [
     "trunk",
     "value_path",
 ]
+
+
+def normalised(rgb: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """(B, H, W, 3) uint8 to (B, 3, H, W) float: from 0 to 1, less the mean, over the deviation."""
+    x = rgb.permute(0, 3, 1, 2).float() / 255
+    centre, spread = (torch.tensor(v, device=x.device).view(1, 3, 1, 1) for v in (mean, std))
+    return (x - centre) / spread
 
 
 def value_path(block: nn.Module, x: Tensor) -> Tensor:
