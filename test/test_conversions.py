@@ -225,6 +225,13 @@ def test_image_message_carries_header_and_pixels(dtype: type) -> None:
     np.testing.assert_array_equal(np.frombuffer(message.data, dtype).reshape(3, 2), pixels[:, ::2])
 
 
+def test_large_pictures_become_messages_in_parts() -> None:
+    parts = 2.5 * conversions._PART
+    pixels = np.random.default_rng(0).integers(0, 256, (int(parts) // 1000, 1000), np.uint8)
+    message = image_message(pixels, "mono8")
+    assert isinstance(message.data, array) and message.data.tobytes() == pixels.tobytes()
+
+
 def test_confidence_covers_all_grey_levels() -> None:
     pixels = conversions.confidence_pixels(np.array([[0.0, 0.5, 1.0]], np.float32))
     assert pixels.tolist() == [[0, 128, 255]] and pixels.dtype == np.uint8

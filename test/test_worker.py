@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ import pytest
 from ros_helpers import wait_until
 from std_msgs.msg import Header
 
+from dinoiser_ros.ros import engine, worker
 from dinoiser_ros.ros.conversions import image_message
 from dinoiser_ros.ros.metrics import CameraStatistics
 from dinoiser_ros.ros.parameters import SPECS
@@ -224,6 +226,22 @@ def test_nothing_is_published_after_deactivate(make: Callable) -> None:
     assert setup.published() == 0 and setup.model.batches == [1]
 
 
+def test_memory_is_given_back_once_huge_pictures_are_over(
+    make: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    freed: list[None] = []
+    monkeypatch.setattr(worker, "free_host_memory", lambda: freed.append(None))
+    setup = make()
+    small, huge = 4, int((worker.HUGE / 3) ** 0.5) + 1
+    times = []
+    for number, side in enumerate((small, huge, huge, small, small), start=1):
+        setup.send({0: (side, side)})
+        wait_until(lambda number=number: setup.published() == number, "a result")
+        setup.worker.call(lambda: None).result()  # then all of the frame's work is done
+        times.append(len(freed))
+    assert times == [0, 0, 0, 1, 1]
+
+
 def test_calls_after_the_end_fail_instead_of_waiting(make: Callable) -> None:
     setup = make()
     with pytest.raises(ZeroDivisionError):
@@ -231,3 +249,13 @@ def test_calls_after_the_end_fail_instead_of_waiting(make: Callable) -> None:
     assert setup.worker.close(10)
     with pytest.raises(RuntimeError, match="cleaned up"):
         setup.worker.call(int).result(10)
+
+
+def test_what_is_loaded_is_spared_by_the_collector_until_the_model_goes() -> None:
+    engine.spare_collections()
+    try:
+        assert gc.get_freeze_count() > 0
+    finally:
+        engine.free_device_memory()
+    assert gc.get_freeze_count() == 0
+    engine.free_host_memory()  # whatever the C library

@@ -33,7 +33,8 @@ from sensor_msgs.msg import Image
 from dinoiser_ros.srv import GetPrompts, Segment, SetPrompts
 
 NODE = "/dinoiser"
-PROMPTS = ["floor: wooden floor, carpet", "wall", "person", "chair"]  # at start, and after others
+MANY_PROMPTS = [f"part {number}" for number in range(400)]  # their masks have 16 bits
+PROMPTS = ["floor: wooden floor, carpet", "wall", "person", "chair"]  # after others
 _EMBEDDING_TIMEOUT = 300.0  # seconds: 32,000 texts on a busy CPU
 _numbers = itertools.count()  # for phrases that are new to the node
 Ask = Callable[..., Any]  # (type, service name, quick, **request) -> response
@@ -186,8 +187,8 @@ def change_prompts(ask: Ask, prompts: list[str]) -> None:
 
 
 def many_prompts(ask: Ask, _: None) -> None:
-    """400 prompts (16-bit masks), and few again; as a parameter, which answers before embedding."""
-    for prompts in ([f"part {number}" for number in range(400)], PROMPTS):
+    """Many prompts, and few again; as a parameter, which answers before they are embedded."""
+    for prompts in (MANY_PROMPTS, PROMPTS):
         result = set_parameters(ask, {"prompts": prompts})
         check(result.successful, f"{len(prompts)} prompts were refused: {result.reason}")
         end = time.monotonic() + _EMBEDDING_TIMEOUT
@@ -233,7 +234,7 @@ def pause(ask: Ask, _: None) -> None:
 
 
 CALLS = (
-    Call(0.2, many_prompts),  # first: what takes most memory belongs to the warm-up
+    Call(0.2, many_prompts),  # first: the node begins with these
     Call(3, read_state),
     Call(3, read_parameters),
     Call(5, read_prompts),

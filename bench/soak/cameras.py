@@ -1,5 +1,7 @@
 """The soak's two cameras, in one process: `python3 -m soak.cameras --seed 0`.
 
+Until the node is there they send good frames, as long as it has many classes (it begins so) the
+second one sends huge ones, which no other frame may replace.
 Each sends twice as many frames as the node answers (which /diagnostics says), so that the node
 never waits for one and drops about every second; and now and then a burst, one every millisecond.
 """
@@ -22,6 +24,7 @@ from std_msgs.msg import Header
 
 from .frames import (
     COMPRESSED_KINDS,
+    GOOD,
     RAW_KINDS,
     CompressedFrames,
     Kind,
@@ -50,6 +53,8 @@ COMPRESSED = Setup("rear", "/rear/image_raw/compressed", "/rear/dinoiser", (120,
 SLOWEST, FASTEST = 10.0, 1000.0  # frames per second of one camera
 _BURST = 100  # frames
 _BURST_CHANCE = 1 / 2000  # of each frame to start one
+_MANY = 254  # classes; of more, masks have 16 bits
+_HUGE_PERIOD = 5.0  # seconds, in which the node is done with a huge frame
 
 
 class SoakCamera:
@@ -66,23 +71,34 @@ class SoakCamera:
         self._publisher = node.create_publisher(
             CompressedImage if compressed else Image, setup.topic, qos_profile_sensor_data
         )
+        self._huge = [kind for kind in kinds if kind.name == "huge"]
+        self._phase = "waiting"  # for the node; then "many" classes, then all "kinds" of frames
         self._number = 0
         self._burst = 0
         self._period = 1.0 / SLOWEST
         self.due = time.monotonic()
 
-    def adapt(self, rate_out: float) -> None:
-        """Send at twice a rate (frames per second), once every kind of frame was sent slowly."""
-        if self._schedule.warming_up:
+    def adapt(self, rate_out: float, classes: int) -> None:
+        """Go by what the node says of itself.
+
+        Args:
+            rate_out: frames per second that it answers; once every kind of frame was sent slowly,
+                twice as many are sent.
+            classes: that it has, 0 if it is not configured.
+        """
+        if self._phase != "kinds" and classes:
+            self._phase = "many" if classes > _MANY else "kinds"
+        if self._phase != "kinds" or self._schedule.warming_up:
             return
         self._period = 1.0 / min(max(2.0 * rate_out, SLOWEST), FASTEST)
 
     def publish(self) -> None:
         """Send the next frame and say when the one after it is due."""
+        if self._phase != "kinds":
+            self._publish_before()
+            return
         starts = self._schedule.warming_up
-        kind = self._schedule.next()
-        self._publisher.publish(self._frames.message(kind, self._header(kind)))
-        self._number += 1
+        self._send(self._schedule.next())
         if starts and not self._schedule.warming_up:
             self._burst = _BURST  # the warm-up ends with one
         elif not starts and not self._burst and self._rng.random() < _BURST_CHANCE:
@@ -91,6 +107,15 @@ class SoakCamera:
         self._burst = max(self._burst - 1, 0)
         # A camera does not catch up on what it could not send.
         self.due = max(self.due + period, time.monotonic())
+
+    def _publish_before(self) -> None:
+        huge = self._huge and self._phase == "many"
+        self._send(self._huge[0] if huge else GOOD)
+        self.due = time.monotonic() + (_HUGE_PERIOD if huge else self._period)
+
+    def _send(self, kind: Kind) -> None:
+        self._publisher.publish(self._frames.message(kind, self._header(kind)))
+        self._number += 1
 
     def _header(self, kind: Kind) -> Header:
         stamp = stamp_of(kind, time.time_ns())
@@ -111,6 +136,12 @@ def rates_out(message: DiagnosticArray) -> dict[str, float]:
     return rates
 
 
+def number_of_classes(message: DiagnosticArray) -> int:
+    """The node's classes, of its diagnostics; 0 if it has none."""
+    values = {value.key: value.value for status in message.status for value in status.values}
+    return int(values.get("classes", 0))
+
+
 def main() -> None:
     """Publish until the process is ended."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -123,9 +154,9 @@ def main() -> None:
     cameras = [SoakCamera(node, setup, rng, options.quick) for setup in (RAW, COMPRESSED)]
 
     def adapt(message: DiagnosticArray) -> None:
-        rates = rates_out(message)
+        rates, classes = rates_out(message), number_of_classes(message)
         for camera in cameras:
-            camera.adapt(rates.get(camera.setup.topic, 0.0))
+            camera.adapt(rates.get(camera.setup.topic, 0.0), classes)
 
     node.create_subscription(DiagnosticArray, "/diagnostics", adapt, 10)
     try:

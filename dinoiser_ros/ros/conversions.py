@@ -6,6 +6,7 @@ whatever cannot be read raises one `ImageError` whose `kind` is what diagnostics
 
 from __future__ import annotations
 
+import contextlib
 from array import array
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -47,6 +48,8 @@ _CODED: dict[str, tuple[int, str]] = {
 # of them.
 _PLANAR = {"nv12": "COLOR_YUV2RGB_NV12", "nv21": "COLOR_YUV2RGB_NV21"}
 
+_PART = 1 << 20  # bytes
+
 ENCODINGS: tuple[str, ...] = (*_PLAIN, *_CODED, *_PLANAR)
 """The encodings of sensor_msgs/Image that `rgb_from_image` reads."""
 
@@ -61,6 +64,17 @@ class ImageError(ValueError):
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
         self.kind = kind
+
+
+def preload() -> None:
+    """Import the libraries that messages are read with, which else holds the first frame up.
+
+    One that is missing is not needed by every camera: it is reported with the first message.
+    """
+    with contextlib.suppress(ImportError):
+        import cv2  # noqa: F401
+    with contextlib.suppress(ImageError):
+        _coded_to_rgb()
 
 
 def image_message(pixels: np.ndarray, encoding: str, header: Header | None = None) -> Image:
@@ -84,7 +98,10 @@ def image_message(pixels: np.ndarray, encoding: str, header: Header | None = Non
     # rclpy takes an array('B') over as it is; any other sequence it checks byte by byte (100 times
     # slower).
     data = array("B")
-    data.frombytes(pixels.reshape(-1).view(np.uint8).data)
+    content = pixels.reshape(-1).view(np.uint8).data
+    # In parts: between them other threads get Python's lock, which a copy of 48 MB holds for long.
+    for start in range(0, len(content), _PART):
+        data.frombytes(content[start : start + _PART])
     message.data = data
     return message
 

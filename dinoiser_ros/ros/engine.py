@@ -6,12 +6,15 @@ parameter should be reported at once.
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import dataclasses
 import gc
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from . import conversions
 from .parameters import FROM_HEADS
 
 if TYPE_CHECKING:
@@ -44,8 +47,10 @@ def load_segmenter(values: Mapping[str, Any]) -> Segmenter:
     Raises:
         DinoiserError: the model cannot be loaded, or a value does not fit it.
     """
+    import dinoiser_ros.viz  # noqa: F401  (imports take Python's lock: now, not amid the frames)
     from dinoiser_ros.segmentation import Segmenter
 
+    conversions.preload()
     # All options at once, since they decide together which weights are needed.
     options = _options(values)
     size = options.pop("inference_size")
@@ -127,9 +132,26 @@ def reduce_resolution(segmenter: Segmenter) -> int | None:
     return size
 
 
+def spare_collections() -> None:
+    """Keep what is loaded by now out of the garbage collector's later rounds.
+
+    torch, open_clip and ROS are half a million objects; looking through them holds Python's lock
+    for a quarter of a second, amid the frames. Undone by `free_device_memory`.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 def free_device_memory() -> None:
     """Give the GPU memory of a segmenter that is no longer used back to the device."""
+    gc.unfreeze()
     gc.collect()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
         torch.cuda.empty_cache()
+
+
+def free_host_memory() -> None:
+    """Give memory that was freed, but that the C library keeps, back to the system."""
+    with contextlib.suppress(OSError, AttributeError):  # another C library than GNU's
+        ctypes.CDLL(None).malloc_trim(0)

@@ -136,6 +136,7 @@ class SegmentNode(LifecycleNode):
             self._pipeline = pipeline
         if late:
             self._watch(pipeline, pipeline.change(late), values["prompts"])
+        engine.spare_collections()
         self.get_logger().info(
             f"model '{segmenter.model_name}' on {segmenter.device} ({segmenter.precision}) in "
             f"{time.monotonic() - start:.1f} s; {len(segmenter.classes)} classes; "

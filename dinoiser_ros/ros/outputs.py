@@ -239,7 +239,7 @@ def class_masks_message(segmentation: Segmentation, header: Header) -> ClassMask
 def _overlay_message(
     segmentation: Segmentation, image: np.ndarray, header: Header, settings: Mapping[str, Any]
 ) -> Image:
-    from dinoiser_ros.viz import overlay  # brings PIL: only for those who look
+    from dinoiser_ros.viz import overlay  # brings torch, which `engine` has loaded by now
 
     alpha, legend = settings["overlay_alpha"], settings["overlay_legend"]
     return image_message(overlay(image, segmentation, alpha, legend), "rgb8", header)

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .conversions import ImageError, rgb_from_message
-from .engine import free_device_memory, is_device_lost, is_out_of_memory, reduce_resolution
+from .engine import (
+    free_device_memory,
+    free_host_memory,
+    is_device_lost,
+    is_out_of_memory,
+    reduce_resolution,
+)
 from .inbox import Inbox
 
 if TYPE_CHECKING:
@@ -25,6 +31,7 @@ if TYPE_CHECKING:
 
 # Seconds; more than that is a stamp of another clock (a played bag, a robot's uptime).
 MAX_LATENCY = 3600.0
+HUGE = 24_000_000  # bytes of a picture: 8 million pixels
 
 
 @dataclass
@@ -86,6 +93,7 @@ class Worker:
         self._inbox.pause()
         self._publishing = threading.Lock()
         self._active = False
+        self._was_huge = False
         self._batching = True  # until the device's memory was too small for it
         # A daemon: a frame in work must not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
@@ -202,6 +210,14 @@ class Worker:
                 self._publish(frame, segmentation, inference)
             except Exception as error:  # one camera's broken output must not cost another its mask
                 self._bad(frame.camera, "internal", f"a result was not published: {error!r}")
+        self._tidy_memory(group[0].image)
+
+    def _tidy_memory(self, image: np.ndarray) -> None:
+        """Once huge pictures are over, give back what the C library keeps of their memory."""
+        huge = image.nbytes > HUGE
+        if self._was_huge and not huge:
+            free_host_memory()
+        self._was_huge = huge
 
     def _recover(self, group: list[Frame], error: Exception) -> None:
         """Try a failed batch one by one; skip a failed frame, out of memory try smaller ones.
