@@ -25,9 +25,7 @@ from typing import Any
 from processes import Helper, NodeUnderTest, isolate_ros
 
 from .accounting import Result, memory_growth_percent
-from .frames import HUGE
 
-LARGEST_MASK = (*HUGE, "mono16")  # height, width, encoding
 _START_TIMEOUT = 180.0  # seconds until the first mask: torch alone takes many on a busy machine
 _STALL_TIMEOUT = 120.0  # seconds without a further frame until the run is given up
 _SETTLE_TIMEOUT = 60.0  # seconds for the frames in work, after the cameras stopped
@@ -85,7 +83,6 @@ class Soak:
 
         self._node_process = node_process
         self._frames = options.frames
-        self._quick = options.quick
         self._arguments = ["--seed", str(options.seed), *(["--quick"] if options.quick else [])]
         self._node = rclpy.create_node("soak")
         self._memory: list[float] = []
@@ -99,7 +96,7 @@ class Soak:
         cameras = Helper("soak.cameras", self._arguments)
         try:
             if not self._spin(self._warmed_up, _START_TIMEOUT):
-                problems.append(f"no mask, or no huge one, came within {_START_TIMEOUT:.0f} s")
+                problems.append(f"the first masks did not come within {_START_TIMEOUT:.0f} s")
             else:
                 problems += self._load()
         finally:
@@ -121,10 +118,10 @@ class Soak:
         )
 
     def _warmed_up(self) -> bool:
-        """Whether the largest mask there is came: the middleware keeps as much memory for ever."""
-        return (LARGEST_MASK in self.watcher.formats) or (
-            self._quick and self.watcher.answers.seen > 0
-        )
+        """Whether the second camera is done with huge frames: the largest that there are with many
+        classes, as much memory as they take the middleware keeps for ever.
+        """
+        return bool(self.watcher.answers.kinds - {"good", "huge"})
 
     def _load(self) -> list[str]:
         """Calls and frames until enough were taken; returns problems."""

@@ -59,11 +59,17 @@ class Counters:
 
 
 class Answers:
-    """Checks masks against what their frames' tags demand. Masks with something wrong are kept."""
+    """Checks masks against what their frames' tags demand.
+
+    Attributes:
+        wrong: what was wrong, in sentences.
+        kinds: names of the frames' kinds that were answered.
+    """
 
     def __init__(self) -> None:
         self._seen: set[tuple[str, int]] = set()
         self.wrong: list[str] = []
+        self.kinds: set[str] = set()
 
     @property
     def seen(self) -> int:
@@ -92,6 +98,7 @@ class Answers:
         }
         self.wrong += [f"the mask of {frame_id} {text}" for text, is_so in faults.items() if is_so]
         self._seen.add((tag.camera, tag.number))
+        self.kinds.add(tag.kind)
 
 
 def memory_growth_percent(samples: Sequence[float]) -> float:

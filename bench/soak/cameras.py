@@ -1,7 +1,7 @@
 """The soak's two cameras, in one process: `python3 -m soak.cameras --seed 0`.
 
-Until the node is there they send good frames, as long as it has many classes (it begins so) the
-second one sends huge ones, which no other frame may replace.
+Until the node is there they send good frames. If it has many classes then (it begins so) the second
+one sends huge ones, alone, so that no other one replaces them.
 Each sends twice as many frames as the node answers (which /diagnostics says), so that the node
 never waits for one and drops about every second; and now and then a burst, one every millisecond.
 """
@@ -55,6 +55,7 @@ _BURST = 100  # frames
 _BURST_CHANCE = 1 / 2000  # of each frame to start one
 _MANY = 254  # classes; of more, masks have 16 bits
 _HUGE_PERIOD = 5.0  # seconds, in which the node is done with a huge frame
+_HUGE_FRAMES = 3
 
 
 class SoakCamera:
@@ -71,8 +72,8 @@ class SoakCamera:
         self._publisher = node.create_publisher(
             CompressedImage if compressed else Image, setup.topic, qos_profile_sensor_data
         )
-        self._huge = [kind for kind in kinds if kind.name == "huge"]
-        self._phase = "waiting"  # for the node; then "many" classes, then all "kinds" of frames
+        self._huge = [kind for kind in kinds if kind.name == "huge"] * _HUGE_FRAMES
+        self._phase = "waiting"  # for the node; then "huge" frames, then all "kinds" of them
         self._number = 0
         self._burst = 0
         self._period = 1.0 / SLOWEST
@@ -86,8 +87,8 @@ class SoakCamera:
                 twice as many are sent.
             classes: that it has, 0 if it is not configured.
         """
-        if self._phase != "kinds" and classes:
-            self._phase = "many" if classes > _MANY else "kinds"
+        if self._phase == "waiting" and classes:
+            self._phase = "huge" if classes > _MANY else "kinds"
         if self._phase != "kinds" or self._schedule.warming_up:
             return
         self._period = 1.0 / min(max(2.0 * rate_out, SLOWEST), FASTEST)
@@ -109,9 +110,14 @@ class SoakCamera:
         self.due = max(self.due + period, time.monotonic())
 
     def _publish_before(self) -> None:
-        huge = self._huge and self._phase == "many"
-        self._send(self._huge[0] if huge else GOOD)
-        self.due = time.monotonic() + (_HUGE_PERIOD if huge else self._period)
+        if self._phase == "waiting":
+            self._send(GOOD)
+            self.due = time.monotonic() + self._period
+        elif self._huge:
+            self._send(self._huge.pop())
+            self.due = time.monotonic() + _HUGE_PERIOD
+        else:
+            self._phase = "kinds"
 
     def _send(self, kind: Kind) -> None:
         self._publisher.publish(self._frames.message(kind, self._header(kind)))

@@ -29,14 +29,12 @@ class Watcher:
 
     Attributes:
         answers: of all cameras.
-        formats: (height, width, encoding) of the masks seen.
         counters: the newest that the node has published.
         unchanged: how often in a row they came without a change.
     """
 
     def __init__(self, node: Node, cameras: tuple[Setup, ...]) -> None:
         self.answers = Answers()
-        self.formats: set[tuple[int, int, str]] = set()
         self.counters = Counters()
         self.unchanged = 0
         self._topics = {camera.topic for camera in cameras}
@@ -49,7 +47,6 @@ class Watcher:
             header = message.header
             stamp = header.stamp.sec * 10**9 + header.stamp.nanosec
             size = (message.height, message.width)
-            self.formats.add((*size, message.encoding))
             self.answers.check(camera.name, header.frame_id, stamp, size)
 
         node.create_subscription(Image, f"{camera.results}/mask", receive, _DEEP)

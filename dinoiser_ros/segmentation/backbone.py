@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .errors import OptionError, WeightsError
+from .fast_blocks import fastest_block
 
 # OpenAI's statistics, which every CLIP that this project supports was trained with (RGB in [0, 1]).
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -92,6 +93,7 @@ class Backbone:
         check_architecture(visual)
         self.visual = visual
         self.blocks = list(visual.transformer.resblocks)
+        self._halves = [fastest_block(block) for block in self.blocks]
         layers = len(self.blocks)
         if not -layers <= intermediate_layer < layers or intermediate_layer % layers == layers - 1:
             raise OptionError(
@@ -130,7 +132,9 @@ class Backbone:
         """
         x, grid = self._embed(images, request.positions)
         intermediate, attention, layers = None, None, []
-        for index, block in enumerate(self.blocks[:-1]):
+        for index, (block, halves) in enumerate(
+            zip(self.blocks[:-1], self._halves[:-1], strict=True)
+        ):
             y = block.ln_1(x)
             if request.layers:
                 layers.append(y)
@@ -139,11 +143,11 @@ class Backbone:
                 attention = maps if attention is None else attention + maps
                 x = x + block.ls_1(_attend(block.attn, y, maps))
             else:
-                x = x + block.ls_1(_attention(block.attn, y))
+                x = x + block.ls_1(halves.attention(y))
             y = block.ln_2(x)
             if request.intermediate and index == self.intermediate_layer:
                 intermediate = y
-            x = x + block.ls_2(block.mlp(y))
+            x = x + block.ls_2(halves.mlp(y))
         return DenseFeatures(
             grid,
             features=self._features(x, grid) if request.features else None,
@@ -195,7 +199,7 @@ class Backbone:
         """
         block = self.blocks[-1]
         x = x + block.ls_1(block.attn.out_proj(self._last_projection(x, 2)))
-        x = x + block.ls_2(block.mlp(block.ln_2(x)))
+        x = x + block.ls_2(self._halves[-1].mlp(block.ln_2(x)))
         features = self._project(x)[:, 1:]
         return features.transpose(1, 2).reshape(len(x), self.dim, *grid)
 
@@ -245,17 +249,8 @@ def resize_positions(embedding: Tensor, grid: tuple[int, int], mode: str = "bicu
     return torch.cat([cls, resized[0].flatten(1).T])
 
 
-def _attention(attn: nn.MultiheadAttention, x: Tensor) -> Tensor:
-    """Multi-head self-attention, (B, T, width) -> (B, T, width), over `attn`'s weights."""
-    batch, tokens, width = x.shape
-    qkv = F.linear(x, attn.in_proj_weight, attn.in_proj_bias)
-    q, k, v = qkv.view(batch, tokens, 3, attn.num_heads, -1).permute(2, 0, 3, 1, 4)
-    out = F.scaled_dot_product_attention(q, k, v)
-    return attn.out_proj(out.transpose(1, 2).reshape(batch, tokens, width))
-
-
 def _attention_maps(attn: nn.MultiheadAttention, x: Tensor) -> Tensor:
-    """(B, heads, T, T) float32: what `_attention` weighs the values with; rows sum to 1."""
+    """(B, heads, T, T) float32: what attention weighs the values with; rows sum to 1."""
     q, k = (_heads(attn, _projection(attn, x, index)).float() for index in (0, 1))
     return ((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)).softmax(dim=-1)
 

@@ -1,0 +1,101 @@
+"""Transformer blocks in bfloat16 on a CPU, with less time lost around the arithmetic.
+
+Two things make them faster than `blocks.PlainBlock`. oneDNN multiplies by weights in a layout of
+its own, into which PyTorch brings them anew in every call: here they are packed once, and the
+activation is part of the product. And PyTorch's attention kernel for CPUs is made for long
+sequences; for the thousand tokens of an image it is faster to treat one head after the other,
+whose scores fit into the cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from .blocks import Block, PlainBlock, split_heads
+
+_TOKENS = 1024  # for which the layout is chosen; it is right for any number
+
+
+def fastest_block(block: nn.Module) -> Block:
+    """The fastest way there is to compute a block where and how its weights are."""
+    weight = block.attn.in_proj_weight
+    if weight.device.type == "cpu" and weight.dtype == torch.bfloat16 and can_pack(block):
+        return PackedBlock(block)
+    return PlainBlock(block)
+
+
+def can_pack(block: nn.Module) -> bool:
+    """Whether PyTorch and the processor have what it takes, and the block only what they know."""
+    if not torch.backends.mkldnn.is_available():
+        return False
+    if not all(hasattr(torch.ops.mkldnn, name) for name in _OPERATORS):
+        return False
+    layers = [name for name, _ in block.mlp.named_children()]
+    return torch.ops.mkldnn._is_mkldnn_bf16_supported() and layers == _MLP
+
+
+# The first two are what torch.compile puts in the place of linear layers.
+_OPERATORS = ("_reorder_linear_weight", "_linear_pointwise", "_is_mkldnn_bf16_supported")
+_MLP = ["c_fc", "gelu", "c_proj"]
+
+
+class PackedBlock:
+    """See above. The weights' own layout is kept, too: other methods read them.
+
+    Args:
+        block: of an OpenCLIP transformer, in bfloat16 on a CPU.
+    """
+
+    def __init__(self, block: nn.Module) -> None:
+        attn, mlp = block.attn, block.mlp
+        exact = isinstance(mlp.gelu, nn.GELU) and mlp.gelu.approximate == "none"
+        self._heads = attn.num_heads
+        self._qkv = _packed(attn.in_proj_weight, attn.in_proj_bias)
+        self._out = _packed(attn.out_proj.weight, attn.out_proj.bias)
+        self._up = _packed(mlp.c_fc.weight, mlp.c_fc.bias, gelu=exact)
+        self._activation = nn.Identity() if exact else mlp.gelu
+        self._down = _packed(mlp.c_proj.weight, mlp.c_proj.bias)
+
+    def attention(self, x: Tensor) -> Tensor:
+        """See `Block.attention`."""
+        mixed = attend_by_head(*split_heads(self._qkv(x), self._heads))
+        return self._out(mixed.transpose(1, 2).flatten(2))
+
+    def mlp(self, x: Tensor) -> Tensor:
+        """See `Block.mlp`."""
+        return self._down(self._activation(self._up(x)))
+
+
+def _packed(weight: Tensor, bias: Tensor | None, gelu: bool = False) -> Callable[[Tensor], Tensor]:
+    """`F.linear` with this weight and bias, and GELU behind it if wanted."""
+    weight = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), _TOKENS)
+    behind = ("gelu", [], "none") if gelu else ("none", [], "")
+    return lambda x: torch.ops.mkldnn._linear_pointwise(x, weight, bias, *behind)
+
+
+def attend_by_head(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Scaled dot-product attention, (B, heads, T, c) each, with scores in the same type.
+
+    Scores are products with the keys' deviation from their mean, which gives each row a constant
+    that softmax does not see, and leaves smaller numbers to round.
+    """
+    scaled = _by_head(queries * queries.shape[-1] ** -0.5)
+    centred = keys - keys.mean(dim=2, keepdim=True, dtype=torch.float32)
+    transposed = _by_head(centred.to(keys.dtype)).transpose(1, 2)
+    values = _by_head(values)
+    count, tokens, _ = scaled.shape
+    scores, weights = torch.empty(2, tokens, tokens, dtype=queries.dtype).unbind(0)
+    mixed = torch.empty_like(scaled)
+    for head in range(count):
+        torch.mm(scaled[head], transposed[head], out=scores)
+        torch.softmax(scores, dim=-1, out=weights)
+        torch.mm(weights, values[head], out=mixed[head])
+    return mixed.unflatten(0, queries.shape[:2])
+
+
+def _by_head(x: Tensor) -> Tensor:
+    """(B, heads, T, c) -> (B * heads, T, c), each head's rows beside each other in memory."""
+    return x.contiguous().flatten(0, 1)
