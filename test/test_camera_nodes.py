@@ -16,7 +16,7 @@ from ros_helpers import Client, isolate_ros, pixels_of, stamp_of, wait_until
 from sensor_msgs.msg import CameraInfo, Image
 from vision_msgs.msg import LabelInfo
 
-from dinoiser_ros.ros.conversions import rgb_from_message
+from dinoiser_ros.encodings import rgb_from_message
 from dinoiser_ros.sim.classes import CLASSES
 
 HELD_OUT = Path(__file__).parent / "data" / "heldout" / "index.json"

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from dinoiser_ros import encodings
+from dinoiser_ros.encodings import ENCODINGS, ImageError, rgb_from_image
 from dinoiser_ros.ros import conversions
-from dinoiser_ros.ros.conversions import ENCODINGS, ImageError, image_message, rgb_from_image
+from dinoiser_ros.ros.conversions import image_message
 
 HEIGHT, WIDTH = 32, 48
 
@@ -127,7 +129,7 @@ def test_compressed(rgb: np.ndarray, extension: str, grey: bool) -> None:
     data = cv2.imencode(extension, picture, [cv2.IMWRITE_JPEG_QUALITY, 100])[1].tobytes()
     message = CompressedImage(format=f"rgb8; {extension[1:]} compressed bgr8")
     message.data = array("B", data)
-    result = conversions.rgb_from_message(message)
+    result = encodings.rgb_from_message(message)
     wanted = expected(rgb, "mono8") if grey else rgb
     assert np.abs(result.astype(int) - wanted).max() <= (0 if extension == ".png" else 12)
 
@@ -182,14 +184,14 @@ def test_one_pixel(encoding: str) -> None:
 def test_bytes_that_are_no_picture(data: bytes) -> None:
     message = CompressedImage(format="jpeg", data=array("B", data))
     with pytest.raises(ImageError) as error:
-        conversions.rgb_from_message(message)
+        encodings.rgb_from_message(message)
     assert error.value.kind == "decode"
 
 
 def test_compressed_depth_is_refused() -> None:
     message = CompressedImage(format="16UC1; compressedDepth png", data=array("B", bytes(100)))
     with pytest.raises(ImageError) as error:
-        conversions.rgb_from_message(message)
+        encodings.rgb_from_message(message)
     assert error.value.kind == "depth"
 
 
@@ -233,7 +235,7 @@ def test_large_pictures_become_messages_in_parts() -> None:
 
 
 def test_confidence_covers_all_grey_levels() -> None:
-    pixels = conversions.confidence_pixels(np.array([[0.0, 0.5, 1.0]], np.float32))
+    pixels = encodings.confidence_pixels(np.array([[0.0, 0.5, 1.0]], np.float32))
     assert pixels.tolist() == [[0, 128, 255]] and pixels.dtype == np.uint8
 
 
@@ -245,4 +247,4 @@ def test_libraries_see_messages_without_padding(rgb: np.ndarray) -> None:
         return rgb
 
     pixels = np.zeros((HEIGHT, WIDTH + 4, 2), np.uint8)[:, :WIDTH]
-    assert conversions._converter(imgmsg_to_cv2)(pixels, "yuv422") is rgb
+    assert encodings._converter(imgmsg_to_cv2)(pixels, "yuv422") is rgb

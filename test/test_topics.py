@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dinoiser_ros.ros.topics import class_topic_names, is_compressed_topic, output_namespaces
+from dinoiser_ros.topics import class_topic_names, is_compressed_topic, output_namespaces
 
 
 @pytest.mark.parametrize(

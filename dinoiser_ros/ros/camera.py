@@ -11,7 +11,7 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 
-from .topics import is_compressed_topic
+from dinoiser_ros.topics import is_compressed_topic
 
 if TYPE_CHECKING:
     from rclpy.node import Node

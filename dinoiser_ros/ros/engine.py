@@ -14,7 +14,8 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from . import conversions
+from dinoiser_ros import encodings
+
 from .parameters import FROM_HEADS
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def load_segmenter(values: Mapping[str, Any]) -> Segmenter:
     import dinoiser_ros.viz  # noqa: F401  (imports take Python's lock: now, not amid the frames)
     from dinoiser_ros.segmentation import Segmenter
 
-    conversions.preload()
+    encodings.preload()
     # All options at once, since they decide together which weights are needed.
     options = _options(values)
     size = options.pop("inference_size")

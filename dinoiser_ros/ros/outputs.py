@@ -18,11 +18,12 @@ from rclpy.qos import (
 from sensor_msgs.msg import Image, RegionOfInterest
 from vision_msgs.msg import LabelInfo, VisionClass
 
+from dinoiser_ros.encodings import confidence_pixels
 from dinoiser_ros.msg import ClassMask, ClassMaskArray
 from dinoiser_ros.regions import class_mask, class_regions
+from dinoiser_ros.topics import class_topic_names
 
-from .conversions import confidence_pixels, image_message
-from .topics import class_topic_names
+from .conversions import image_message
 
 try:
     from rclpy.event_handler import PublisherEventCallbacks

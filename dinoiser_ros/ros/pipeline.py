@@ -11,13 +11,14 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from dinoiser_ros.encodings import rgb_from_message
+from dinoiser_ros.topics import output_namespaces
+
 from . import engine
 from .camera import Camera
-from .conversions import rgb_from_message
 from .metrics import CameraStatistics
 from .outputs import MAX_CLASS_TOPICS, CameraOutputs
 from .parameters import ParameterError
-from .topics import output_namespaces
 from .worker import Worker
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class Pipeline:
         """Segment one image message, before the frames that wait.
 
         Returns:
-            A future of the result, or of the `conversions.ImageError` or `DinoiserError`.
+            A future of the result, or of the `encodings.ImageError` or `DinoiserError`.
         """
         return self._worker.call(lambda: self.segmenter.segment(rgb_from_message(message)))
 

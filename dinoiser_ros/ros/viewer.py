@@ -11,7 +11,8 @@ from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 
-from .conversions import ImageError, rgb_from_message
+from dinoiser_ros.encodings import ImageError, rgb_from_message
+
 from .process import Finished, NodeError, run_node
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .conversions import ImageError, rgb_from_message
+from dinoiser_ros.encodings import ImageError, rgb_from_message
+
 from .engine import (
     free_device_memory,
     free_host_memory,

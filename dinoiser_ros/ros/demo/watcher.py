@@ -14,9 +14,9 @@ from rclpy.time import Time
 from sensor_msgs.msg import Image
 from vision_msgs.msg import LabelInfo
 
+from dinoiser_ros.encodings import rgb_from_message
 from dinoiser_ros.srv import SetPrompts
 
-from ..conversions import rgb_from_message
 from .score import Score, score_of
 
 _LATCHED = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
