@@ -1,4 +1,4 @@
-"""The command line, `dinoiser`: segment pictures, measure, fetch models, train heads; no ROS."""
+"""The command line, `dinoiser`: segment pictures, measure, fetch models, train; no ROS."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 from PIL import Image
 
 from .evaluation import command as evaluation
+from .model_arguments import add_model_arguments, load
 from .segmentation import DinoiserError, Segmenter
 from .segmentation.methods import BACKGROUND_SOURCES, METHODS
-from .segmentation.options import BACKGROUND_FILTERS, PRECISIONS, Options
-from .segmentation.weights import MODELS
-from .training import train_heads
+from .segmentation.options import BACKGROUND_FILTERS, Options
+from .training import plus_options, train_heads, train_maskclip_plus
 from .training.errors import TrainingError
 from .training.head_options import add_arguments
 from .training.image_folder import SUFFIXES
@@ -48,9 +48,10 @@ def _parser() -> argparse.ArgumentParser:
         "-p",
         "--prompts",
         nargs="+",
-        required=True,
+        default=[],
         metavar="TEXT",
-        help="what to look for; 'floor: wooden floor, carpet' is one class of two phrases",
+        help="what to look for; 'floor: wooden floor, carpet' is one class of two phrases; a "
+        "checkpoint of maskclip+ looks for its own classes without any",
     )
     segment.add_argument(
         "-o",
@@ -78,10 +79,15 @@ def _parser() -> argparse.ArgumentParser:
     for command in (segment, fetch):
         _add_method_argument(command)
     for command in (segment, measure, fetch):
-        _add_model_arguments(command)
+        add_model_arguments(command)
     train = commands.add_parser("train-heads", help="train heads for any OpenCLIP ViT")
     add_arguments(train)
     train.set_defaults(run=train_heads.run_command)
+    plus = commands.add_parser(
+        "train-maskclip-plus", help="train a fast network for a fixed list of classes"
+    )
+    plus_options.add_arguments(plus)
+    plus.set_defaults(run=train_maskclip_plus.run_command)
     return parser
 
 
@@ -130,37 +136,12 @@ def _add_method_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--model",
-        default="vit-b-16",
-        help=f"{', '.join(MODELS)}, or the path of an OpenCLIP config (%(default)s)",
-    )
-    parser.add_argument("--weights", help="path or URL of the model's weights")
-    parser.add_argument("--heads", help="path or URL of CLIP-DINOiser's heads")
-    parser.add_argument("--dino", help="path or URL of a DINO ViT, see the README")
-    parser.add_argument("--diffusion", help="folder or hub name of a Stable Diffusion")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
-    parser.add_argument("--precision", default="auto", choices=("auto", *PRECISIONS))
-    parser.add_argument("--offline", action="store_true", help="never use the network")
-
-
-def _load(options: argparse.Namespace, method: str, **more: object) -> Segmenter:
-    segmenter = Segmenter(
-        options.model, options.weights, options.heads,
-        method=method, dino=options.dino, diffusion=options.diffusion,
-        device=options.device, precision=options.precision, offline=options.offline,
-        progress=_print_progress, **more,
-    )  # fmt: skip
-    return segmenter
-
-
 def _segment(options: argparse.Namespace) -> int:
     pictures = find_pictures(options.pictures)
     if not pictures:
         print("dinoiser: no picture found: give PNG or JPEG files, or a folder.", file=sys.stderr)
         return 1
-    segmenter = _load(
+    segmenter = load(
         options,
         options.method,
         background_filter=options.background_filter,
@@ -223,21 +204,13 @@ def segment_picture(segmenter: Segmenter, picture: Path, output: Path, alpha: fl
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    return evaluation.run(options, lambda method: _load(options, method))
+    return evaluation.run(options, lambda method: load(options, method))
 
 
 def _download(options: argparse.Namespace) -> int:
-    segmenter = _load(options, options.method)
+    segmenter = load(options, options.method)
     print(f"{segmenter.model_name} is here and works: it can now be used with --offline.")
     return 0
-
-
-def _print_progress(received: int, total: int | None) -> None:
-    if not sys.stderr.isatty():
-        return
-    share = f"{100 * received / total:3.0f} %" if total else f"{received >> 20} MiB"
-    end = "\n" if received == total else ""
-    print(f"\rdownloading {share}", end=end, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

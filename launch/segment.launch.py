@@ -13,12 +13,12 @@ from launch_ros.actions import Node
 
 # Launch arguments that are parameters of the node, with their type.
 PARAMETERS = {
-    "model": (str, "vit-b-16 for real cameras, demo for the simulated world, or a config's path"),
+    "model": (str, "vit-b-16 for real cameras, demo for the simulated world, or a file's path"),
     "weights": (str, "path of the CLIP weights; empty: the model's own"),
     "heads": (str, "path of the CLIP-DINOiser heads; empty: the model's own"),
     "prompts": (list, "what to look for, as a YAML list: [floor, person, 'traffic cone']"),
     "image_topics": (list, "several cameras, as a YAML list; for one, use the argument image"),
-    "method": (str, "dinoiser, maskclip, cliper or one of their variants, see README.md"),
+    "method": (str, "dinoiser, maskclip, cliper, a variant of them, or maskclip+: see README.md"),
     "device": (str, "auto, cpu, cuda or cuda:<n>"),
     "autostart": (bool, "true: configure and activate by itself; false: a manager does it"),
 }

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from dinoiser_ros.training.errors import TrainingError
-from dinoiser_ros.training.head_trainer import Checkpoint, train_heads
+from dinoiser_ros.training.head_trainer import train_heads
 from dinoiser_ros.training.heads import HeadBatch, HeadSchedule, build_heads, head_losses
+from dinoiser_ros.training.run_state import Checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
 SCHEDULE = HeadSchedule(steps=6, lr_projection=1e-2, lr_objectness=1e-2, drop_after=4)

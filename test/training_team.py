@@ -11,8 +11,9 @@ from pathlib import Path
 import torch
 from test_training_head_trainer import SCHEDULE, batch, new_heads
 
-from dinoiser_ros.training.head_trainer import Checkpoint, train_heads
+from dinoiser_ros.training.head_trainer import train_heads
 from dinoiser_ros.training.processes import team
+from dinoiser_ros.training.run_state import Checkpoint
 
 
 def main(folder: Path) -> None:

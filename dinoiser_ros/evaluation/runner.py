@@ -68,7 +68,8 @@ def predictor(segmenter: Segmenter, benchmark: Benchmark) -> Predict:
         # Back to where the network is: the maps in full size are what costs time here.
         return torch.from_numpy(segmenter.probabilities(window)).to(segmenter.device)
 
-    patch_size = segmenter.backbone.patch_size
+    # Without patches, as with maskclip+, the grid divides the window.
+    patch_size = segmenter.backbone.patch_size if segmenter.backbone else 1
     return lambda rgb: sliding.segment_in_windows(rgb, probabilities, patch_size)
 
 
@@ -91,8 +92,9 @@ def settings(
 
 
 def backbone_digest(segmenter: Segmenter) -> str:
-    """A few characters that differ between backbones of different weights."""
-    return _digest(segmenter.backbone.visual.state_dict().values())
+    """A few characters that differ between backbones, or networks, of different weights."""
+    network = segmenter.backbone.visual if segmenter.backbone else segmenter.network
+    return _digest(network.state_dict().values())
 
 
 def _heads_digest(segmenter: Segmenter) -> str | None:

@@ -11,12 +11,12 @@ import ctypes
 import dataclasses
 import gc
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dinoiser_ros import encodings
 
-from .parameters import FROM_HEADS
+from .parameters import BY_NAME, FROM_HEADS
 
 if TYPE_CHECKING:
     from dinoiser_ros.segmentation import Segmenter
@@ -67,8 +67,18 @@ def load_segmenter(values: Mapping[str, Any]) -> Segmenter:
         **options,
     )
     segmenter.set_options(inference_size=size or segmenter.default_inference_size)
-    segmenter.set_prompts(values["prompts"])
+    segmenter.set_prompts(meant_prompts(segmenter, values["prompts"]))
     return segmenter
+
+
+def meant_prompts(segmenter: Segmenter, prompts: Sequence[str]) -> list[str]:
+    """Prompts as they are to be used: the parameter's default, or none, means the classes of the
+    checkpoint if the model is one of maskclip+.
+    """
+    trained = segmenter.trained
+    if trained is not None and list(prompts) in ([], BY_NAME["prompts"].default):
+        return list(trained.prompts)
+    return list(prompts)
 
 
 def segmenter_options(segmenter: Segmenter, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,16 +101,21 @@ def _options(values: Mapping[str, Any]) -> dict[str, Any]:
 def check_changes(segmenter: Segmenter, changes: Mapping[str, Any]) -> None:
     """Raise `DinoiserError` if changed parameters do not fit this segmenter; takes no time."""
     from dinoiser_ros.segmentation import OptionError
-    from dinoiser_ros.segmentation.vocabulary import parse_prompts
+    from dinoiser_ros.segmentation.methods import MODEL_PARTS
 
     options = dataclasses.replace(segmenter.options, **segmenter_options(segmenter, changes))
     for part in segmenter.missing_parts(options):
+        if part in MODEL_PARTS:
+            raise OptionError(
+                f"method '{options.method}' {MODEL_PARTS[part]}: set 'model' and 'method' together "
+                "and configure the node again."
+            )
         raise OptionError(
             f"method '{options.method}' needs {part} with these parameters, which this model has "
             f"none of: set '{part}' and configure the node again."
         )
     if "prompts" in changes:
-        parse_prompts(changes["prompts"])
+        segmenter.check_prompts(meant_prompts(segmenter, changes["prompts"]))
 
 
 def is_out_of_memory(error: BaseException) -> bool:

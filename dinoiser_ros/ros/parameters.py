@@ -85,7 +85,8 @@ SPECS: tuple[Spec, ...] = (
         "model",
         "vit-b-16",
         "Name of a model (vit-b-16 for real cameras, vit-b-16-openai for the method cliper, demo "
-        "for the simulated world) or path of an OpenCLIP config JSON.",
+        "for the simulated world) or path of an OpenCLIP config JSON, or of a checkpoint "
+        "(.safetensors) for the method maskclip+.",
         CONFIGURE,
         pattern=r".*\S.*",
         pattern_help="a name or a path",
@@ -147,13 +148,15 @@ SPECS: tuple[Spec, ...] = (
             "door",
         ],
         "What to look for, one class for each entry; 'floor: wooden floor, carpet' is one class of "
-        "several phrases. The class id is the position in the list.",
+        "several phrases. The class id is the position in the list. With maskclip+: some of the "
+        "classes of its checkpoint; left as it is, all of them.",
     ),
     Spec(
         "method",
         "dinoiser",
         "Segmentation method: dinoiser, dinoiser-dino, dinoiser-keys, dinoiser-keys-predictions, "
-        "maskclip, maskclip-ks, maskclip-pd, maskclip-ks-pd, cliper or cliper-diffusion.",
+        "maskclip, maskclip-ks, maskclip-pd, maskclip-ks-pd, cliper, cliper-diffusion or "
+        "maskclip+, which has models of its own: to it and from it only before configure.",
         pattern=r"[a-z0-9_+-]+",
         pattern_help="the name of a method, such as dinoiser",
     ),

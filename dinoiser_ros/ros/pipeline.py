@@ -7,7 +7,7 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +68,7 @@ class Pipeline:
         device_lost: Callable[[str], None],
     ) -> None:
         self.segmenter = segmenter
-        self.prompts: list[str] = list(values["prompts"])  # the last ones asked for
+        self.prompts = self.meant(values["prompts"])  # the last ones asked for
         self._report = report
         self.cameras = self._make_cameras(node, values)
         self._worker = Worker(
@@ -124,8 +124,12 @@ class Pipeline:
             self._newest[name] = number
         if "prompts" not in changes:
             return self._worker.call(lambda: self._switch(changes, number, None))
-        self.prompts = list(changes["prompts"])
+        changes["prompts"] = self.prompts = self.meant(changes["prompts"])
         return self._changer.submit(self._embed_and_switch, changes, number)
+
+    def meant(self, prompts: Sequence[str]) -> list[str]:
+        """Prompts as they are to be used, see `engine.meant_prompts`."""
+        return engine.meant_prompts(self.segmenter, prompts)
 
     def abandon_prompts(self, prompts: list[str]) -> None:
         """Give up on prompts that are still being embedded and go back to `prompts`."""

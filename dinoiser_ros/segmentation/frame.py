@@ -10,6 +10,7 @@ from torch import Tensor
 from .backbone import Backbone, DenseFeatures
 from .diffusion import Diffusion
 from .dino import DinoTower, LastLayer
+from .embedding_network import EmbeddingNetwork
 from .heads import Heads
 from .vocabulary import Vocabulary
 
@@ -41,10 +42,16 @@ class MethodOptions:
 class Parts:
     """A segmenter's frozen networks. Those that its method can do without may be None."""
 
-    backbone: Backbone
+    backbone: Backbone | None
     heads: Heads | None = None
     dino: DinoTower | None = None
     diffusion: Diffusion | None = None
+    network: EmbeddingNetwork | None = None
+
+    @property
+    def main(self) -> Backbone | EmbeddingNetwork:
+        """What every image goes through."""
+        return self.network or self.backbone
 
 
 @dataclass(frozen=True)
@@ -53,14 +60,14 @@ class Frame:
 
     Attributes:
         images: (B, 3, H, W) RGB in [0, 1], as the backbone got them.
-        dense: what the method asked the backbone for.
+        dense: what the method asked the backbone for; None if it asked for nothing.
         parts: the networks; `Segmenter` sees to it that those the method needs are there.
         vocabulary: what to look for.
         options: thresholds and choices.
     """
 
     images: Tensor
-    dense: DenseFeatures
+    dense: DenseFeatures | None
     parts: Parts
     vocabulary: Vocabulary
     options: MethodOptions

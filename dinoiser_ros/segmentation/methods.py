@@ -27,6 +27,12 @@ from .pooling import correlations, guided_pooling, key_smoothing
 # What the background filter can go by, and the part that each of them needs.
 BACKGROUND_SOURCES = {"objectness": "heads", "found": "dino"}
 
+# Parts that make up a model: a method that lacks one needs another model. Why, for people.
+MODEL_PARTS = {
+    "backbone": "needs a CLIP, and this model is a checkpoint of maskclip+",
+    "network": "needs a checkpoint that `dinoiser train-maskclip-plus` wrote as its model",
+}
+
 
 # -- MaskCLIP (arXiv 2112.01071) -----------------------------------------------------------------
 
@@ -122,6 +128,16 @@ def _cliper_scores(frame: Frame) -> Tensor:
     return scores.unflatten(-1, frame.dense.grid)
 
 
+# -- MaskCLIP+ (arXiv 2112.01071, section 3.3) ---------------------------------------------------
+
+
+def maskclip_plus(frame: Frame) -> Tensor:
+    """A network that was trained for these classes, CLIP's text its classifier: (B, K, h, w)."""
+    network = frame.parts.network
+    assert network is not None, "Segmenter gives the method its network"
+    return classify(network(frame.images), frame.vocabulary)
+
+
 # -- by name -------------------------------------------------------------------------------------
 
 
@@ -131,14 +147,14 @@ class MethodEntry:
 
     Attributes:
         function: from a frame to (B, K, h, w) probabilities.
-        request: what it asks of the backbone's forward pass.
-        needs: the parts that it uses: "heads", "dino", "diffusion".
+        request: what it asks of the backbone's forward pass; None if it uses no CLIP.
+        needs: the other parts that it uses: "heads", "dino", "diffusion", "network".
         filters_background: whether the background filter applies to it.
         on_patches: whether the result lies on the patch grid, or else on one over the image.
     """
 
     function: Callable[[Frame], Tensor]
-    request: Request = Request(intermediate=False)
+    request: Request | None = Request(intermediate=False)
     needs: frozenset[str] = frozenset()
     filters_background: bool = False
     on_patches: bool = True
@@ -169,4 +185,5 @@ METHODS: dict[str, MethodEntry] = {
     "cliper-diffusion": MethodEntry(
         cliper_diffusion, _LAYERS, frozenset({"diffusion"}), on_patches=False
     ),
+    "maskclip+": MethodEntry(maskclip_plus, None, frozenset({"network"}), on_patches=False),
 }

@@ -12,12 +12,14 @@ from open_clip.tokenizer import SimpleTokenizer
 from torch import nn
 
 from .checkpoint import load_into, read_checkpoint
+from .closed_set import ClosedSet, read_closed_set
 from .diffusion import Diffusion, load_diffusion
 from .dino import DinoTower
 from .dino_weights import from_dino, is_dinos_own
 from .download import Progress
 from .errors import WeightsError
 from .heads import Heads, heads_from_state
+from .methods import MODEL_PARTS
 from .weights import ModelSpec, Source, find_file, parse_source
 
 PathLike = str | os.PathLike[str]
@@ -58,8 +60,8 @@ def load_model(
         spec: from `find_model`.
         weights, heads, dino: paths or URLs that take the place of the registered ones.
         diffusion: see `load_diffusion`.
-        needs: the parts ("heads", "dino", "diffusion") whose absence is an error. Others are loaded
-            if they are given or at hand: the method may then be changed while running.
+        needs: the parts whose absence is an error. Others than "backbone" are loaded if they are
+            given or at hand: the method may then be changed while running.
         offline: never use the network.
         progress: see `download`.
 
@@ -67,6 +69,7 @@ def load_model(
         WeightsError: one sentence that says what is wrong and what to do.
         OptionError: diffusion is wanted, and the packages that it needs are not installed.
     """
+    _check_kind(spec, needs)
     config = read_config(spec.config)
     weight_sources = (parse_source(weights),) if weights else spec.weights
     head_sources = (parse_source(heads),) if heads else spec.heads
@@ -92,6 +95,35 @@ def load_model(
         load_dino(dino_path, clip, spec.dino_config) if dino_path else None,
         loaded_diffusion,
     )
+
+
+def load_closed_set(
+    spec: ModelSpec, offline: bool = False, progress: Progress | None = None
+) -> ClosedSet:
+    """Find and read the checkpoint of maskclip+ that a model is.
+
+    Raises:
+        WeightsError: the model is none, or see `read_closed_set`.
+    """
+    return read_closed_set(find_file(spec.network, offline, progress))
+
+
+def _check_kind(spec: ModelSpec, needs: frozenset[str]) -> None:
+    """Refuse a checkpoint of maskclip+ where a CLIP is wanted, and the reverse.
+
+    Raises:
+        WeightsError: the model is of the other kind.
+    """
+    if "network" in needs:
+        raise WeightsError(
+            f"The method 'maskclip+' {MODEL_PARTS['network']}, which {spec.name} is not: give the "
+            "path of one as `model`."
+        )
+    if spec.config is None:
+        raise WeightsError(
+            f"{spec.name} is a checkpoint of maskclip+ without a CLIP: use the method 'maskclip+', "
+            "or another model."
+        )
 
 
 def _require(sources: tuple[Source, ...], message: str) -> None:

@@ -59,11 +59,12 @@ class Options:
 
     @property
     def needs(self) -> frozenset[str]:
-        """What they cannot do without besides the backbone: "heads", "dino", "diffusion"."""
+        """The parts that they cannot do without: "backbone", "heads", "dino", ...; see `Parts`."""
         entry = METHODS[self.method]
+        needs = entry.needs | ({"backbone"} if entry.request else frozenset())
         if not entry.filters_background or self.background_filter == "off":
-            return entry.needs
-        return entry.needs | {BACKGROUND_SOURCES[self.background_source]}
+            return needs
+        return needs | {BACKGROUND_SOURCES[self.background_source]}
 
     def __post_init__(self) -> None:
         _check_choice("method", self.method, tuple(METHODS))

@@ -14,15 +14,17 @@ from torch import Tensor
 from .backbone import Backbone, check_architecture
 from .classification import PD_THRESHOLD
 from .cliper import ATTENTION_THR
+from .closed_set import ClosedSet
 from .dino import DinoTower
 from .download import Progress
+from .embedding_network import EmbeddingNetwork
 from .errors import OptionError, PromptError
 from .frame import Frame, Parts
 from .heads import INTERMEDIATE_LAYER, Heads
 from .image import check_image, inference_shape, to_batch
 from .labels import label_pixels
-from .methods import METHODS
-from .model import LoadedModel, load_model
+from .methods import METHODS, MODEL_PARTS
+from .model import LoadedModel, load_closed_set, load_model
 from .options import (
     Options,
     check_precision,
@@ -32,6 +34,7 @@ from .options import (
 )
 from .pooling import KS_THRESHOLD
 from .text import TextEncoder
+from .trained_text import TrainedText
 from .vocabulary import SegmentationClass, Vocabulary
 from .weights import ModelSpec, find_model
 
@@ -57,13 +60,14 @@ class Segmentation:
 
 
 class Segmenter:
-    """Open-vocabulary segmentation of images with a frozen CLIP.
+    """Open-vocabulary segmentation of images with a frozen CLIP, or what "maskclip+" made of it.
 
     Loading takes seconds; afterwards prompts and options may be changed at any time and from any
     thread: a frame in work is finished with what it began with.
 
     Args:
-        model: a registered name ("vit-b-16", "demo") or the path of an OpenCLIP config JSON.
+        model: a registered name ("vit-b-16", "demo") or the path of an OpenCLIP config JSON; for
+            "maskclip+" that of a checkpoint (.safetensors), which needs none of the other files.
         weights: path or URL of the model's weights (safetensors or PyTorch); None for those of a
             registered model.
         heads: path or URL of CLIP-DINOiser's heads (safetensors or the authors' .pt); likewise.
@@ -124,6 +128,10 @@ class Segmenter:
         spec = find_model(model)
         target = resolve_device(device)
         check_precision(precision)
+        if spec.network and "network" in self._options.needs:
+            closed = load_closed_set(spec, offline, progress)
+            self._assemble_closed(closed, spec, target, precision)
+            return
         loaded = load_model(
             spec, weights, heads, dino=dino, diffusion=diffusion,
             needs=self._options.needs, offline=offline, progress=progress,
@@ -173,7 +181,22 @@ class Segmenter:
         self._text = TextEncoder(clip, loaded.tokenizer)
         self._vocabulary: Vocabulary | None = None
 
+    def _assemble_closed(
+        self, closed: ClosedSet, spec: ModelSpec, device: torch.device, precision: str
+    ) -> None:
+        dtype = resolve_precision(precision, device, width=0)  # no wide network: see there
+        network = closed.network.to(device, dtype, memory_format=torch.channels_last)
+        self.model_name = spec.name
+        self.default_inference_size = closed.inference_size
+        self._parts = Parts(None, network=network)
+        self._text = closed.text.to(device)
+        self._vocabulary = None
+
     # -- prompts ---------------------------------------------------------------------------------
+
+    def check_prompts(self, prompts: Sequence[str]) -> None:
+        """Raise PromptError for prompts that cannot be; takes no time and changes nothing."""
+        self._text.check(prompts)
 
     def embed_prompts(self, prompts: Sequence[str]) -> Vocabulary:
         """The slow half of `set_prompts`: parse and embed, change nothing.
@@ -193,7 +216,8 @@ class Segmenter:
         Args:
             prompts: phrases, or "name: phrase, phrase" for a class of several; ids follow the
             order.
-                A single prompt gets "background" in front of it.
+                A single prompt gets "background" in front of it. With "maskclip+": phrases among
+                the trained ones (see `TrainedText`), or none for all trained classes.
 
         Returns:
             The classes with their ids.
@@ -231,7 +255,7 @@ class Segmenter:
 
         Returns:
             (K, h, w) float32 in [0, 1], h = ceil(H / P), w = ceil(W / P) for patches of P pixels;
-            with "cliper-diffusion" a square grid over the image.
+            with "cliper-diffusion" a square grid over the image, with "maskclip+" its network's.
 
         Raises:
             ImageError: another type or shape.
@@ -304,7 +328,7 @@ class Segmenter:
     def _classify(self, batch: Tensor, vocabulary: Vocabulary, options: Options) -> Tensor:
         """(B, 3, H, W) in [0, 1] -> (B, K, h, w) probabilities."""
         entry = METHODS[options.method]
-        dense = self.backbone(batch, entry.request)
+        dense = self.backbone(batch, entry.request) if entry.request else None
         chosen = method_options(options, self.heads)
         return entry.function(Frame(batch, dense, self._parts, vocabulary, chosen))
 
@@ -337,15 +361,29 @@ class Segmenter:
 
     def _check_parts(self, options: Options) -> None:
         for name in self.missing_parts(options):
+            if name in MODEL_PARTS:
+                raise OptionError(
+                    f"The method {options.method!r} {MODEL_PARTS[name]}: load another `model`."
+                )
             raise OptionError(
                 f"The method {options.method!r} needs {name} with these options, which this model "
                 f"was loaded without: give `{name}`."
             )
 
     @property
-    def backbone(self) -> Backbone:
-        """The dense feature extractor."""
+    def backbone(self) -> Backbone | None:
+        """The dense feature extractor; None with "maskclip+"."""
         return self._parts.backbone
+
+    @property
+    def network(self) -> EmbeddingNetwork | None:
+        """The network of "maskclip+", if that is the method."""
+        return self._parts.network
+
+    @property
+    def trained(self) -> Vocabulary | None:
+        """The classes that the network of "maskclip+" knows; None if any text can be a prompt."""
+        return self._text.trained if isinstance(self._text, TrainedText) else None
 
     @property
     def heads(self) -> Heads | None:
@@ -360,12 +398,12 @@ class Segmenter:
     @property
     def device(self) -> torch.device:
         """Where the model is."""
-        return self.backbone.device
+        return self._parts.main.device
 
     @property
     def precision(self) -> str:
-        """The backbone's floating-point type, for example "float32"."""
-        return str(self.backbone.dtype).removeprefix("torch.")
+        """The network's floating-point type, for example "float32"."""
+        return str(self._parts.main.dtype).removeprefix("torch.")
 
 
 def _option(name: str, description: str) -> property:

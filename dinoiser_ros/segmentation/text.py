@@ -33,6 +33,10 @@ class TextEncoder:
         self._embeddings: OrderedDict[str, Tensor] = OrderedDict()
         self._lock = threading.Lock()
 
+    def check(self, prompts: Sequence[str]) -> None:
+        """Raise PromptError for prompts that no model could use; takes no time."""
+        parse_prompts(prompts)
+
     def vocabulary(self, prompts: Sequence[str]) -> Vocabulary:
         """Parse prompts and embed their phrases.
 

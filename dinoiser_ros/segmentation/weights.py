@@ -45,19 +45,22 @@ class ModelSpec:
 
     Attributes:
         name: as shown to people.
-        config: path of an OpenCLIP config JSON, or the name of a config that open_clip ships.
+        config: path of an OpenCLIP config JSON, or the name of a config that open_clip ships; None
+            for a checkpoint of maskclip+, which holds no CLIP.
         weights, heads, dino: sources to try in order; none where the caller must give them.
         inference_size: shorter side in pixels that the model works best at.
         dino_config: path of the OpenCLIP config of `dino`; None if its weights are DINO's own.
+        network: a checkpoint of maskclip+; its inference size is in it.
     """
 
     name: str
-    config: str | Path
+    config: str | Path | None
     weights: tuple[Source, ...] = ()
     heads: tuple[Source, ...] = ()
     inference_size: int = 448
     dino: tuple[Source, ...] = ()
     dino_config: Path | None = None
+    network: tuple[Source, ...] = ()
 
 
 def _hub(repository: str, file: str) -> Source:
@@ -104,7 +107,7 @@ MODELS: dict[str, Callable[[], ModelSpec]] = {
 
 
 def find_model(model: str | os.PathLike[str]) -> ModelSpec:
-    """Resolve a registered name or the path of an OpenCLIP config JSON.
+    """Resolve a registered name, or the path of an OpenCLIP config or a checkpoint of maskclip+.
 
     Raises:
         WeightsError: neither.
@@ -113,11 +116,13 @@ def find_model(model: str | os.PathLike[str]) -> ModelSpec:
     if name in MODELS:
         return MODELS[name]()
     path = Path(name).expanduser()
+    if path.is_file() and path.suffix == ".safetensors":
+        return ModelSpec(path.stem, None, network=(Source(str(path)),))
     if path.is_file():
         return ModelSpec(path.stem, path)
     raise WeightsError(
         f"There is no model {name!r}: use {' or '.join(map(repr, MODELS))}, or the path of an "
-        "OpenCLIP config (.json)."
+        "OpenCLIP config (.json) or of a checkpoint of maskclip+ (.safetensors)."
     )
 
 

@@ -29,10 +29,11 @@ from dinoiser_ros.training.dino_features import OpenClipDino
 from dinoiser_ros.training.found import seed_foreground
 from dinoiser_ros.training.frame_batches import FrameBatches
 from dinoiser_ros.training.frame_store import NO_COLOUR, FrameStore, open_split, render_split
-from dinoiser_ros.training.head_trainer import Checkpoint, Losses, train_heads
+from dinoiser_ros.training.head_trainer import train_heads
 from dinoiser_ros.training.heads import HeadSchedule, build_heads
 from dinoiser_ros.training.heads_file import Thresholds, curve, save_heads
 from dinoiser_ros.training.regions import CropSampler
+from dinoiser_ros.training.run_state import Checkpoint, Losses
 from dinoiser_ros.training.selection import select
 from dinoiser_ros.training.splits import demo_splits
 from dinoiser_ros.training.teacher import HeadTeacher, Teachers

@@ -10,11 +10,12 @@ from pathlib import Path
 import torch
 
 from dinoiser_ros.segmentation.options import PRECISIONS
-from dinoiser_ros.training.head_trainer import SAVE_EVERY
+from dinoiser_ros.training.arguments import count, number, positive, share
 from dinoiser_ros.training.heads import HeadSchedule
 from dinoiser_ros.training.heads_file import Thresholds
 from dinoiser_ros.training.image_folder import Views, find_pictures
 from dinoiser_ros.training.load_teachers import DINO_URLS, TeacherNames
+from dinoiser_ros.training.run_state import SAVE_EVERY
 
 EPOCHS, BATCH, CHANNELS = 100, 16, 256  # the authors'
 
@@ -114,16 +115,16 @@ def _add_model(group: argparse._ArgumentGroup) -> None:
         default=Thresholds.intermediate_layer,
         help="block whose features the heads read; negative counts from the end (%(default)s)",
     )
-    group.add_argument("--channels", type=_positive, default=CHANNELS, help="outputs of g")
+    group.add_argument("--channels", type=positive, default=CHANNELS, help="outputs of g")
     group.add_argument(
         "--gamma",
-        type=_share,
+        type=share,
         default=Thresholds.gamma,
         help="least correlation of patches that belong together (%(default)s)",
     )
     group.add_argument(
         "--delta",
-        type=_share,
+        type=share,
         default=Thresholds.delta,
         help="probability below which a patch is unsure; written, not trained (%(default)s)",
     )
@@ -148,25 +149,25 @@ def _add_teachers(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_schedule(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--epochs", type=_number, default=EPOCHS)
-    group.add_argument("--steps", type=_positive, help="instead of epochs")
-    group.add_argument("--batch", type=_positive, default=BATCH)
-    group.add_argument("--lr-projection", type=_number, default=HeadSchedule.lr_projection)
-    group.add_argument("--lr-objectness", type=_number, default=HeadSchedule.lr_objectness)
+    group.add_argument("--epochs", type=number, default=EPOCHS)
+    group.add_argument("--steps", type=positive, help="instead of epochs")
+    group.add_argument("--batch", type=positive, default=BATCH)
+    group.add_argument("--lr-projection", type=number, default=HeadSchedule.lr_projection)
+    group.add_argument("--lr-objectness", type=number, default=HeadSchedule.lr_objectness)
     group.add_argument(
         "--drop-after",
-        type=_count,
+        type=count,
         default=HeadSchedule.drop_after,
         metavar="STEP",
         help="learning rates are a tenth from there on (%(default)s)",
     )
     group.add_argument(
-        "--size", type=_positive, default=Views.shorter_side, help="shorter side (%(default)s)"
+        "--size", type=positive, default=Views.shorter_side, help="shorter side (%(default)s)"
     )
-    group.add_argument("--crop", type=_positive, default=Views.crop, help="(%(default)s)")
-    group.add_argument("--flip", type=_share, default=Views.flip, metavar="0..1")
-    group.add_argument("--brightness", type=_share, default=Views.brightness, metavar="0..1")
-    group.add_argument("--max-pictures", type=_positive, help="take so many at random")
+    group.add_argument("--crop", type=positive, default=Views.crop, help="(%(default)s)")
+    group.add_argument("--flip", type=share, default=Views.flip, metavar="0..1")
+    group.add_argument("--brightness", type=share, default=Views.brightness, metavar="0..1")
+    group.add_argument("--max-pictures", type=positive, help="take so many at random")
     group.add_argument("--seed", type=int, default=HeadOptions.seed)
 
 
@@ -179,32 +180,5 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
         help="of the frozen networks; auto: bfloat16 on GPUs that have it (%(default)s)",
     )
     group.add_argument("--offline", action="store_true", help="never use the network")
-    group.add_argument("--workers", type=_count, default=HeadOptions.workers)
-    group.add_argument("--save-every", type=_number, default=SAVE_EVERY, metavar="SECONDS")
-
-
-def _positive(text: str) -> int:
-    """A whole number from 1 on, for argparse."""
-    return int(_checked(int(text), 1))
-
-
-def _count(text: str) -> int:
-    """A whole number from 0 on."""
-    return int(_checked(int(text), 0))
-
-
-def _number(text: str) -> float:
-    """A number from 0 on."""
-    return _checked(float(text), 0)
-
-
-def _share(text: str) -> float:
-    """A number from 0 to 1."""
-    return _checked(float(text), 0, 1)
-
-
-def _checked(number: float, least: float, most: float = math.inf) -> float:
-    if not least <= number <= most:  # also if it is not a number at all
-        limits = f"from {least} on" if most == math.inf else f"from {least} to {most}"
-        raise argparse.ArgumentTypeError(f"{number} is not a number {limits}")
-    return number
+    group.add_argument("--workers", type=count, default=HeadOptions.workers)
+    group.add_argument("--save-every", type=number, default=SAVE_EVERY, metavar="SECONDS")

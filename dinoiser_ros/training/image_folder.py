@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from dinoiser_ros.training.errors import TrainingError
 
@@ -35,6 +36,14 @@ class Views:
     crop: int = 448
     flip: float = 0.5
     brightness: float = 0.5
+
+    def check(self) -> None:
+        """Raise TrainingError for crops that do not fit into the pictures."""
+        if self.crop > self.shorter_side:
+            raise TrainingError(
+                f"A crop of {self.crop} pixels does not fit into pictures whose shorter side is "
+                f"{self.shorter_side}: use a smaller crop or a larger size."
+            )
 
 
 def find_pictures(folder: Path, at_most: int | None = None, seed: int = 0) -> list[Path]:
@@ -129,10 +138,37 @@ class FolderBatches(Dataset):
         except TrainingError as error:
             return error
 
+    def read(self, steps: range, workers: int = 0, pinned: bool = False) -> Iterator[Tensor]:
+        """This process's part of each of some steps, read ahead by processes aside.
+
+        Args:
+            workers: how many processes.
+            pinned: put them where a GPU gets them sooner.
+
+        Raises:
+            TrainingError: a picture cannot be read.
+        """
+        loader = DataLoader(
+            self,
+            batch_size=None,
+            sampler=steps,
+            num_workers=workers,
+            collate_fn=_as_it_is,
+            pin_memory=pinned,
+        )
+        for item in loader:
+            if isinstance(item, TrainingError):
+                raise item
+            yield item
+
     def _view(self, number: int) -> np.ndarray:
         epoch, position = divmod(number, len(self.pictures))
         path = self.pictures[_order(len(self.pictures), self.seed, epoch)[position]]
         return random_view(path, np.random.default_rng([self.seed, 7, number]), self.views)
+
+
+def _as_it_is(item: object) -> object:
+    return item
 
 
 @lru_cache(maxsize=2)

@@ -17,7 +17,6 @@ from pathlib import Path
 import open_clip
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
 
 from dinoiser_ros.segmentation import DinoiserError
 from dinoiser_ros.segmentation.backbone import Backbone
@@ -26,7 +25,7 @@ from dinoiser_ros.segmentation.options import resolve_device
 from dinoiser_ros.segmentation.weights import find_model
 from dinoiser_ros.training.errors import TrainingError
 from dinoiser_ros.training.head_options import HeadOptions, add_arguments
-from dinoiser_ros.training.head_trainer import Checkpoint, Losses, train_heads
+from dinoiser_ros.training.head_trainer import train_heads
 from dinoiser_ros.training.heads import HeadBatch, build_heads
 from dinoiser_ros.training.heads_file import (
     check_output,
@@ -39,6 +38,7 @@ from dinoiser_ros.training.image_folder import FolderBatches, digest, find_pictu
 from dinoiser_ros.training.load_teachers import load_teachers
 from dinoiser_ros.training.processes import Team, team
 from dinoiser_ros.training.progress_bar import ProgressBar
+from dinoiser_ros.training.run_state import Checkpoint, Losses
 from dinoiser_ros.training.teacher import HeadTeacher, Teachers
 
 
@@ -66,7 +66,8 @@ def run(options: HeadOptions) -> Path | None:
         made = batches(source, teacher, options)
         path = options.output.with_name(options.output.name + ".checkpoint")
         checkpoint = Checkpoint(path, describe(options, pictures), options.save_every)
-        with ProgressBar(options.schedule.steps) as bar:
+        names = ("correlation", "objectness")
+        with ProgressBar("heads", options.schedule.steps, names) as bar:
             report = bar if members.is_main else None
             losses = train_heads(heads, made, options.schedule, checkpoint, members, report)
         return _finish(heads, losses, options, checkpoint, members)
@@ -97,7 +98,7 @@ def check_sizes(
     Raises:
         TrainingError: naming a size that would do.
     """
-    crop, shorter_side = options.views.crop, options.views.shorter_side
+    crop = options.views.crop
     networks = (backbone, teachers.dino, teachers.found_dino)
     unit = math.lcm(*(network.patch_size for network in networks))
     if crop % unit:
@@ -105,11 +106,7 @@ def check_sizes(
             f"A crop of {crop} pixels is not made of whole patches of all networks: use a multiple "
             f"of {unit}, such as {max(1, round(crop / unit)) * unit}."
         )
-    if crop > shorter_side:
-        raise TrainingError(
-            f"A crop of {crop} pixels does not fit into pictures whose shorter side is "
-            f"{shorter_side}: use a smaller crop or a larger size."
-        )
+    options.views.check()
     if options.batch % processes:
         raise TrainingError(
             f"A batch of {options.batch} cannot be shared equally by {processes} processes: use a "
@@ -141,24 +138,10 @@ def batches(
     """Batches from a step on: pictures are read by processes aside, networks run in this one."""
 
     def batches_from(first: int) -> Iterator[HeadBatch]:
-        loader = DataLoader(
-            source,
-            batch_size=None,
-            sampler=range(first, options.schedule.steps),
-            num_workers=options.workers,
-            collate_fn=_as_it_is,
-            pin_memory=teacher.backbone.device.type == "cuda",
-        )
-        for rgb in loader:
-            if isinstance(rgb, TrainingError):
-                raise rgb
-            yield teacher(rgb)
+        steps, pinned = range(first, options.schedule.steps), teacher.backbone.device.type == "cuda"
+        yield from map(teacher, source.read(steps, options.workers, pinned))
 
     return batches_from
-
-
-def _as_it_is(item: object) -> object:
-    return item
 
 
 def _finish(

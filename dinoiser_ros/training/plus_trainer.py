@@ -1,0 +1,128 @@
+"""The training of a closed-set network: first with a teacher's labels, then with its own."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dinoiser_ros.segmentation import Vocabulary
+from dinoiser_ros.segmentation.embedding_network import EmbeddingNetwork
+from dinoiser_ros.training.pseudo_labels import IGNORED, own_labels, pseudo_label_loss
+from dinoiser_ros.training.run_state import Checkpoint, Losses, Progress, check_finite, run_steps
+
+# (B, H, W, 3) uint8 views with their labels (B, H, W) int64, see `pseudo_labels`; None for labels
+# that the network shall give itself.
+Batch = tuple[Tensor, Tensor | None]
+LOSSES = ("loss", "labelled")
+
+
+@dataclass(frozen=True)
+class PlusSchedule:
+    """How long and how fast. The learning rate falls as DeepLab's does (arXiv 1606.00915).
+
+    Attributes:
+        steps: with the teacher's labels.
+        self_training_steps: after these, with the network's own.
+        lr: at the start; falls to 0 with the power 0.9 of what is left.
+        weight_decay: AdamW's.
+        threshold: pixels whose label is less probable teach nothing (0 to 1).
+    """
+
+    steps: int = 4000
+    self_training_steps: int = 1000
+    lr: float = 1e-3
+    weight_decay: float = 0.01
+    threshold: float = 0.5
+
+    @property
+    def total(self) -> int:
+        """Steps of both phases."""
+        return self.steps + self.self_training_steps
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step, counted from 0."""
+        return self.lr * (1 - step / self.total) ** 0.9
+
+
+@dataclass(frozen=True)
+class PlusTrainer:
+    """What a step needs.
+
+    Attributes:
+        network: is trained; on its device.
+        vocabulary: the classes; its embeddings are the classifier, and are not trained.
+        schedule: how long and how fast.
+        seed: of what is drawn at random inside the network (dropout).
+        precision: what the network computes in (mixed precision, unless float32).
+    """
+
+    network: EmbeddingNetwork
+    vocabulary: Vocabulary
+    schedule: PlusSchedule
+    seed: int = 0
+    precision: torch.dtype = torch.float32
+
+    def train(
+        self,
+        batches_from: Callable[[int], Iterable[Batch]],
+        checkpoint: Checkpoint | None = None,
+        report: Callable[[int, Losses], None] | None = None,
+    ) -> list[Losses]:
+        """Train, or go on where the checkpoint ends; the network is left in evaluation mode.
+
+        Args:
+            batches_from, report: as in `run_steps`.
+
+        Returns:
+            The loss and the share of labelled pixels of every step.
+
+        Raises:
+            TrainingError: the checkpoint does not belong to this run, or a loss is not a number.
+        """
+        optimiser = torch.optim.AdamW(
+            self.network.parameters(), lr=self.schedule.lr, weight_decay=self.schedule.weight_decay
+        )
+        progress = Progress(optimiser)
+        progress.restore(checkpoint.read() if checkpoint else None, self.network)
+        self.network.train()
+        update = partial(self._update, progress)
+        losses = run_steps(
+            self.network, progress, batches_from, update, self.schedule.total, checkpoint, report
+        )
+        self.network.eval()
+        return losses
+
+    def _update(self, progress: Progress, batch: Batch) -> Losses:
+        """One step of the optimiser; returns the loss before it, and what was labelled."""
+        rgb, labels = batch
+        step, device = progress.step, self.network.device
+        images = rgb.to(device).permute(0, 3, 1, 2).float() / 255
+        mixed = self.precision != torch.float32
+        autocast = partial(torch.autocast, device.type, self.precision if mixed else None, mixed)
+        if labels is None:
+            with autocast():
+                labels = own_labels(self.network, self.vocabulary, images, self.schedule.threshold)
+        labels = labels.to(device)
+        with _random(self.seed, step, device), autocast():
+            embeddings = self.network(images)
+        loss = pseudo_label_loss(embeddings.float(), self.vocabulary, labels)
+        check_finite(loss.detach(), step)
+        progress.optimiser.param_groups[0]["lr"] = self.schedule.rate(step)
+        progress.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        progress.optimiser.step()
+        return float(loss.detach()), float((labels != IGNORED).float().mean())
+
+
+@contextlib.contextmanager
+def _random(seed: int, step: int, device: torch.device) -> Iterator[None]:
+    """Random numbers that depend on the seed and the step alone, so that runs can be resumed."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(int(np.random.SeedSequence([seed, 9, step]).generate_state(1)[0]))
+        yield
