@@ -154,6 +154,8 @@ def _segment(options: argparse.Namespace) -> int:
         segmenter.default_inference_size if wanted is None else wanted or None
     )
     segmenter.set_prompts(options.prompts)
+    if segmenter.text_cache_problem:
+        print(f"dinoiser: {segmenter.text_cache_problem}", file=sys.stderr)
     options.output.mkdir(parents=True, exist_ok=True)
     failed = 0
     for picture in pictures:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -11,14 +14,25 @@ from ros_helpers import Camera, Client
 torch.set_num_threads(2)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_cache_of_people(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No fixture sees or fills the caches of the person who runs the tests, or uses the network."""
+    with pytest.MonkeyPatch.context() as patch:
+        _use_cache(patch, tmp_path_factory.mktemp("cache"))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees or fills the caches of the person who runs it, and none uses the network."""
-    empty = tmp_path_factory.getbasetemp() / "no-cache"
-    monkeypatch.setenv("DINOISER_CACHE", str(empty))
-    monkeypatch.setenv("HF_HUB_CACHE", str(empty))
+    """Nor does a test see those of another one."""
+    _use_cache(monkeypatch, tmp_path_factory.mktemp("cache"))
+
+
+def _use_cache(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    patch.setenv("DINOISER_CACHE", str(folder))
+    patch.setenv("HF_HUB_CACHE", str(folder))
     for name in ("DINOISER_OFFLINE", "HF_HUB_OFFLINE", "HF_ENDPOINT"):
-        monkeypatch.delenv(name, raising=False)
+        patch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="session")

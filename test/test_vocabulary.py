@@ -133,16 +133,23 @@ def test_a_phrase_longer_than_the_context_is_refused(golden):
 
 def test_known_phrases_are_not_embedded_again(golden, monkeypatch):
     encoded = []
-    encode = golden._text._clip.encode_text
+    encode = golden._text._tower
 
     def counting(tokens):
         encoded.append(len(tokens))
         return encode(tokens)
 
-    monkeypatch.setattr(golden._text._clip, "encode_text", counting)
+    counting.device = encode.device
+    monkeypatch.setattr(golden._text, "_tower", counting)
     golden.set_prompts(["person", "background"])
     assert encoded == []
     first = golden.set_prompts(["person", "blue door"])
     assert sum(encoded) == 80
     assert golden.set_prompts(["person", "blue door"]) == first
     assert sum(encoded) == 80
+
+
+def test_a_phrase_does_not_depend_on_its_company(golden):
+    alone = golden._text._compute(["blue door"])["blue door"]
+    together = golden._text._compute(["spilled coffee on a carpet", "blue door", "cup"])
+    assert torch.equal(alone, together["blue door"])

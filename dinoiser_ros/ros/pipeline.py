@@ -70,6 +70,7 @@ class Pipeline:
         self.segmenter = segmenter
         self.prompts = self.meant(values["prompts"])  # the last ones asked for
         self._report = report
+        self._reported_text_cache = False
         self.cameras = self._make_cameras(node, values)
         self._worker = Worker(
             segmenter, self.cameras, values, node.get_clock(), report, device_lost
@@ -79,6 +80,7 @@ class Pipeline:
         self._newest: dict[str, int] = {}  # number of the last change of each parameter
         self._changer = ThreadPoolExecutor(1, thread_name_prefix="changes", initializer=_be_nice)
         self._worker.call(self._describe).result()
+        self._report_text_cache()
         for camera in self.cameras:
             camera.subscribe()
 
@@ -185,6 +187,7 @@ class Pipeline:
     ) -> tuple[SegmentationClass, ...]:
         self._refuse_outdated(number)
         vocabulary = self.segmenter.embed_prompts(changes["prompts"])
+        self._report_text_cache()
         self._refuse_outdated(number)
         for camera in self.cameras:
             camera.outputs.prepare([entry.name for entry in vocabulary.classes])
@@ -215,6 +218,13 @@ class Pipeline:
     def _refuse_outdated(self, number: int) -> None:
         if self._newest["prompts"] != number:
             raise SupersededError("other prompts were set before these were in use")
+
+    def _report_text_cache(self) -> None:
+        """Say once that text embeddings cannot be kept on disk: nothing else is wrong then."""
+        problem = self.segmenter.text_cache_problem
+        if problem is not None and not self._reported_text_cache:
+            self._reported_text_cache = True
+            self._report("text cache", problem)
 
     def _describe(self) -> None:
         if len(self.segmenter.classes) > MAX_CLASS_TOPICS:

@@ -88,7 +88,7 @@ def download(
         WeightsError: unreachable, refused, truncated, damaged, or the folder cannot be written.
     """
     try:
-        with _partial_file(destination) as (partial, file):
+        with partial_file(destination) as (partial, file):
             announced = _receive(url, file, progress)
             verify(partial, sha256 or announced, blob_id)
             os.replace(partial, destination)
@@ -112,7 +112,7 @@ def download(
 
 
 @contextlib.contextmanager
-def _partial_file(destination: Path) -> Iterator[tuple[Path, IO[bytes]]]:
+def partial_file(destination: Path) -> Iterator[tuple[Path, IO[bytes]]]:
     """A temporary file beside the destination that never outlives the download."""
     destination.parent.mkdir(parents=True, exist_ok=True)
     remove_stale_partials(destination.parent)

@@ -34,6 +34,7 @@ from .options import (
 )
 from .pooling import KS_THRESHOLD
 from .text import TextEncoder
+from .text_cache import TextCache, open_text_cache
 from .trained_text import TrainedText
 from .vocabulary import SegmentationClass, Vocabulary
 from .weights import ModelSpec, find_model
@@ -136,7 +137,7 @@ class Segmenter:
             spec, weights, heads, dino=dino, diffusion=diffusion,
             needs=self._options.needs, offline=offline, progress=progress,
         )  # fmt: skip
-        self._assemble(loaded, spec, target, precision)
+        self._assemble(loaded, spec, target, precision, open_text_cache())
 
     @classmethod
     def from_model(
@@ -149,6 +150,8 @@ class Segmenter:
         **options: object,
     ) -> Segmenter:
         """A segmenter around a model that is in memory already (training, benchmarks).
+
+        Its text embeddings are not kept on disk: tomorrow the model is another.
 
         Args:
             loaded: the model; it is moved to the device and frozen.
@@ -163,7 +166,12 @@ class Segmenter:
         return segmenter
 
     def _assemble(
-        self, loaded: LoadedModel, spec: ModelSpec, device: torch.device, precision: str
+        self,
+        loaded: LoadedModel,
+        spec: ModelSpec,
+        device: torch.device,
+        precision: str,
+        text_cache: TextCache | None = None,
     ) -> None:
         clip = loaded.clip.eval().requires_grad_(False).to(device)
         check_architecture(clip.visual)
@@ -178,7 +186,7 @@ class Segmenter:
             loaded.dino and loaded.dino.to(device, dtype),
             loaded.diffusion and loaded.diffusion.to(device, dtype),
         )
-        self._text = TextEncoder(clip, loaded.tokenizer)
+        self._text = TextEncoder(clip, loaded.tokenizer, text_cache)
         self._vocabulary: Vocabulary | None = None
 
     def _assemble_closed(
@@ -205,6 +213,11 @@ class Segmenter:
             PromptError: the prompts cannot be used.
         """
         return self._text.vocabulary(prompts)
+
+    @property
+    def text_cache_problem(self) -> str | None:
+        """Why text embeddings could not be kept on disk, in one sentence; None if they were."""
+        return self._text.cache_problem
 
     def use(self, vocabulary: Vocabulary) -> None:
         """The fast half of `set_prompts`: segment with this vocabulary from the next frame on."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -12,9 +13,11 @@ from open_clip import OPENAI_IMAGENET_TEMPLATES as TEMPLATES
 from torch import Tensor, nn
 
 from .errors import PromptError
+from .text_cache import TextCache
+from .text_identity import text_identity
+from .text_tower import TextTower
 from .vocabulary import Vocabulary, parse_prompts, shorten
 
-_TEXTS_PER_BATCH = 160
 _MAX_REMEMBERED = 4096  # phrases; 512 floats each
 
 
@@ -22,16 +25,23 @@ class TextEncoder:
     """Embeds phrases with the text tower of an OpenCLIP model.
 
     Args:
-        clip: an OpenCLIP model in evaluation mode; used through its public `encode_text`, which has
-            the same meaning in every open_clip version.
+        clip: an OpenCLIP model in evaluation mode.
         tokenizer: open_clip's tokenizer for this model.
+        cache: where embeddings are kept for other processes; None: nowhere.
     """
 
-    def __init__(self, clip: nn.Module, tokenizer: object) -> None:
+    def __init__(self, clip: nn.Module, tokenizer: object, cache: TextCache | None = None) -> None:
         self._clip = clip
+        self._tower = TextTower(clip)
         self._tokenizer = tokenizer
+        self._cache = cache
         self._embeddings: OrderedDict[str, Tensor] = OrderedDict()
         self._lock = threading.Lock()
+
+    @property
+    def cache_problem(self) -> str | None:
+        """Why embeddings could not be kept on disk, in one sentence; None if nothing is wrong."""
+        return self._cache and self._cache.problem
 
     def check(self, prompts: Sequence[str]) -> None:
         """Raise PromptError for prompts that no model could use; takes no time."""
@@ -50,7 +60,6 @@ class TextEncoder:
         owner_tensor = torch.tensor(owners, device=embeddings.device)
         return Vocabulary(cleaned, classes, embeddings, owner_tensor)
 
-    @torch.no_grad()
     def embed(self, phrases: Sequence[str]) -> Tensor:
         """Average the embeddings of a phrase over the 80 templates of CLIP (arXiv 2103.00020,
         3.1.4).
@@ -59,7 +68,8 @@ class TextEncoder:
             phrases: P texts.
 
         Returns:
-            (P, d) float32 unit vectors; those of phrases seen before are not computed again.
+            (P, d) float32 unit vectors; those of phrases seen before, by this process or an
+            earlier one, are not computed again.
 
         Raises:
             PromptError: a phrase does not fit the context of the text tower.
@@ -68,18 +78,41 @@ class TextEncoder:
             known = {p: self._embeddings[p] for p in phrases if p in self._embeddings}
         new = [phrase for phrase in dict.fromkeys(phrases) if phrase not in known]
         if new:
-            known.update(zip(new, self._compute(new), strict=True))
+            known.update(self._from_disk(new))
+            missing = [phrase for phrase in new if phrase not in known]
+            computed = self._compute(missing)
+            self._to_disk(computed)
+            known.update(computed)
         self._remember(known)
         return torch.stack([known[phrase] for phrase in phrases])
 
-    def _compute(self, phrases: list[str]) -> Tensor:
-        """(P, d): embeddings of phrases that are not remembered."""
-        tokens = torch.cat([self._tokenize(phrase) for phrase in phrases])
-        device = self._clip.token_embedding.weight.device
-        batches = tokens.to(device).split(_TEXTS_PER_BATCH)
-        encoded = torch.cat([self._clip.encode_text(batch).float() for batch in batches])
-        unit = F.normalize(encoded, dim=-1).unflatten(0, (len(phrases), len(TEMPLATES)))
-        return F.normalize(unit.mean(dim=1), dim=-1)
+    def _compute(self, phrases: list[str]) -> dict[str, Tensor]:
+        """(d,) for each phrase; each by itself, so that it does not depend on its company."""
+        tokens = {phrase: self._tokenize(phrase) for phrase in phrases}  # all are checked first
+        return {phrase: self._average(self._tower(texts)) for phrase, texts in tokens.items()}
+
+    @staticmethod
+    def _average(encoded: Tensor) -> Tensor:
+        """(T, d) -> (d,): the direction of the mean of the texts' directions."""
+        return F.normalize(F.normalize(encoded, dim=-1).mean(dim=0), dim=0)
+
+    @cached_property
+    def _identity(self) -> str:
+        return text_identity(self._clip, self._tokenizer)
+
+    def _key(self, phrase: str) -> str:
+        return f"{self._identity} {phrase}"
+
+    def _from_disk(self, phrases: list[str]) -> dict[str, Tensor]:
+        if self._cache is None:
+            return {}
+        keys = {self._key(phrase): phrase for phrase in phrases}
+        found = self._cache.load(list(keys))
+        return {keys[key]: vector.to(self._tower.device) for key, vector in found.items()}
+
+    def _to_disk(self, embeddings: dict[str, Tensor]) -> None:
+        if self._cache is not None and embeddings:
+            self._cache.store({self._key(p): vector for p, vector in embeddings.items()})
 
     def _tokenize(self, phrase: str) -> Tensor:
         """(80, context) token ids of a phrase in all templates."""

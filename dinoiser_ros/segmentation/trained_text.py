@@ -24,6 +24,8 @@ class TrainedText:
         trained: the classes that the network was trained with.
     """
 
+    cache_problem = None  # as `TextEncoder` has it: nothing is embedded here, and nothing kept
+
     def __init__(self, trained: Vocabulary) -> None:
         self.trained = trained
         phrases = [phrase for entry in trained.classes for phrase in entry.phrases]
