@@ -24,7 +24,7 @@ def stages(segmenter: Segmenter, image: np.ndarray) -> dict[str, np.ndarray]:
     dense = segmenter.backbone(to_batch([image], image.shape[:2], segmenter.device))
     intermediate = dense.intermediate_map
     correlations = segmenter.heads.correlations(intermediate)
-    pooled = guided_pooling(dense.features, correlations, gamma=0.2)
+    pooled = guided_pooling(dense.features, correlations.clone(), gamma=0.2)
     segmenter.background_filter = "off"
     plain = segmenter.probabilities(image)
     segmenter.background_filter = "auto"

@@ -24,13 +24,14 @@ def guided_pooling(features: Tensor, correlations: Tensor, gamma: float) -> Tens
 
     Args:
         features: (B, d, h, w) MaskCLIP features F, not normalised; or predictions.
-        correlations: (B, N, N) A in [-1, 1], N = h * w.
+        correlations: (B, N, N) A in [-1, 1], N = h * w; overwritten: a second such matrix is 1 GB
+            for an image of 4 megapixels.
         gamma: threshold in [0, 1].
 
     Returns:
         (B, d, h, w) float32 pooled features F+.
     """
-    weights = correlations.masked_fill(correlations < gamma, 0.0)
+    weights = correlations.masked_fill_(correlations < gamma, 0.0)
     pooled = features.float().flatten(2) @ weights.transpose(1, 2)
     pooled = pooled / (weights.sum(dim=-1).unsqueeze(1) + 1e-6)
     return pooled.reshape(features.shape)

@@ -36,6 +36,7 @@ from .pooling import KS_THRESHOLD
 from .text import TextEncoder
 from .text_cache import TextCache, open_text_cache
 from .trained_text import TrainedText
+from .transfer import fetch_results
 from .vocabulary import SegmentationClass, Vocabulary
 from .weights import ModelSpec, find_model
 
@@ -49,7 +50,8 @@ class Segmentation:
     Attributes:
         labels: (H, W) class ids, uint8 (uint16 with more than 254 classes); `unlabeled` where the
             confidence is below the threshold.
-        confidence: (H, W) float32 in [0, 1], the probability of the most probable class.
+        confidence: (H, W) float32 in [0, 1], the probability of the most probable class; from a GPU
+            in steps of 1 / 255.
         classes: what the ids mean; `classes[i].id == i`.
         unlabeled: the id of no class: 255 (65535).
     """
@@ -327,9 +329,8 @@ class Segmenter:
         else:  # its cells divide the image, whatever their number
             confidence, labels = label_pixels(coarse, 1, coarse.shape[-2:], size)
         labels.masked_fill_(confidence < options.confidence_threshold, vocabulary.unlabeled)
-        kind = np.uint8 if vocabulary.unlabeled <= np.iinfo(np.uint8).max else np.uint16
-        label_array = labels.cpu().numpy().astype(kind)
-        confidence_array = confidence.clamp_(0.0, 1.0).cpu().numpy()
+        wide = vocabulary.unlabeled > np.iinfo(np.uint8).max
+        label_array, confidence_array = fetch_results(labels, confidence.clamp_(0.0, 1.0), wide)
         return [
             Segmentation(
                 label_array[i], confidence_array[i], vocabulary.classes, vocabulary.unlabeled

@@ -1,0 +1,44 @@
+"""Results from the device to the host."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def fetch_results(labels: Tensor, confidence: Tensor, wide: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and confidence as arrays.
+
+    From a GPU they come in one copy of two or three bytes a pixel, which is also the only moment of
+    a frame at which the host waits for the device; confidence then has 8 bits, as masks have.
+
+    Args:
+        labels: (B, H, W) integers, below 256, or below 65536 if `wide`.
+        confidence: (B, H, W) float in [0, 1].
+
+    Returns:
+        (B, H, W) uint8 (uint16 if `wide`) and (B, H, W) float32.
+    """
+    if labels.device.type == "cpu":
+        kind = np.uint16 if wide else np.uint8
+        return labels.numpy().astype(kind), confidence.numpy()
+    return unpack_results(pack_results(labels, confidence, wide).cpu().numpy())
+
+
+def pack_results(labels: Tensor, confidence: Tensor, wide: bool) -> Tensor:
+    """Both in one tensor, (2, B, H, W) uint8: confidence in steps of 1 / 255, then labels; (3, B,
+    H, W) if `wide`: the labels' lower and upper bytes.
+    """
+    steps = (confidence * 255.0).round_().to(torch.uint8)
+    if not wide:
+        return torch.stack([steps, labels.to(torch.uint8)])
+    return torch.stack([steps, (labels & 255).to(torch.uint8), (labels >> 8).to(torch.uint8)])
+
+
+def unpack_results(packed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and confidence, as `fetch_results` returns them, of what `pack_results` gave."""
+    steps, labels, *upper = packed
+    if upper:
+        labels = labels | upper[0].astype(np.uint16) << 8
+    return labels, steps * np.float32(1.0 / 255.0)
