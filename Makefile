@@ -38,11 +38,12 @@ demo-model: build ## Rebuild the embedded model from a seed
 
 table: build ## Measure all methods on the held-out frames, write the README's table [METHODS="a b"] [LIMIT=8: print only]
 	@. tools/env.sh && exec python3 tools/run_module.py dinoiser_ros.evaluation.ablation \
-		$(if $(METHODS),--methods $(METHODS)) $(if $(LIMIT),--limit "$(LIMIT)",--readme README.md)
+		$(if $(METHODS),--methods $(METHODS)) $(if $(LIMIT),--limit "$(LIMIT)",--state build/table.state --readme README.md)
 
+# Every fourth frame: with all of them it takes hours.
 robustness: build ## The same under noise, blur, darkness, JPEG: docs/robustness.md [LIMIT=8: print only]
 	@. tools/env.sh && exec python3 tools/run_module.py dinoiser_ros.evaluation.robustness \
-		$(if $(LIMIT),--limit "$(LIMIT)",--output docs/robustness.md)
+		$(if $(LIMIT),--limit "$(LIMIT)",--limit 60 --state build/robustness.state --output docs/robustness.md)
 
 soak: build ## The node under faults, at full rate [FRAMES=20000]
 	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py soak --frames "$(FRAMES)"

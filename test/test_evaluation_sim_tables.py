@@ -15,6 +15,8 @@ from dinoiser_ros.evaluation.confusion import confusion_matrix
 from dinoiser_ros.evaluation.corruptions import CORRUPTIONS, corrupt
 from dinoiser_ros.evaluation.heldout import evaluate as score_frames
 from dinoiser_ros.evaluation.published import PUBLISHED, published_table
+from dinoiser_ros.evaluation.samples import Sample
+from dinoiser_ros.evaluation.state import State
 from dinoiser_ros.markdown import replace_part, table
 from dinoiser_ros.segmentation import Segmenter, WeightsError
 from dinoiser_ros.segmentation.methods import METHODS
@@ -93,6 +95,21 @@ def test_a_method_that_cannot_be_had_is_left_out_with_its_reason():
 def test_papers_rows_name_real_benchmarks():
     assert all(set(row.scores) <= set(BENCHMARKS) for row in PUBLISHED)
     assert published_table().count("\n") == len(PUBLISHED) + 2
+
+
+def test_a_stopped_robustness_run_goes_on(monkeypatch, tmp_path):
+    monkeypatch.setattr(robustness, "CONDITIONS", robustness.CONDITIONS[:2])
+    samples = spread(BENCHMARKS["sim"].samples(FRAMES), 2)
+    whole, _ = robustness.measure(["maskclip"], load, samples, 3, State(tmp_path / "s"))
+
+    def fail() -> None:
+        raise AssertionError("counted again")
+
+    nothing = [Sample(sample.name, fail) for sample in samples]
+    resumed, _ = robustness.measure(["maskclip"], load, nothing, 3, State(tmp_path / "s"))
+    assert resumed == whole
+    with pytest.raises(AssertionError, match="counted again"):
+        robustness.measure(["maskclip"], load, nothing, 4, State(tmp_path / "s"))
 
 
 def test_robustness_measures_every_condition(monkeypatch):

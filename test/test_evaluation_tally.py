@@ -184,6 +184,21 @@ def test_other_settings_are_refused(golden, tmp_path, change):
         evaluate(golden, BENCHMARKS["sim"], samples, State(path))
 
 
+def test_a_state_that_is_not_strict_forgets_other_settings(golden, tmp_path):
+    path = tmp_path / "run.state"
+    evaluate(golden, BENCHMARKS["sim"], toy_samples(2), State(path, strict=False))
+    again = evaluate(golden, BENCHMARKS["sim"], toy_samples(3), State(path, strict=False))
+    assert again.samples == 3 and State(path).tally("sim/dinoiser", {}, 18).samples == 3
+
+
+def test_variants_are_counted_apart(golden, tmp_path):
+    path = tmp_path / "run.state"
+    evaluate(golden, BENCHMARKS["sim"], toy_samples(1), State(path), variant="dark")
+    evaluate(golden, BENCHMARKS["sim"], toy_samples(2), State(path))
+    counts = {key: entry["tally"]["samples"] for key, entry in json.loads(path.read_text()).items()}
+    assert counts == {"sim/dinoiser/dark": 1, "sim/dinoiser": 2}
+
+
 def test_other_weights_are_refused(golden, tmp_path):
     path = tmp_path / "run.state"
     evaluate(golden, BENCHMARKS["sim"], toy_samples(2), State(path))

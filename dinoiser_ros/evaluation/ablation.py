@@ -40,8 +40,12 @@ def measure(
     load: Callable[[str], Segmenter],
     folder: Path,
     limit: int | None = None,
+    state: State | None = None,
 ) -> tuple[Counts, dict[str, str]]:
     """Count every method with and without background.
+
+    Args:
+        state: what an earlier run has counted.
 
     Returns:
         The counts, and why each method that they lack is left out.
@@ -58,13 +62,16 @@ def measure(
     for segmenter in sim_command.each_method(methods, load, left_out):
         for name, frames in samples.items():
             bar = sim_command.bar(f"{segmenter.method}, {BENCHMARKS[name].title}")
-            tally = evaluate(segmenter, BENCHMARKS[name], frames, State(), bar)
+            tally = evaluate(segmenter, BENCHMARKS[name], frames, state or State(), bar)
             counts.setdefault(segmenter.method, {})[name] = tally
     return counts, left_out
 
 
 def measure_backgrounds(
-    load: Callable[[str], Segmenter], folder: Path, limit: int | None = None
+    load: Callable[[str], Segmenter],
+    folder: Path,
+    limit: int | None = None,
+    state: State | None = None,
 ) -> dict[str, Tally]:
     """Count CLIP-DINOiser with each of `BACKGROUNDS`; those whose weights lack are not there.
 
@@ -80,7 +87,7 @@ def measure_backgrounds(
         except OptionError:
             continue
         bar = sim_command.bar(f"dinoiser, {title}")
-        tallies[title] = evaluate(segmenter, _BACKGROUND, frames, State(), bar)
+        tallies[title] = evaluate(segmenter, _BACKGROUND, frames, state or State(), bar, title)
     return tallies
 
 
@@ -131,13 +138,15 @@ def main() -> None:
     parser.add_argument("--readme", type=Path, help=f"file with the markers <!-- {MARKERS} -->")
     options = parser.parse_args()
     load = sim_command.loader(options.model)
-    counts, left_out = measure(options.methods, load, options.frames, options.limit)
-    backgrounds = measure_backgrounds(load, options.frames, options.limit)
+    state = State(options.state, strict=False)
+    counts, left_out = measure(options.methods, load, options.frames, options.limit, state)
+    backgrounds = measure_backgrounds(load, options.frames, options.limit, state)
     text = markdown(options.model, counts, left_out, backgrounds)
     print(text)
     if options.readme:
         before = options.readme.read_text(encoding="utf-8")
         write_whole(options.readme, replace_part(before, MARKERS, text))
+    state.remove()
 
 
 if __name__ == "__main__":

@@ -49,8 +49,12 @@ def measure(
     load: Callable[[str], Segmenter],
     samples: Sequence[Sample],
     seed: int = 0,
+    state: State | None = None,
 ) -> tuple[Scores, dict[str, str]]:
     """mIoU of every method under every condition.
+
+    Args:
+        state: what an earlier run has counted.
 
     Returns:
         The scores, and why each method that they lack is left out.
@@ -58,18 +62,19 @@ def measure(
     scores: Scores = {}
     left_out: dict[str, str] = {}
     for segmenter in sim_command.each_method(methods, load, left_out):
-        scores[segmenter.method] = dict(_conditions(segmenter, samples, seed))
+        scores[segmenter.method] = dict(_conditions(segmenter, samples, seed, state or State()))
     return scores, left_out
 
 
 def _conditions(
-    segmenter: Segmenter, samples: Sequence[Sample], seed: int
+    segmenter: Segmenter, samples: Sequence[Sample], seed: int, state: State
 ) -> Iterator[tuple[tuple[str, int], float]]:
     for condition in CONDITIONS:
         name, severity = condition
         frames = samples if condition == CLEAN else corrupted(samples, name, severity, seed)
         bar = sim_command.bar(f"{segmenter.method}, {name} {severity}")
-        tally = evaluate(segmenter, BENCHMARKS[WORLD.name], frames, State(), bar)
+        variant = f"{name} {severity}, seed {seed}"
+        tally = evaluate(segmenter, BENCHMARKS[WORLD.name], frames, state, bar, variant)
         yield condition, tally.mean_iou()
 
 
@@ -122,13 +127,15 @@ def main() -> None:
     options = parser.parse_args()
     samples = spread(BENCHMARKS[WORLD.name].samples(options.frames), options.limit)
     load = sim_command.loader(options.model)
-    scores, left_out = measure(options.methods, load, samples, options.seed)
+    state = State(options.state, strict=False)
+    scores, left_out = measure(options.methods, load, samples, options.seed, state)
     text = markdown(options.model, len(samples), scores, left_out)
     print(text)
     if options.output:
         values = json.dumps(to_json(options.model, len(samples), options.seed, scores), indent=1)
         write_whole(options.output.with_suffix(".md"), text)
         write_whole(options.output.with_suffix(".json"), f"{values}\n")
+    state.remove()
 
 
 if __name__ == "__main__":

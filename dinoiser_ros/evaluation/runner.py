@@ -83,6 +83,7 @@ def settings(
         "model": segmenter.model_name,
         "backbone": backbone_digest(segmenter),
         "heads": _heads_digest(segmenter),
+        "dino": segmenter.dino and _digest(segmenter.dino.visual.state_dict().values()),
         "precision": segmenter.precision,
         "options": {name: str(value) for name, value in asdict(segmenter.options).items()},
         "prompts": list(benchmark.classes),
@@ -117,6 +118,7 @@ def evaluate(
     samples: Sequence[Sample],
     state: State,
     bar: Bar = iter,
+    variant: str = "",
 ) -> Tally:
     """Count all samples, those left out that the state has counted already.
 
@@ -124,13 +126,14 @@ def evaluate(
         segmenter: with the method to be measured; prompts and other options are set here.
         state: gets every new count, and is saved when this ends, however it ends.
         bar: shows progress over the samples that are still to be counted.
+        variant: tells apart, in the state, what is counted for one benchmark and method.
 
     Raises:
         EvaluationError: a sample cannot be read, or the state is that of other settings.
     """
     prepare(segmenter, benchmark)
     predict = predictor(segmenter, benchmark)
-    key = f"{benchmark.name}/{segmenter.method}"
+    key = "/".join(filter(None, (benchmark.name, segmenter.method, variant)))
     circumstances = settings(segmenter, benchmark, samples)
     tally = state.tally(key, circumstances, len(benchmark.classes))
     try:

@@ -23,6 +23,9 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     arguments.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     arguments.add_argument("--frames", type=Path, default=FOLDER, help="folder (%(default)s)")
     arguments.add_argument("--limit", type=int, help="only so many frames, evenly spread")
+    arguments.add_argument(
+        "--state", type=Path, metavar="FILE", help="keeps counts, so that a stopped run goes on"
+    )
     return arguments
 
 

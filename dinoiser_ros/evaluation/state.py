@@ -19,13 +19,15 @@ class State:
 
     Args:
         path: the state file, read if it is there; None keeps the state in memory only.
+        strict: whether counts made with other settings are an error, or else forgotten.
 
     Raises:
         EvaluationError: the file is there but is not a state.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, strict: bool = True) -> None:
         self.path = path
+        self._strict = strict
         self._saved_at = time.monotonic()
         self._entries: dict[str, tuple[Mapping[str, object], Tally]] = {}
         if path is None or not path.exists():
@@ -46,13 +48,15 @@ class State:
             classes: how many the benchmark has.
 
         Raises:
-            EvaluationError: the counts were made with other settings.
+            EvaluationError: the counts were made with other settings, and this state is strict.
         """
         if key not in self._entries:
             return Tally.empty(classes)
         before, tally = self._entries[key]
         different = [name for name in settings if settings[name] != before.get(name)]
         if different or len(tally.matrix) != classes:
+            if not self._strict:
+                return Tally.empty(classes)
             raise EvaluationError(
                 f"{self.path} was begun with another {' and '.join(different) or 'benchmark'} "
                 f"({key}): give --fresh to start anew, or another --output."
