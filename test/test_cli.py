@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from PIL import Image
 
 from dinoiser_ros.cli import main
 
+ROOT = Path(__file__).resolve().parent.parent
 MODEL = [part for key, path in GOLDEN_MODEL.items() for part in (f"--{key}", str(path))]
 
 
@@ -102,6 +106,20 @@ def test_ctrl_c_ends_with_a_sentence(folder, capsys, monkeypatch):
     assert run(folder) == 130
     assert "stopped" in capsys.readouterr().err
     assert not list(folder.glob("out/*"))
+
+
+def test_the_pictures_in_the_readme_are_made_by_their_command(tmp_path, monkeypatch):
+    text = (ROOT / "README.md").read_text(encoding="utf-8").replace("\\\n", " ")
+    (command,) = re.findall(r"(?m)^dinoiser (segment test/data/.*)$", text)
+    monkeypatch.chdir(ROOT)
+    assert main([*shlex.split(command), "-o", str(tmp_path)]) == 0
+    made = sorted(tmp_path.iterdir())
+    assert [f"docs/{path.name}" for path in made] == re.findall(r"docs/\w+_overlay\.png", text)
+    for path in made:
+        shown, now = (
+            np.asarray(Image.open(p), np.int16) for p in (ROOT / "docs" / path.name, path)
+        )
+        assert np.abs(shown - now).mean() < 4, "but for rounding: another processor, another Pillow"
 
 
 @pytest.mark.parametrize(
