@@ -47,6 +47,9 @@ setup(
     extras_require={
         # The method cliper-diffusion; transformers holds Stable Diffusion's text tower.
         "diffusion": ["diffusers>=0.27", "transformers>=4.38"],
+        # "dinoiser segment" on videos and on bags; rosbags-image reads Bayer and YUV pictures.
+        "video": ["opencv-python-headless>=4.8"],
+        "bags": ["rosbags>=0.11", "rosbags-image>=0.10", "opencv-python-headless>=4.8"],
         "sim": ["mujoco>=3.2", "PyOpenGL>=3.1.7"],
         # DINO teachers by their timm names; local files of them need nothing.
         "train": ["timm>=0.9"],

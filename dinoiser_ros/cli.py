@@ -1,16 +1,13 @@
-"""The command line, `dinoiser`: segment pictures, measure, fetch models, train; no ROS."""
+"""The command line, `dinoiser`: segment files, measure, fetch models, train; no ROS."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-
-import numpy as np
-from PIL import Image
 
 from .evaluation import command as evaluation
+from .media import command as media
 from .model_arguments import add_model_arguments, load
 from .segmentation import DinoiserError, Segmenter
 from .segmentation.methods import BACKGROUND_SOURCES, METHODS
@@ -18,8 +15,6 @@ from .segmentation.options import BACKGROUND_FILTERS, Options
 from .training import plus_options, train_heads, train_maskclip_plus
 from .training.errors import TrainingError
 from .training.head_options import add_arguments
-from .training.image_folder import SUFFIXES
-from .viz import overlay
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,27 +37,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dinoiser", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    segment = commands.add_parser("segment", help="segment pictures by text")
-    segment.add_argument("pictures", nargs="+", type=Path, help="picture files or folders of them")
-    segment.add_argument(
-        "-p",
-        "--prompts",
-        nargs="+",
-        default=[],
-        metavar="TEXT",
-        help="what to look for; 'floor: wooden floor, carpet' is one class of two phrases; a "
-        "checkpoint of maskclip+ looks for its own classes without any",
+    segment = commands.add_parser(
+        "segment",
+        help="segment pictures, videos and bags by text",
+        description=media.DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    segment.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        default=Path("segmented"),
-        help="folder for <name>_overlay.png, _labels.png and _confidence.png (%(default)s)",
-    )
-    segment.add_argument(
-        "--alpha", type=float, default=0.5, help="strength of the overlay (0 to 1)"
-    )
+    media.add_arguments(segment)
     _add_option_arguments(segment)
     segment.add_argument(
         "--inference-size",
@@ -137,10 +118,10 @@ def _add_method_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def _segment(options: argparse.Namespace) -> int:
-    pictures = find_pictures(options.pictures)
-    if not pictures:
-        print("dinoiser: no picture found: give PNG or JPEG files, or a folder.", file=sys.stderr)
-        return 1
+    return media.run(options, lambda: _load_with_options(options))
+
+
+def _load_with_options(options: argparse.Namespace) -> Segmenter:
     segmenter = load(
         options,
         options.method,
@@ -153,56 +134,7 @@ def _segment(options: argparse.Namespace) -> int:
     segmenter.inference_size = (
         segmenter.default_inference_size if wanted is None else wanted or None
     )
-    segmenter.set_prompts(options.prompts)
-    if segmenter.text_cache_problem:
-        print(f"dinoiser: {segmenter.text_cache_problem}", file=sys.stderr)
-    options.output.mkdir(parents=True, exist_ok=True)
-    failed = 0
-    for picture in pictures:
-        try:
-            shares = segment_picture(segmenter, picture, options.output, options.alpha)
-        except (DinoiserError, OSError) as error:  # one bad picture does not end a folder
-            print(f"dinoiser: {picture}: {error}", file=sys.stderr)
-            failed += 1
-        else:
-            print(f"{picture}: {shares}")
-    print(f"{len(pictures) - failed} of {len(pictures)} pictures segmented into {options.output}")
-    return 1 if failed else 0
-
-
-def find_pictures(places: Sequence[Path]) -> list[Path]:
-    """Files as given, and the pictures directly inside folders, sorted by name."""
-    found: list[Path] = []
-    for place in places:
-        inside = sorted(place.iterdir()) if place.is_dir() else []
-        found += [file for file in inside if file.suffix.lower() in SUFFIXES] or (
-            [] if place.is_dir() else [place]
-        )
-    return found
-
-
-def segment_picture(segmenter: Segmenter, picture: Path, output: Path, alpha: float) -> str:
-    """Segment one file and write overlay, labels and confidence (0 to 255) beside each other.
-
-    Returns:
-        The classes found with their share of the pixels, the largest first.
-
-    Raises:
-        DinoiserError, OSError: the picture cannot be read or segmented, or nothing written.
-    """
-    with Image.open(picture) as file:
-        image = np.asarray(file.convert("RGB"))
-    result = segmenter.segment(image)
-    pictures = {
-        "overlay": overlay(image, result, alpha),
-        "labels": result.labels,
-        "confidence": np.round(result.confidence * 255).astype(np.uint8),
-    }
-    for kind, array in pictures.items():
-        Image.fromarray(array).save(output / f"{picture.stem}_{kind}.png")
-    counts = [(int((result.labels == c.id).sum()), c.name) for c in result.classes]
-    shares = sorted(((n, name) for n, name in counts if n), key=lambda pair: -pair[0])
-    return ", ".join(f"{name} {100 * n / result.labels.size:.0f}%" for n, name in shares)
+    return segmenter
 
 
 def _evaluate(options: argparse.Namespace) -> int:

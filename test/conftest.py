@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from golden_data import GOLDEN, GOLDEN_MODEL, GOLDEN_PROMPTS
+from media_fakes import segment_by_brightness
 from ros_helpers import Camera, Client
 
 torch.set_num_threads(2)
@@ -49,6 +51,23 @@ def golden():
 
     segmenter = Segmenter(**GOLDEN_MODEL, device="cpu", precision="float32")
     segmenter.set_prompts(GOLDEN_PROMPTS)
+    return segmenter
+
+
+@pytest.fixture(scope="session")
+def segmenter():
+    """The same, loaded once for all tests that leave it as they found it."""
+    from dinoiser_ros.segmentation import Segmenter
+
+    segmenter = Segmenter(**GOLDEN_MODEL, device="cpu", precision="float32")
+    segmenter.set_prompts(GOLDEN_PROMPTS)
+    return segmenter
+
+
+@pytest.fixture
+def quick(segmenter, monkeypatch: pytest.MonkeyPatch):
+    """The same, but `segment` only looks at the brightness."""
+    monkeypatch.setattr(segmenter, "segment", partial(segment_by_brightness, segmenter))
     return segmenter
 
 

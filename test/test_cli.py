@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
 from golden_data import GOLDEN_MODEL
+from media_fakes import segment_by_brightness
 from PIL import Image
 
 from dinoiser_ros.cli import main
 
+ROOT = Path(__file__).resolve().parent.parent
 MODEL = [part for key, path in GOLDEN_MODEL.items() for part in (f"--{key}", str(path))]
 
 
@@ -57,6 +62,64 @@ def test_one_bad_picture_does_not_end_a_folder(folder, capsys):
     assert run(folder) == 1
     captured = capsys.readouterr()
     assert "a_broken.png" in captured.err and "2 of 3 pictures" in captured.out
+
+
+def test_every_kind_of_input_in_one_command(folder, capsys, monkeypatch):
+    from test_media_bags import write_bag
+    from test_media_videos import FRAMES, write_video
+
+    write_video(folder / "in" / "film.mp4")
+    write_bag(folder / "in" / "deep" / "drive")
+    (folder / "in" / "deep" / "odd.png").write_bytes((folder / "in" / "odd.png").read_bytes())
+    monkeypatch.setattr("dinoiser_ros.segmentation.Segmenter.segment", segment_by_brightness)
+    assert run(folder) == 0
+    captured = capsys.readouterr()
+    assert f"film.mp4: {FRAMES} frames: " in captured.out
+    last = captured.out.splitlines()[-1]
+    assert last.startswith("3 of 3 pictures, 1 of 1 videos, 1 of 1 bags segmented")
+    assert captured.err.count("\n") == 1 and "looks like depth" in captured.err, "and no bars"
+    results = {path.relative_to(folder / "out").as_posix() for path in folder.glob("out/*")}
+    assert {"film_overlay.mp4", "odd_labels.png", "deep"} <= results
+    inside = {path.name for path in (folder / "out" / "deep").iterdir()}
+    assert inside >= {"drive_segmented", "odd_labels.png"}
+
+
+def test_what_cannot_be_segmented_is_said_and_the_rest_is_done(folder, capsys):
+    strange = [str(folder / "in" / "notes.txt"), str(folder / "nowhere.mp4")]
+    assert main(["segment", *strange, str(folder / "in"), "-o", str(folder / "out"), *MODEL,
+                 "-p", "person", "floor", "--save", "labels"]) == 1  # fmt: skip
+    captured = capsys.readouterr()
+    assert "notes.txt: this is none of what can be segmented: pictures (.bmp" in captured.err
+    assert "nowhere.mp4: there is no such file" in captured.err
+    assert "2 of 2 pictures, 0 of 1 videos, 0 of 1 other files" in captured.out
+    assert {path.name for path in (folder / "out").iterdir()} == {
+        "square_labels.png",
+        "odd_labels.png",
+    }
+
+
+def test_ctrl_c_ends_with_a_sentence(folder, capsys, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dinoiser_ros.segmentation.Segmenter.segment", interrupted)
+    assert run(folder) == 130
+    assert "stopped" in capsys.readouterr().err
+    assert not list(folder.glob("out/*"))
+
+
+def test_the_pictures_in_the_readme_are_made_by_their_command(tmp_path, monkeypatch):
+    text = (ROOT / "README.md").read_text(encoding="utf-8").replace("\\\n", " ")
+    (command,) = re.findall(r"(?m)^dinoiser (segment test/data/.*)$", text)
+    monkeypatch.chdir(ROOT)
+    assert main([*shlex.split(command), "-o", str(tmp_path)]) == 0
+    made = sorted(tmp_path.iterdir())
+    assert [f"docs/{path.name}" for path in made] == re.findall(r"docs/\w+_overlay\.png", text)
+    for path in made:
+        shown, now = (
+            np.asarray(Image.open(p), np.int16) for p in (ROOT / "docs" / path.name, path)
+        )
+        assert np.abs(shown - now).mean() < 4, "but for rounding: another processor, another Pillow"
 
 
 @pytest.mark.parametrize(

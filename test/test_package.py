@@ -97,7 +97,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_pip_installs_the_part_without_ros(wheel: Path) -> None:
     installed = {path.relative_to(wheel).as_posix() for path in wheel.rglob("*") if path.is_file()}
-    for part in ("segmentation", "training", "evaluation", "sim"):
+    for part in ("segmentation", "training", "evaluation", "media", "sim"):
         assert f"dinoiser_ros/{part}/__init__.py" in installed
     assert "dinoiser_ros/viz.py" in installed
     assert not [name for name in installed if name.startswith("dinoiser_ros/ros/")]

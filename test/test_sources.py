@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dinoiser_ros.ros.sources import SourceError, open_source, read_picture
+from dinoiser_ros.sources import SourceError, open_source, read_picture
 
 
 @pytest.fixture

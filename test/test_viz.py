@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dinoiser_ros.segmentation import Segmentation, SegmentationClass
-from dinoiser_ros.viz import colour_labels, overlay, palette
+from dinoiser_ros.viz import _font, _largest, _shortened, colour_labels, overlay, palette
 
 
 def segmentation(labels: np.ndarray, classes: int, unlabeled: int = 255) -> Segmentation:
@@ -61,3 +61,25 @@ def test_nothing_labeled():
     image = np.full((20, 20, 3), 100, np.uint8)
     result = segmentation(np.full((20, 20), 255, np.uint8), 2)
     assert (overlay(image, result, 1.0) == 40).all()
+
+
+def test_legend_leaves_out_specks_and_what_has_no_room():
+    labels = np.repeat(np.arange(40, dtype=np.uint8), 160 * 3).reshape(120, 160)
+    result = segmentation(labels, 60)
+    present, hidden = _largest(result, 5)
+    assert present == [0, 1, 2, 3] and hidden == 36
+    labels[:] = 7
+    labels[0, :3] = 2
+    assert _largest(result, 5) == ([7], 0)
+    image = np.zeros((120, 160, 3), np.uint8)
+    changed = overlay(image, result) != overlay(image, result, legend=False)
+    assert np.argwhere(changed)[:, 0].max() < 20, "one line"
+
+
+def test_long_names_are_shortened():
+    name = "a very long name of a class that has no end and does not fit"
+    assert _shortened(name, _font(12), 1000) == name
+    short = _shortened(name, _font(12), 100)
+    assert short.startswith("a very") and short.endswith("...")
+    assert _font(12).getlength(short) <= 100
+    assert _shortened(name, _font(12), 3) == ""

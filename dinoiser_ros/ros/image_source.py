@@ -13,10 +13,11 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
+from dinoiser_ros.sources import Source, SourceError, open_source
+
 from .conversions import image_message
 from .parameters import START, ParameterError, Spec, declare
 from .process import Finished, NodeError, run_node
-from .sources import Source, SourceError, open_source
 
 SPECS = (
     Spec(

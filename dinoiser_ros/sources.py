@@ -1,4 +1,4 @@
-"""Where `image_source` takes its frames from: pictures, videos and webcams. No ROS in here."""
+"""Frames from pictures, videos and webcams: for `image_source` and the command line; no ROS."""
 
 from __future__ import annotations
 
@@ -127,7 +127,11 @@ def read_picture(path: Path) -> np.ndarray:
 
 
 class Video:
-    """A video file."""
+    """A video file.
+
+    Attributes:
+        length: how many frames it says it has, 0 if it does not say.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open the file; raises SourceError if it holds no video."""
@@ -142,6 +146,7 @@ class Video:
                 "or PNG"
             )
         self.rate = rate if 0.1 <= rate <= 1000.0 else DEFAULT_RATE
+        self.length = max(0, int(self._capture.get(_cv2().CAP_PROP_FRAME_COUNT)))
 
     def read(self) -> np.ndarray | None:
         """See `Source.read`."""

@@ -1,0 +1,1 @@
+"""Segmenting what lies on a disk: pictures, videos and bags; no ROS."""

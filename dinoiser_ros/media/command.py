@@ -1,0 +1,176 @@
+"""`dinoiser segment`: pictures, videos and bags, each with its results beside the others'."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from dinoiser_ros.segmentation import DinoiserError, Segmenter
+
+from .bags import segment_bag
+from .errors import MediaError
+from .inputs import BAG, PICTURE, SUPPORTED, VIDEO, Input, find_inputs
+from .pictures import segment_picture
+from .progress import bar, say
+from .settings import RESULTS, Outcome, Settings
+from .videos import segment_video
+
+INTERRUPTED = 130  # the shell's status of a program ended by Ctrl-C
+DESCRIPTION = """Segment pictures, videos, bags (rosbag2 folders, .mcap, .db3; ROS 1's .bag), and
+folders of all of these.
+
+A picture gives <name>_overlay.png, _labels.png (class ids: positions in the list
+of prompts, 255 for none) and _confidence.png (0 to 255).
+A video gives <name>_overlay.mp4. With --save labels confidence it gives folders
+of numbered PNGs, since no codec leaves label maps as they are.
+A bag gives <name>_segmented, a copy with all that was recorded and, for each
+camera, what the node would have published: mask, confidence and label_info; with
+--save overlay also that. The storage is the same, compression as well but for
+ROS 1's; parts of a split bag become one file.
+Names keep their folders, and their suffix where two would be the same. What is
+not finished lies in folders called .part.
+"""
+_SEGMENT: dict[str, Callable[[Segmenter, Input, Settings], Outcome]] = {
+    PICTURE: segment_picture,
+    VIDEO: segment_video,
+    BAG: segment_bag,
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what `run` reads, but for the model's own arguments and the method's."""
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        type=Path,
+        metavar="INPUT",
+        help="a picture, a video, a bag, or a folder of them",
+    )
+    parser.add_argument(
+        "-p",
+        "--prompts",
+        nargs="+",
+        default=[],
+        metavar="TEXT",
+        help="what to look for; 'floor: wooden floor, carpet' is one class of two phrases; a "
+        "checkpoint of maskclip+ looks for its own classes without any",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("segmented"),
+        metavar="FOLDER",
+        help="where results are written (%(default)s)",
+    )
+    parser.add_argument(
+        "--save",
+        nargs="+",
+        choices=RESULTS,
+        metavar="RESULT",
+        help="any of overlay, labels, confidence; without it: of pictures all, of videos the "
+        "overlay, of bags labels and confidence",
+    )
+    parser.add_argument(
+        "--alpha", type=_fraction, default=0.5, help="strength of the overlay (0 to 1)"
+    )
+    parser.add_argument(
+        "--topics",
+        nargs="+",
+        metavar="TOPIC",
+        help="image topics of bags to segment; without it all, but for those that look like depth",
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace videos and bags of an earlier run; pictures always are",
+    )
+
+
+def _fraction(text: str) -> float:
+    value = float(text)
+    if not 0.0 <= value <= 1.0:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
+    return value
+
+
+def run(options: argparse.Namespace, load: Callable[[], Segmenter]) -> int:
+    """Segment all inputs; what one of them does is no harm to the others.
+
+    Args:
+        options: from a parser with `add_arguments`.
+        load: gives the segmenter, called once if there is any input.
+
+    Returns:
+        The exit status: 0; 1 if something could not be segmented as it should; 130 when stopped by
+        Ctrl-C.
+
+    Raises:
+        DinoiserError: the model or the prompts cannot be used.
+    """
+    try:
+        return _run(options, load)
+    except KeyboardInterrupt:
+        say("\ndinoiser: stopped; what is in the output folder is whole.", error=True)
+        return INTERRUPTED
+
+
+def _run(options: argparse.Namespace, load: Callable[[], Segmenter]) -> int:
+    inputs = find_inputs(options.inputs, options.output)
+    if not inputs:
+        say(f"dinoiser: no picture found, no video and no bag: give {SUPPORTED}.", error=True)
+        return 1
+    segmenter = load()
+    segmenter.set_prompts(options.prompts)
+    if segmenter.text_cache_problem:
+        say(f"dinoiser: {segmenter.text_cache_problem}", error=True)
+    settings = Settings(
+        options.output,
+        options.alpha,
+        frozenset(options.save) if options.save else None,
+        tuple(options.topics) if options.topics else None,
+        options.overwrite,
+    )
+    done: Counter[str | None] = Counter()
+    whole = True
+    with bar("inputs", len(inputs), "input") as progress:
+        progress.disable = progress.disable or len(inputs) == 1
+        for entry in inputs:
+            outcome = _segment(segmenter, entry, settings)
+            done[entry.kind] += outcome is not None
+            whole &= outcome is not None and not outcome.problems
+            progress.update()
+    say(f"{_count(inputs, done)} segmented into {options.output}")
+    return 0 if whole else 1
+
+
+def _segment(segmenter: Segmenter, entry: Input, settings: Settings) -> Outcome | None:
+    """Segment one input and say how it went; None if it could not be done."""
+    try:
+        if not entry.path.exists():
+            raise MediaError("there is no such file or folder.")
+        if entry.kind is None:
+            raise MediaError(f"this is none of what can be segmented: {SUPPORTED}.")
+        outcome = _SEGMENT[entry.kind](segmenter, entry, settings)
+    except (DinoiserError, OSError) as error:
+        _complain(entry.path, str(error))
+        return None
+    say(f"{entry.path}: {outcome.summary}")
+    for sentence in (*outcome.notes, *outcome.problems):
+        _complain(entry.path, sentence)
+    return outcome
+
+
+def _complain(path: Path, sentence: str) -> None:
+    named = sentence if str(path) in sentence else f"{path}: {sentence}"
+    say(f"dinoiser: {named}", error=True)
+
+
+def _count(inputs: Sequence[Input], done: Counter[str | None]) -> str:
+    """Such as "2 of 3 pictures, 1 of 1 videos"."""
+    counts = Counter(entry.kind for entry in inputs)
+    kinds = [kind for kind in (*_SEGMENT, None) if counts[kind]]
+    parts = [f"{done[kind]} of {counts[kind]} {kind or 'other file'}s" for kind in kinds]
+    return ", ".join(parts)

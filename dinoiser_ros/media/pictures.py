@@ -1,0 +1,36 @@
+"""One picture: its results beside each other as PNG."""
+
+from __future__ import annotations
+
+from PIL import Image
+
+from dinoiser_ros.segmentation import Segmenter
+from dinoiser_ros.sources import SourceError, read_picture
+
+from .errors import MediaError
+from .inputs import Input
+from .results import Shares, render
+from .saving import whole
+from .settings import RESULTS, Outcome, Settings
+
+
+def segment_picture(segmenter: Segmenter, picture: Input, settings: Settings) -> Outcome:
+    """Write <name>_overlay.png, _labels.png (class ids) and _confidence.png (0 to 255).
+
+    Results of an earlier run are replaced.
+
+    Raises:
+        DinoiserError, OSError: the picture cannot be read or segmented, or nothing written.
+    """
+    try:
+        image = read_picture(picture.path)
+    except SourceError as error:
+        raise MediaError(str(error)) from error
+    result = segmenter.segment(image)
+    arrays = render(image, result, settings.wanted(RESULTS), settings.alpha)
+    for kind, array in arrays.items():
+        with whole(settings.output / f"{picture.name}_{kind}.png") as file:
+            Image.fromarray(array).save(file)
+    shares = Shares(result.classes)
+    shares.add(result)
+    return Outcome(str(shares))

@@ -1,0 +1,63 @@
+"""What is written of a segmentation, and told about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dinoiser_ros.encodings import confidence_pixels
+from dinoiser_ros.segmentation import Segmentation, SegmentationClass
+from dinoiser_ros.viz import overlay
+
+
+def render(
+    image: np.ndarray, segmentation: Segmentation, wanted: Sequence[str], alpha: float
+) -> dict[str, np.ndarray]:
+    """The results wanted, as pictures.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        segmentation: of this image.
+        wanted: names of `settings.RESULTS`.
+        alpha: strength of the overlay (0 to 1).
+
+    Returns:
+        By name: overlay (H, W, 3) uint8 RGB; labels (H, W) uint8 or uint16; confidence (H, W)
+        uint8, 0 to 255.
+    """
+    make = {
+        "overlay": lambda: overlay(image, segmentation, alpha),
+        "labels": lambda: segmentation.labels,
+        "confidence": lambda: confidence_pixels(segmentation.confidence),
+    }
+    return {name: make[name]() for name in wanted}
+
+
+class Shares:
+    """How much of one or many segmentations each class takes."""
+
+    def __init__(self, classes: Sequence[SegmentationClass]) -> None:
+        self.frames = 0
+        self._classes = classes
+        self._counts = np.zeros(len(classes), np.int64)
+        self._pixels = 0
+
+    def add(self, segmentation: Segmentation) -> None:
+        """Count a segmentation with these classes."""
+        counts = np.bincount(segmentation.labels.ravel(), minlength=len(self._counts))
+        self._counts += counts[: len(self._counts)]
+        self._pixels += segmentation.labels.size
+        self.frames += 1
+
+    def __str__(self) -> str:
+        """The classes found with their share of the pixels, the largest first."""
+        order = [index for index in np.argsort(-self._counts, kind="stable") if self._counts[index]]
+        return ", ".join(
+            f"{self._classes[index].name} {_percent(self._counts[index] / self._pixels)}"
+            for index in order
+        )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}%" if share >= 0.005 else "<1%"

@@ -1,0 +1,55 @@
+"""What the user of `dinoiser segment` wants written, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import MediaError
+
+RESULTS = ("overlay", "labels", "confidence")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How inputs are segmented.
+
+    Attributes:
+        output: the folder that everything is written below.
+        alpha: strength of overlays (0 to 1).
+        save: the results to write, of `RESULTS`; None for those that suit the kind of input.
+        topics: image topics of bags to segment; None for all.
+        overwrite: whether videos and bags that were written before are replaced.
+    """
+
+    output: Path
+    alpha: float = 0.5
+    save: frozenset[str] | None = None
+    topics: tuple[str, ...] | None = None
+    overwrite: bool = False
+
+    def wanted(self, default: Iterable[str]) -> list[str]:
+        """The results to write, in the order of `RESULTS`."""
+        chosen = frozenset(default) if self.save is None else self.save
+        return [name for name in RESULTS if name in chosen]
+
+    def check_free(self, path: Path) -> None:
+        """Raise MediaError if something of an earlier run would be replaced without asking."""
+        if path.exists() and not self.overwrite:
+            raise MediaError(f"{path} exists already: give --overwrite, or another folder with -o.")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How it went with one input that was segmented.
+
+    Attributes:
+        summary: the classes found, for people.
+        problems: sentences about what is missing in the results; none if they are whole.
+        notes: sentences about what was left out on purpose.
+    """
+
+    summary: str
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,151 @@
+"""A video: an overlay of the same size and frame rate, and frames without loss if wanted.
+
+Label maps do not survive a video codec, which is why they and the confidence become folders of
+numbered PNGs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from dinoiser_ros.segmentation import Segmenter
+from dinoiser_ros.sources import SourceError, Video
+
+from .errors import MediaError
+from .inputs import Input
+from .optional import require
+from .progress import bar
+from .results import Shares, render
+from .saving import whole
+from .settings import Outcome, Settings
+
+_DEFAULT = ("overlay",)
+_CODEC = "mp4v"  # MPEG-4: what every build of OpenCV can write
+_LENGTH_ERROR = 0.05  # of the frames that a container says it has; many only estimate it
+
+
+def segment_video(segmenter: Segmenter, video: Input, settings: Settings) -> Outcome:
+    """Write <name>_overlay.mp4 and, if wanted, the folders <name>_labels and _confidence.
+
+    The overlay has the video's frame rate, a constant one; an odd width or height loses its last
+    column or row, since the codec has even ones only. Frames in folders are numbered from
+    000000.png on.
+
+    Raises:
+        DinoiserError, OSError: the video cannot be read or segmented, or nothing written; then
+            nothing is left under the final names.
+    """
+    require("videos", {"cv2": "opencv-python-headless"}, "video")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what is wrong is said here, in words
+    wanted = settings.wanted(_DEFAULT)
+    places = {kind: settings.output / f"{video.name}_{kind}" for kind in wanted}
+    if "overlay" in places:
+        places["overlay"] = settings.output / f"{video.name}_overlay.mp4"
+    for place in places.values():
+        settings.check_free(place)
+    try:
+        source = Video(video.path)
+    except SourceError as error:
+        raise MediaError(str(error)) from error
+    shares = Shares(segmenter.classes)
+    with (
+        closing(source),
+        ExitStack() as stack,
+        bar(video.path.name, source.length or None, "frame") as progress,
+    ):
+        sinks = {
+            kind: stack.enter_context(
+                _video_sink(place, source.rate) if kind == "overlay" else _folder_sink(place)
+            )
+            for kind, place in places.items()
+        }
+        while (frame := source.read()) is not None:
+            result = segmenter.segment(frame)
+            for kind, array in render(frame, result, wanted, settings.alpha).items():
+                sinks[kind].add(array)
+            shares.add(result)
+            progress.update()
+        if not shares.frames:
+            raise MediaError("no frame of it can be read: convert it to MP4.")
+    return Outcome(f"{shares.frames} frames: {shares}", _missing(shares.frames, source.length))
+
+
+def _missing(frames: int, length: int) -> tuple[str, ...]:
+    if length and frames < length * (1 - _LENGTH_ERROR) - 1:
+        return (f"only {frames} of {length} frames could be read: the file seems to be broken.",)
+    return ()
+
+
+class _Folder:
+    """Frames as numbered PNGs."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self._folder, self._next = folder, 0
+
+    def add(self, frame: np.ndarray) -> None:
+        """Write (H, W) uint8 or uint16."""
+        Image.fromarray(frame).save(self._folder / f"{self._next:06d}.png")
+        self._next += 1
+
+
+class _VideoFile:
+    """Frames as a video; `close` checks that it has all of them."""
+
+    def __init__(self, path: Path, rate: float) -> None:
+        self._path, self._rate = path, rate
+        self._writer: Any = None
+        self._frames = 0
+
+    def add(self, frame: np.ndarray) -> None:
+        """Write (H, W, 3) uint8 RGB; the first frame decides the size."""
+        import cv2
+
+        if self._writer is None:
+            height, width = frame.shape[:2]
+            code = cv2.VideoWriter_fourcc(*_CODEC)
+            self._writer = cv2.VideoWriter(str(self._path), code, self._rate, (width, height))
+            if not self._writer.isOpened():
+                raise MediaError(f"OpenCV cannot write a {width}x{height} video with {_CODEC}.")
+        self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+        self._frames += 1
+
+    def release(self) -> None:
+        """Finish the file."""
+        if self._writer is not None:
+            self._writer.release()
+
+    def check(self) -> None:
+        """Raise MediaError if frames are missing: OpenCV reports no errors of writing."""
+        if not self._frames:
+            return
+        with closing(Video(self._path)) as written:
+            if written.length != self._frames:
+                raise MediaError(
+                    f"only {written.length} of {self._frames} frames could be written: is the disk "
+                    "full?"
+                )
+
+
+@contextmanager
+def _video_sink(path: Path, rate: float) -> Iterator[_VideoFile]:
+    with whole(path) as place:
+        file = _VideoFile(place, rate)
+        try:
+            yield file
+        finally:
+            file.release()
+        file.check()
+
+
+@contextmanager
+def _folder_sink(path: Path) -> Iterator[_Folder]:
+    with whole(path) as place:
+        yield _Folder(place)
