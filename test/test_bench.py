@@ -168,7 +168,8 @@ def test_a_short_soak() -> None:
 
 
 def test_a_short_benchmark_of_the_engine(tmp_path: Path) -> None:
-    quick = ("--sizes", "32x48", "48x48", "--rounds", "1", "--prompts", "2", "40")
+    quick = ["--sizes", "32x48", "48x48", "--rounds", "1", "--prompts", "2", "40"]
+    quick += ["--start-rounds", "1"]
     status, output = run("engine", *quick, "--output", str(tmp_path))
     assert status == 0, output
     number = r"([\d.]+)"
@@ -184,6 +185,9 @@ def test_a_short_benchmark_of_the_engine(tmp_path: Path) -> None:
     assert list(measured["stages, 48x48"]["best"]) == [
         "decode", "preprocess", "backbone", "heads", "pooling", "classify", "resize", "copy",
     ]  # fmt: skip
+    start = measured["start of a process"]["480x640"]
+    assert 0 < start["imports and weights"]["median_ms"] < start["first mask"]["median_ms"]
+    assert measured["machine"]["peak_mb"] > measured["machine"]["weights_mb"] > 500
     assert list(measured["prompts, 48x48"]["best"]) == ["2 prompts", "40 prompts"]
 
 

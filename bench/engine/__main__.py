@@ -22,6 +22,7 @@ import torch
 
 from .report import Section, plot, table, write_json
 from .stages import time_stages
+from .startup import measure_startup
 from .subjects import Subjects, bare_blocks, make_subjects, random_image, random_vocabulary
 from .timing import Times, in_turns
 
@@ -47,6 +48,12 @@ def main() -> int:
     ):
         sections[title] = measure(subjects, options)
         print(f"\n{table(title, sections[title])}", flush=True)
+    if options.start_rounds:
+        startup = measure_startup(options.precision, options.start_rounds)
+        sections["start of a process"] = {"480x640": startup.times}
+        machine["peak_mb"], machine["weights_mb"] = startup.peak_mb, startup.weights_mb
+        print(f"\n{table('start of a process', sections['start of a process'])}")
+        print(f"peak of memory: {startup.peak_mb:.0f} MB; weights: {startup.weights_mb:.0f} MB")
     print("\nmilliseconds: median (95th percentile)")
     output = Path(options.output)
     write_json(output / "bench.json", machine, sections)
@@ -159,6 +166,7 @@ def _size(text: str) -> tuple[int, int]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--start-rounds", type=int, default=3, help="processes started; 0: none")
     parser.add_argument("--sizes", type=_size, nargs="+", default=[(448, 448), (480, 640)])
     parser.add_argument("--prompts", type=int, nargs="+", default=[FEW, 50, 150])
     parser.add_argument("--device", default="auto")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from dinoiser_ros.segmentation import SegmentationClass, Segmenter
 from dinoiser_ros.segmentation.heads import Heads
@@ -38,6 +39,18 @@ def make_subjects(device: str, precision: str, seed: int = 0) -> Subjects:
     Args:
         device, precision: of the best one, as `Segmenter` takes them.
     """
+    spec = find_model("vit-b-16")
+    clip, tokenizer, heads = random_parts(seed)
+    fp32 = LoadedModel(copy.deepcopy(clip), tokenizer, heads)
+    best = LoadedModel(clip, tokenizer, heads)
+    return Subjects(
+        Segmenter.from_model(fp32, spec, device=device, precision="float32"),
+        Segmenter.from_model(best, spec, device=device, precision=precision),
+    )
+
+
+def random_parts(seed: int = 0) -> tuple[nn.Module, object, Heads]:
+    """ViT-B/16's CLIP with random weights, its tokenizer, and heads."""
     torch.manual_seed(seed)
     spec = find_model("vit-b-16")
     clip, tokenizer = build_clip(read_config(spec.config), spec.name)
@@ -48,12 +61,7 @@ def make_subjects(device: str, precision: str, seed: int = 0) -> Subjects:
         torch.randn(1, width, 1, 1),
         torch.zeros(1),
     )
-    fp32 = LoadedModel(copy.deepcopy(clip), tokenizer, heads)
-    best = LoadedModel(clip, tokenizer, heads)
-    return Subjects(
-        Segmenter.from_model(fp32, spec, device=device, precision="float32"),
-        Segmenter.from_model(best, spec, device=device, precision=precision),
-    )
+    return clip, tokenizer, heads
 
 
 def random_vocabulary(classes: int, dim: int, device: torch.device, seed: int = 0) -> Vocabulary:

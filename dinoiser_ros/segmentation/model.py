@@ -20,6 +20,7 @@ from .download import Progress
 from .errors import WeightsError
 from .heads import Heads, heads_from_state
 from .methods import MODEL_PARTS
+from .uninitialised import Uninitialised
 from .weights import ModelSpec, Source, find_file, parse_source
 
 PathLike = str | os.PathLike[str]
@@ -82,7 +83,8 @@ def load_model(
     # First, since all it may lack is a package, which is better said before a long download.
     wants_diffusion = diffusion or "diffusion" in needs
     loaded_diffusion = load_diffusion(diffusion, offline) if wants_diffusion else None
-    clip, tokenizer = build_clip(config, spec.name)
+    with Uninitialised():
+        clip, tokenizer = build_clip(config, spec.name)
     path = find_file(weight_sources, offline, progress)
     load_into(clip, read_checkpoint(path)[0], str(path))
     clip.eval().requires_grad_(False)
@@ -183,7 +185,8 @@ def load_dino(path: Path, clip: nn.Module, config: Path | None = None) -> DinoTo
             f"{path} holds no DINO: give the weights of timm's vit_base_patch16_224.dino or the "
             "authors' dino_vitbase16_pretrain.pth."
         )
-    visual = build_clip(architecture, str(path))[0].visual
+    with Uninitialised():
+        visual = build_clip(architecture, str(path))[0].visual
     load_into(visual, state, str(path))
     tower = DinoTower(visual.eval().requires_grad_(False))
     patch = clip.visual.conv1.kernel_size[0]
