@@ -47,6 +47,8 @@ setup(
     extras_require={
         # The method cliper-diffusion; transformers holds Stable Diffusion's text tower.
         "diffusion": ["diffusers>=0.27", "transformers>=4.38"],
+        # `dinoiser export`. PyTorch's tracing exporter is used, which needs no onnxscript.
+        "export": ["onnx>=1.14", "onnxruntime>=1.15"],
         "sim": ["mujoco>=3.2", "PyOpenGL>=3.1.7"],
         # DINO teachers by their timm names; local files of them need nothing.
         "train": ["timm>=0.9"],

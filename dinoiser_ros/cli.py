@@ -1,4 +1,4 @@
-"""The command line, `dinoiser`: segment pictures, measure, fetch models, train heads; no ROS."""
+"""The command line, `dinoiser`: segment pictures, measure, fetch and export models, train heads."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from .evaluation import command as evaluation
+from .export import command as export
 from .segmentation import DinoiserError, Segmenter
 from .segmentation.methods import BACKGROUND_SOURCES, METHODS
 from .segmentation.options import BACKGROUND_FILTERS, PRECISIONS, Options
@@ -79,6 +80,15 @@ def _parser() -> argparse.ArgumentParser:
         _add_method_argument(command)
     for command in (segment, measure, fetch):
         _add_model_arguments(command)
+    write = commands.add_parser(
+        "export",
+        help="write a model as ONNX",
+        description=export.DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    export.add_arguments(write)
+    _add_file_arguments(write)
+    write.set_defaults(run=_export, device="cpu", precision="float32")
     train = commands.add_parser("train-heads", help="train heads for any OpenCLIP ViT")
     add_arguments(train)
     train.set_defaults(run=train_heads.run_command)
@@ -131,6 +141,12 @@ def _add_method_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_file_arguments(parser)
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
+    parser.add_argument("--precision", default="auto", choices=("auto", *PRECISIONS))
+
+
+def _add_file_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         default="vit-b-16",
@@ -140,8 +156,6 @@ def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--heads", help="path or URL of CLIP-DINOiser's heads")
     parser.add_argument("--dino", help="path or URL of a DINO ViT, see the README")
     parser.add_argument("--diffusion", help="folder or hub name of a Stable Diffusion")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
-    parser.add_argument("--precision", default="auto", choices=("auto", *PRECISIONS))
     parser.add_argument("--offline", action="store_true", help="never use the network")
 
 
@@ -226,6 +240,10 @@ def segment_picture(segmenter: Segmenter, picture: Path, output: Path, alpha: fl
 
 def _evaluate(options: argparse.Namespace) -> int:
     return evaluation.run(options, lambda method: _load(options, method))
+
+
+def _export(options: argparse.Namespace) -> int:
+    return export.run(options, lambda **chosen: _load(options, **chosen))
 
 
 def _download(options: argparse.Namespace) -> int:

@@ -356,6 +356,11 @@ class Segmenter:
             )
 
     @property
+    def parts(self) -> Parts:
+        """The networks."""
+        return self._parts
+
+    @property
     def backbone(self) -> Backbone:
         """The dense feature extractor."""
         return self._parts.backbone
