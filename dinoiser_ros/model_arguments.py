@@ -9,9 +9,11 @@ from .segmentation import Segmenter
 from .segmentation.options import PRECISIONS
 from .segmentation.weights import MODELS
 
+Parser = argparse.ArgumentParser | argparse._ArgumentGroup
 
-def add_model_arguments(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
-    """Declare what `load` reads."""
+
+def add_file_arguments(parser: Parser) -> None:
+    """Declare which model `load` loads, but not how it computes."""
     parser.add_argument(
         "--model",
         default="vit-b-16",
@@ -22,9 +24,14 @@ def add_model_arguments(parser: argparse.ArgumentParser | argparse._ArgumentGrou
     parser.add_argument("--heads", help="path or URL of CLIP-DINOiser's heads")
     parser.add_argument("--dino", help="path or URL of a DINO ViT, see the README")
     parser.add_argument("--diffusion", help="folder or hub name of a Stable Diffusion")
+    parser.add_argument("--offline", action="store_true", help="never use the network")
+
+
+def add_model_arguments(parser: Parser) -> None:
+    """Declare all that `load` reads."""
+    add_file_arguments(parser)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
     parser.add_argument("--precision", default="auto", choices=("auto", *PRECISIONS))
-    parser.add_argument("--offline", action="store_true", help="never use the network")
 
 
 def load(options: argparse.Namespace, method: str, **more: object) -> Segmenter:
