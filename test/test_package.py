@@ -59,6 +59,7 @@ def test_the_sample_parameters_are_accepted() -> None:
     yaml = pytest.importorskip("yaml")
     pytest.importorskip("rclpy")
     from dinoiser_ros.ros import parameters
+    from dinoiser_ros.ros.parameter_spec import check
 
     text = (ROOT / "config" / "segment.yaml").read_text()
     written = yaml.safe_load(text)["/**"]["dinoiser"]["ros__parameters"]
@@ -67,7 +68,7 @@ def test_the_sample_parameters_are_accepted() -> None:
         written.update(yaml.safe_load(example))
     assert len(written) > 10
     for name, value in written.items():
-        parameters.check(parameters.BY_NAME[name], value)
+        check(parameters.BY_NAME[name], value)
 
 
 @pytest.fixture(scope="module")

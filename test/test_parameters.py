@@ -11,18 +11,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dinoiser_ros.ros import parameters
-from dinoiser_ros.ros.parameters import BY_NAME, SPECS, ParameterError, check, check_changes
+from dinoiser_ros.ros.parameter_spec import (
+    START,
+    ParameterError,
+    Spec,
+    check,
+    descriptor,
+    markdown_table,
+)
+from dinoiser_ros.ros.parameters import BY_NAME, SPECS, check_changes
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
-def test_each_default_is_allowed_and_each_text_written(spec: parameters.Spec) -> None:
+def test_each_default_is_allowed_and_each_text_written(spec: Spec) -> None:
     check(spec, spec.default)
     assert spec.description.endswith(".")
-    assert f"`{spec.name}`" in parameters.markdown_table()
-    described = parameters.descriptor(spec)
+    assert f"`{spec.name}`" in markdown_table(SPECS)
+    described = descriptor(spec)
     assert described.description and described.additional_constraints
-    assert described.read_only == (spec.when == parameters.START)
+    assert described.read_only == (spec.when == START)
 
 
 def test_the_engine_has_the_options_methods_and_defaults_of_the_table() -> None:
@@ -114,6 +121,6 @@ def test_what_configure_reads_is_refused_later() -> None:
 
 
 def test_table_has_one_row_for_each_parameter() -> None:
-    rows = parameters.markdown_table().splitlines()
+    rows = markdown_table(SPECS).splitlines()
     assert len(rows) == len(SPECS) + 2
     assert all(row.count(" | ") == rows[0].count(" | ") for row in rows[2:])

@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from dinoiser_ros.markdown import replace_part
-from dinoiser_ros.ros.parameters import markdown_table
+from dinoiser_ros.ros.parameter_spec import markdown_table
+from dinoiser_ros.ros.parameters import SPECS
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -17,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def generated() -> dict[str, str]:
     """The parts by the name of their markers."""
     nav2 = (ROOT / "config" / "nav2_costmap.yaml").read_text(encoding="utf-8")
-    return {"parameters": markdown_table(), "nav2": f"```yaml\n{nav2}```\n"}
+    return {"parameters": markdown_table(SPECS), "nav2": f"```yaml\n{nav2}```\n"}
 
 
 def updated(text: str) -> str:

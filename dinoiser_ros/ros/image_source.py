@@ -16,7 +16,7 @@ from std_msgs.msg import Header
 from dinoiser_ros.sources import Source, SourceError, open_source
 
 from .conversions import image_message
-from .parameters import START, ParameterError, Spec, declare
+from .parameter_spec import START, ParameterError, Spec, declare
 from .process import Finished, NodeError, run_node
 
 SPECS = (

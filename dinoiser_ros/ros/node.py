@@ -21,6 +21,7 @@ from rclpy.timer import Timer
 
 from . import engine, parameters
 from .diagnostics import NodeReport, diagnostics_message
+from .parameter_spec import declare, values_of
 from .pipeline import Pipeline, SupersededError
 from .services import Services
 from .throttle import ThrottledLog
@@ -53,7 +54,7 @@ class SegmentNode(LifecycleNode):
         self._changing = threading.Lock()
         self._refused: Counter[str] = Counter()
         self._log = ThrottledLog(self._warn)
-        self._start_values = parameters.declare(self)
+        self._start_values = declare(self, parameters.SPECS)
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self._service_servers = Services(
             self, lambda: self._pipeline, self._keep_prompts, self._refuse
@@ -182,14 +183,12 @@ class SegmentNode(LifecycleNode):
     # -- parameters ------------------------------------------------------------------------------
 
     def _values(self) -> dict[str, Any]:
-        return parameters.values_of(self.get_parameters([spec.name for spec in parameters.SPECS]))
+        return values_of(self.get_parameters([spec.name for spec in parameters.SPECS]))
 
     def _on_set_parameters(self, changed: list[Parameter]) -> SetParametersResult:
         """Accept or refuse a group as a whole; applied between two frames, embedding included."""
         changes = {
-            name: value
-            for name, value in parameters.values_of(changed).items()
-            if name in parameters.BY_NAME
+            name: value for name, value in values_of(changed).items() if name in parameters.BY_NAME
         }
         future = None
         with self._changing:

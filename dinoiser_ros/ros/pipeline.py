@@ -18,7 +18,7 @@ from . import engine
 from .camera import Camera
 from .metrics import CameraStatistics
 from .outputs import MAX_CLASS_TOPICS, CameraOutputs
-from .parameters import ParameterError
+from .parameter_spec import ParameterError
 from .worker import Worker
 
 if TYPE_CHECKING:

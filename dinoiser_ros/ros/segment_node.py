@@ -36,7 +36,7 @@ def main(args: list[str] | None = None) -> int:
     from rclpy.signals import SignalHandlerOptions
 
     from .node import SegmentNode
-    from .parameters import ParameterError
+    from .parameter_spec import ParameterError
 
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)

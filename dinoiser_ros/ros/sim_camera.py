@@ -18,7 +18,7 @@ from vision_msgs.msg import LabelInfo, VisionClass
 from dinoiser_ros.sim.classes import CLASSES
 
 from .conversions import image_message
-from .parameters import START, ParameterError, Spec, declare
+from .parameter_spec import START, ParameterError, Spec, declare
 from .process import NodeError, run_node
 from .sim_frames import CameraFrame, CameraOptions, FramesUnavailable, frames_of_camera
 
