@@ -13,6 +13,7 @@ from .model_arguments import add_file_arguments, add_model_arguments, load
 from .segmentation import DinoiserError, Segmenter
 from .segmentation.methods import BACKGROUND_SOURCES, METHODS
 from .segmentation.options import BACKGROUND_FILTERS, Options
+from .segmentation.vocabulary import parse_prompts
 from .training import plus_options, train_heads, train_maskclip_plus
 from .training.errors import TrainingError
 from .training.head_options import add_arguments
@@ -132,6 +133,8 @@ def _segment(options: argparse.Namespace) -> int:
 
 
 def _load_with_options(options: argparse.Namespace) -> Segmenter:
+    if METHODS[options.method].request:  # CLIP has no classes of its own; said before it is fetched
+        parse_prompts(options.prompts)
     segmenter = load(
         options,
         options.method,

@@ -127,6 +127,7 @@ def test_the_pictures_in_the_readme_are_made_by_their_command(tmp_path, monkeypa
     [
         (["segment", "nowhere.png", "--model", "nothing", "-p", "a"], "no model 'nothing'"),
         (["segment", "nowhere.png", "--offline", "-p", "a"], "network is switched off"),
+        (["segment", "nowhere.png", "--offline"], "There is no prompt"),
         (["download", "--offline"], "network is switched off"),
         (["download", "--offline", "--method", "dinoiser-dino"], "has no DINO of its own"),
         (["segment", "a.png", "-p", "a", "--model", "demo", "--gamma", "2"], "gamma is 2.0"),

@@ -36,9 +36,7 @@ def checkpoint(tmp_path_factory):
 
 @pytest.fixture
 def segmenter(checkpoint):
-    made = Segmenter(checkpoint, method="maskclip+", device="cpu")
-    made.set_prompts([])
-    return made
+    return Segmenter(checkpoint, method="maskclip+", device="cpu")
 
 
 # -- the file ------------------------------------------------------------------------------------
@@ -172,6 +170,14 @@ def phrases_of(prompts):
     return [entry.phrases for entry in TrainedText(vocabulary()).vocabulary(prompts).classes]
 
 
+def test_all_trained_classes_are_set_from_the_start(segmenter):
+    assert segmenter.vocabulary.prompts == PROMPTS
+    segmenter.set_prompts(["person", "carpet"])
+    assert [entry.name for entry in segmenter.set_prompts([])] == list(
+        entry.name for entry in segmenter.trained.classes
+    )
+
+
 def test_names_of_trained_classes_and_the_rest():
     text = TrainedText(vocabulary())
     assert text.vocabulary([]) is text.trained
@@ -284,7 +290,6 @@ def test_what_it_is(segmenter, golden):
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_lower_precision_agrees(checkpoint, segmenter, precision):
     low = Segmenter(checkpoint, method="maskclip+", device="cpu", precision=precision)
-    low.set_prompts([])
     assert low.precision == precision
     image = picture(16, 24)
     difference = np.abs(low.probabilities(image) - segmenter.probabilities(image))

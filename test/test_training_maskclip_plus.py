@@ -148,6 +148,8 @@ def test_text_is_a_frozen_classifier():
     made, losses = trained(classes=classes)
     assert torch.equal(classes.embeddings, before) and classes.embeddings.grad is None
     assert not classes.embeddings.requires_grad
+    momenta = {m.momentum for m in made.modules() if isinstance(m, torch.nn.BatchNorm2d)}
+    assert momenta == {0.1}, "torchvision's 0.01 is too slow for a short training"
     assert not made.training and not same(made.state_dict(), network().state_dict())
     assert len(losses) == SCHEDULE.total and losses[0][1] == pytest.approx(0.75, abs=0.05)
 
@@ -249,7 +251,7 @@ def test_the_same_seed_gives_the_same_file_and_a_break_changes_nothing(folder, m
 def test_a_closed_set_can_teach_another(folder):
     path = write_plus(folder / "teacher.safetensors", ["wooden floor", "carpet", "person"])
     model = ["--teacher-method", "maskclip+", "--model", str(path), "-p", "person"]
-    assert train(folder, *model)[0] == 0
+    assert train(folder, *model, "--precision", "bfloat16")[0] == 0
     classes = read_closed_set(folder / "plus.safetensors").text.trained.classes
     wanted = [("background", ("wooden floor", "carpet")), ("person", ("person",))]
     assert [(entry.name, entry.phrases) for entry in classes] == wanted
@@ -291,5 +293,5 @@ def test_pretrained_backbones(tmp_path):
 
 def test_options_are_checked_before_anything_is_done(tmp_path):
     with pytest.raises(TrainingError, match="does not fit"):
-        PlusOptions(tmp_path, ("a",), views=Views(32, 64)).check()
-    PlusOptions(tmp_path, ("a",)).check()
+        PlusOptions(tmp_path, views=Views(32, 64)).check()
+    PlusOptions(tmp_path).check()

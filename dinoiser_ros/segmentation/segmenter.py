@@ -200,7 +200,7 @@ class Segmenter:
         self.default_inference_size = closed.inference_size
         self._parts = Parts(None, network=network)
         self._text = closed.text.to(device)
-        self._vocabulary = None
+        self._vocabulary = self._text.trained
 
     # -- prompts ---------------------------------------------------------------------------------
 
@@ -232,7 +232,8 @@ class Segmenter:
             prompts: phrases, or "name: phrase, phrase" for a class of several; ids follow the
             order.
                 A single prompt gets "background" in front of it. With "maskclip+": phrases among
-                the trained ones (see `TrainedText`), or none for all trained classes.
+                the trained ones (see `TrainedText`), or none for all trained classes, which are
+                set from the start.
 
         Returns:
             The classes with their ids.

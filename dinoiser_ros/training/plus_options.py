@@ -29,7 +29,6 @@ class PlusOptions:
 
     Attributes:
         pictures, output: folder to learn from, file to write.
-        prompts: the classes, as in `Segmenter.set_prompts`.
         head, backbone: see `EmbeddingNetwork`.
         pretrained_backbone: path or URL of a classifier's weights; None for random ones.
         views: how pictures become views; their shorter side is the network's inference size.
@@ -41,7 +40,6 @@ class PlusOptions:
     """
 
     pictures: Path
-    prompts: tuple[str, ...]
     output: Path = Path("maskclip_plus.safetensors")
     head: str = HEADS[0]
     backbone: str = BACKBONES[0]
@@ -91,7 +89,6 @@ class PlusOptions:
         )  # fmt: skip
         return PlusOptions(
             **{name: getattr(given, name) for name in names},
-            prompts=tuple(given.prompts),
             schedule=PlusSchedule(
                 given.steps, given.self_training_steps, given.lr, given.weight_decay,
                 given.threshold,

@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dinoiser_ros.segmentation import Vocabulary
 from dinoiser_ros.segmentation.embedding_network import EmbeddingNetwork
@@ -90,7 +90,7 @@ class PlusTrainer:
         )
         progress = Progress(optimiser)
         progress.restore(checkpoint.read() if checkpoint else None, self.network)
-        self.network.train()
+        _let_statistics_follow(self.network.train())
         update = partial(self._update, progress)
         losses = run_steps(
             self.network, progress, batches_from, update, self.schedule.total, checkpoint, report
@@ -118,6 +118,17 @@ class PlusTrainer:
         loss.backward()
         progress.optimiser.step()
         return float(loss.detach()), float((labels != IGNORED).float().mean())
+
+
+def _let_statistics_follow(network: EmbeddingNetwork) -> None:
+    """Average batch statistics over tens of steps, as torch does by default.
+
+    torchvision's MobileNet averages over hundreds: a short training would be over, and its labels
+    for itself wrong, before its running statistics were those of its weights.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 0.1
 
 
 @contextlib.contextmanager
