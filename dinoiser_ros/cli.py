@@ -1,4 +1,4 @@
-"""The command line, `dinoiser`: segment files, measure, fetch models, train; no ROS."""
+"""The command line, `dinoiser`: segment files, measure, fetch and export models, train; no ROS."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import sys
 from collections.abc import Sequence
 
 from .evaluation import command as evaluation
+from .export import command as export
 from .media import command as media
-from .model_arguments import add_model_arguments, load
+from .model_arguments import add_file_arguments, add_model_arguments, load
 from .segmentation import DinoiserError, Segmenter
 from .segmentation.methods import BACKGROUND_SOURCES, METHODS
 from .segmentation.options import BACKGROUND_FILTERS, Options
@@ -61,6 +62,15 @@ def _parser() -> argparse.ArgumentParser:
         _add_method_argument(command)
     for command in (segment, measure, fetch):
         add_model_arguments(command)
+    write = commands.add_parser(
+        "export",
+        help="write a model as ONNX",
+        description=export.DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    export.add_arguments(write)
+    add_file_arguments(write)
+    write.set_defaults(run=_export, device="cpu", precision="float32")
     train = commands.add_parser("train-heads", help="train heads for any OpenCLIP ViT")
     add_arguments(train)
     train.set_defaults(run=train_heads.run_command)
@@ -139,6 +149,10 @@ def _load_with_options(options: argparse.Namespace) -> Segmenter:
 
 def _evaluate(options: argparse.Namespace) -> int:
     return evaluation.run(options, lambda method: load(options, method))
+
+
+def _export(options: argparse.Namespace) -> int:
+    return export.run(options, lambda **chosen: load(options, **chosen))
 
 
 def _download(options: argparse.Namespace) -> int:

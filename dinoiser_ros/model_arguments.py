@@ -12,6 +12,13 @@ from .segmentation.weights import MODELS
 
 def add_model_arguments(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
     """Declare what `load` reads."""
+    add_file_arguments(parser)
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
+    parser.add_argument("--precision", default="auto", choices=("auto", *PRECISIONS))
+
+
+def add_file_arguments(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """Declare what `load` reads, but for device and precision."""
     parser.add_argument(
         "--model",
         default="vit-b-16",
@@ -22,8 +29,6 @@ def add_model_arguments(parser: argparse.ArgumentParser | argparse._ArgumentGrou
     parser.add_argument("--heads", help="path or URL of CLIP-DINOiser's heads")
     parser.add_argument("--dino", help="path or URL of a DINO ViT, see the README")
     parser.add_argument("--diffusion", help="folder or hub name of a Stable Diffusion")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
-    parser.add_argument("--precision", default="auto", choices=("auto", *PRECISIONS))
     parser.add_argument("--offline", action="store_true", help="never use the network")
 
 

@@ -385,6 +385,11 @@ class Segmenter:
             )
 
     @property
+    def parts(self) -> Parts:
+        """The networks."""
+        return self._parts
+
+    @property
     def backbone(self) -> Backbone | None:
         """The dense feature extractor; None with "maskclip+"."""
         return self._parts.backbone

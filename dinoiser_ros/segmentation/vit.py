@@ -58,7 +58,7 @@ def embed(vision: nn.Module, images: Tensor, positions: Tensor) -> Tensor:
     x = vision.conv1(images).flatten(2).transpose(1, 2)
     x = x + positions.to(x.dtype)
     cls = (vision.class_embedding + vision.positional_embedding[0]).to(x.dtype)
-    return vision.ln_pre(torch.cat([cls.expand(len(x), 1, -1), x], dim=1))
+    return vision.ln_pre(torch.cat([cls.expand(x.shape[0], 1, -1), x], dim=1))
 
 
 def trunk(vision: nn.Module, x: Tensor, blocks: int | None = None) -> Tensor:

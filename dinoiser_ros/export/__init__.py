@@ -1,0 +1,1 @@
+"""A segmenter as an ONNX file, for robots that run TensorRT or ONNX Runtime: `dinoiser export`."""

@@ -1,0 +1,198 @@
+"""One method of a segmenter as a function of tensors alone, which can be traced into a file.
+
+The methods themselves are those of `segmentation.methods`. Written anew is what they find around
+them: a vocabulary that is only known when the file is used, and the backbone's pass without
+anything that is kept between frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dinoiser_ros.segmentation import Segmenter, vit
+from dinoiser_ros.segmentation.backbone import (
+    MEAN,
+    STD,
+    Backbone,
+    DenseFeatures,
+    Request,
+    resize_positions,
+)
+from dinoiser_ros.segmentation.frame import Frame, MethodOptions, Parts
+from dinoiser_ros.segmentation.methods import METHODS
+from dinoiser_ros.segmentation.options import method_options
+
+from .errors import ExportError
+
+# Those on the features that `dense_features` gives: not CLIPer's, nor maskclip+.
+EXPORTED = tuple(
+    name for name, entry in METHODS.items() if entry.request and not entry.request.attention
+)
+
+
+@dataclass(frozen=True)
+class OpenVocabulary:
+    """What methods ask of a `Vocabulary`, for texts that come with the image.
+
+    Attributes:
+        texts: (K, S, d) unit vectors: S phrases for each of K classes.
+        background: None, since the filter is applied after the method, see `Graph`.
+    """
+
+    texts: Tensor
+    background: None = None
+
+    @property
+    def embeddings(self) -> Tensor:
+        """(K * S, d)."""
+        return self.texts.flatten(0, 1)
+
+    def best_of_phrases(self, scores: Tensor) -> Tensor:
+        """(B, K * S, h, w) -> (B, K, h, w): the score of a class is the best of its phrases."""
+        classes, phrases = self.texts.shape[0], self.texts.shape[1]
+        batch, _, rows, columns = scores.shape
+        return scores.reshape(batch, classes, phrases, rows, columns).amax(dim=2)
+
+
+class Graph(nn.Module):
+    """From images and texts to probabilities.
+
+    Args:
+        segmenter: in float32 on the CPU; its method and options become part of the graph.
+        pixels: whether labels and confidence of every pixel are computed as well.
+
+    Raises:
+        ExportError: the method, or an option, has no place in a graph.
+    """
+
+    def __init__(self, segmenter: Segmenter, pixels: bool = False) -> None:
+        super().__init__()
+        options = segmenter.options
+        if options.method not in EXPORTED:
+            raise ExportError(
+                f"The method {options.method!r} cannot be exported: use {', '.join(EXPORTED)}."
+            )
+        self.method = METHODS[options.method]
+        self.filters = self.method.filters_background and options.background_filter != "off"
+        if self.filters and options.background_source != "objectness":
+            raise ExportError(
+                f"The background source {options.background_source!r} cannot be exported: use "
+                "'objectness'."
+            )
+        self.options: MethodOptions = method_options(options, segmenter.heads)
+        self.parts: Parts = segmenter.parts
+        self.pixels = pixels
+        # So that the exporter knows the weights as such; they are read through `parts`.
+        self.visual = segmenter.backbone.visual
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of what `forward` takes."""
+        return ("images", "texts", "background") if self.filters else ("images", "texts")
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of what `forward` gives."""
+        return ("probabilities", "labels", "confidence") if self.pixels else ("probabilities",)
+
+    @torch.no_grad()
+    def forward(
+        self, images: Tensor, texts: Tensor, background: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """Segment a batch.
+
+        Args:
+            images: (B, 3, H, W) RGB, float32 in [0, 1] or uint8.
+            texts: (K, S, d) float32 unit vectors, S phrases for each of K classes; a class of
+                fewer repeats one.
+            background: (K,) float32, 1 for the class that gets what looks like no object, 0 for
+                others; only if the background is filtered.
+
+        Returns:
+            Probabilities (B, K, h, w) on the patch grid; if wanted, labels (B, H, W) int32 and
+            confidence (B, H, W) float32.
+        """
+        if not images.is_floating_point():
+            images = images.float() / 255.0
+        dense = dense_features(self.parts.backbone, images, self.method.request)
+        frame = Frame(images, dense, self.parts, OpenVocabulary(texts), self.options)
+        probabilities = self.method.function(frame)
+        if self.filters:
+            probabilities = self._filter(probabilities, dense, background)
+        if not self.pixels:
+            return (probabilities,)
+        patch = self.parts.backbone.patch_size
+        full = F.interpolate(
+            probabilities, scale_factor=float(patch), mode="bilinear", align_corners=False
+        )
+        confidence, labels = full[..., : images.shape[-2], : images.shape[-1]].max(dim=1)
+        return probabilities, labels.to(torch.int32), confidence
+
+    def _filter(self, probabilities: Tensor, dense: DenseFeatures, background: Tensor) -> Tensor:
+        """`background.filter_background` for a class that is only known when the file is used."""
+        mask = torch.sigmoid(self.parts.heads.objectness(dense.intermediate_map)) <= 0.5
+        if self.options.background_uncertainty:
+            mask = mask & (probabilities.amax(dim=1, keepdim=True) < self.options.delta)
+        given = mask & (background.view(1, -1, 1, 1) > 0.5)
+        return torch.where(given, torch.ones_like(probabilities), probabilities)
+
+
+def dense_features(backbone: Backbone, images: Tensor, request: Request) -> DenseFeatures:
+    """What `Backbone` computes, with every size read from the images.
+
+    Args:
+        images: (B, 3, H, W) RGB in [0, 1].
+        request: what the method asks for, but for attention and layers.
+    """
+    visual, x, grid = backbone.visual, *_embed(backbone, images)
+    intermediate = None
+    for index, block in enumerate(backbone.blocks[:-1]):
+        x = x + block.ls_1(_attention(block, x))
+        y = block.ln_2(x)
+        if index == backbone.intermediate_layer:
+            intermediate = y
+        x = x + block.ls_2(block.mlp(y))
+    block = backbone.blocks[-1]
+    keys, values = (_projection(block, x, index) for index in (1, 2))
+    x = x + block.ls_1(block.attn.out_proj(values))
+    x = x + block.ls_2(block.mlp(block.ln_2(x)))
+    features = (visual.ln_post(x) @ visual.proj)[:, 1:].transpose(1, 2)
+    return DenseFeatures(
+        grid,
+        features=features.reshape(x.shape[0], backbone.dim, *grid),
+        intermediate=intermediate if request.intermediate else None,
+        keys=keys[:, 1:] if request.keys else None,
+    )
+
+
+def _embed(backbone: Backbone, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    """(B, 3, H, W) in [0, 1] -> the first block's input (B, 1 + N, width), the grid (h, w)."""
+    visual, more = backbone.visual, backbone.patch_size - 1
+    # The same for every size: where it is more than is missing, the convolution leaves it out.
+    images = F.pad(images, (0, more, 0, more))
+    mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in (MEAN, STD))
+    x = visual.conv1((images - mean) / std)
+    grid = (x.shape[-2], x.shape[-1])
+    positions = resize_positions(visual.positional_embedding, grid)
+    cls = (visual.class_embedding + positions[0]).expand(x.shape[0], 1, -1)
+    patches = x.flatten(2).transpose(1, 2) + positions[1:]
+    return visual.ln_pre(torch.cat([cls, patches], dim=1)), grid
+
+
+def _attention(block: nn.Module, x: Tensor) -> Tensor:
+    """Multi-head self-attention of a block's input, written out: what runtimes recognise."""
+    q, k, v = vit.qkv(block, x)
+    weights = ((q * block.attn.head_dim**-0.5) @ k.transpose(-1, -2)).softmax(dim=-1)
+    return block.attn.out_proj((weights @ v).transpose(1, 2).flatten(2))
+
+
+def _projection(block: nn.Module, x: Tensor, index: int) -> Tensor:
+    """(B, T, width): keys (1) or values (2) of a block's input."""
+    attention = block.attn
+    rows = slice(index * attention.embed_dim, (index + 1) * attention.embed_dim)
+    bias = None if attention.in_proj_bias is None else attention.in_proj_bias[rows]
+    return F.linear(block.ln_1(x), attention.in_proj_weight[rows], bias)

@@ -1,0 +1,119 @@
+"""Writing a graph as ONNX, with what its user has to know in the file's metadata."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import warnings
+from pathlib import Path
+
+import onnx
+import torch
+from open_clip import OPENAI_IMAGENET_TEMPLATES as TEMPLATES
+
+from dinoiser_ros.segmentation import Segmenter
+from dinoiser_ros.segmentation.backbone import MEAN, STD
+
+from .errors import ExportError
+from .graph import Graph
+
+# What the axes are called in the file; those of one name have one length.
+_AXES = {
+    "images": {0: "batch", 2: "height", 3: "width"},
+    "texts": {0: "classes", 1: "phrases"},
+    "background": {0: "classes"},
+    "probabilities": {0: "batch", 1: "classes", 2: "rows", 3: "columns"},
+    "labels": {0: "batch", 1: "height", 2: "width"},
+    "confidence": {0: "batch", 1: "height", 2: "width"},
+}
+_OF_IMAGE = ("height", "width", "rows", "columns")
+
+
+def write_onnx(
+    graph: Graph,
+    path: Path,
+    *,
+    opset: int,
+    size: tuple[int, int] | None = None,
+    uint8: bool = False,
+) -> None:
+    """Write a graph.
+
+    PyTorch's older exporter is used, which traces: it is there in every PyTorch from 2.1 on, while
+    the newer one takes other arguments and gives other graphs in each version, and needs
+    onnxscript.
+
+    Args:
+        graph: what to write.
+        path: the file.
+        opset: version of ONNX's operators.
+        size: height and width of the images; None leaves them open.
+        uint8: whether images are bytes rather than floats in [0, 1].
+
+    Raises:
+        ExportError: PyTorch cannot write it.
+    """
+    patch = graph.parts.backbone.patch_size
+    # Not a square: a positional embedding of that size would not be resized, and never again.
+    images = torch.rand(2, 3, *(size or (2 * patch, 3 * patch)))
+    texts = torch.nn.functional.normalize(torch.randn(3, 2, graph.parts.backbone.dim), dim=-1)
+    example = {
+        "images": (images * 255).to(torch.uint8) if uint8 else images,
+        "texts": texts,
+        "background": torch.tensor([1.0, 0.0, 0.0]),
+    }
+    fixed = () if size is None else _OF_IMAGE
+    names = (*graph.inputs, *graph.outputs)
+    axes = {n: {i: a for i, a in _AXES[n].items() if a not in fixed} for n in names}
+    older = {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that tracing keeps constants, which is wanted
+            torch.onnx.export(
+                graph.eval(), tuple(example[name] for name in graph.inputs), str(path),
+                input_names=list(graph.inputs), output_names=list(graph.outputs),
+                dynamic_axes=axes, opset_version=opset, **older,
+            )  # fmt: skip
+    except OSError:
+        raise
+    except Exception as error:  # the exporter has no error of its own
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ExportError(
+            f"PyTorch {torch.__version__} cannot write this model as ONNX with opset {opset} "
+            f"({reason[:200]}): try another --opset."
+        ) from error
+
+
+def describe(path: Path, segmenter: Segmenter, graph: Graph) -> dict[str, str]:
+    """Put into a file's metadata how it is to be used; returns what was put there."""
+    options, patch = graph.options, segmenter.backbone.patch_size
+    entries = {
+        "model": segmenter.model_name,
+        "method": segmenter.options.method,
+        "patch_size": patch,
+        "inference_size": segmenter.default_inference_size,
+        "embedding_dim": segmenter.backbone.dim,
+        "images": "(batch, 3, height, width) RGB, uint8, or float32 in [0, 1]; padding and "
+        "normalisation are part of the graph",
+        "texts": "(classes, phrases, embedding_dim) unit vectors: the mean over the templates of "
+        "the normalised text embeddings, normalised",
+        "templates": [template("{}") for template in TEMPLATES],
+        "mean": MEAN,
+        "std": STD,
+        "gamma": options.gamma,
+        "delta": options.delta,
+        "ks_threshold": options.ks_threshold,
+        "pd_threshold": options.pd_threshold,
+        "filters_background": graph.filters,
+        "background_uncertainty": options.background_uncertainty,
+    }
+    metadata = {
+        key: value if isinstance(value, str) else json.dumps(value)
+        for key, value in entries.items()
+    }
+    model = onnx.load(str(path))
+    model.doc_string = "Open-vocabulary segmentation, written by dinoiser_ros."
+    onnx.helper.set_model_props(model, metadata)
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))
+    return metadata
