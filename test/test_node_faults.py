@@ -12,6 +12,8 @@ from rclpy.qos import qos_profile_sensor_data
 from ros_helpers import Camera, diagnostic, running_node, stamp_of, wait_until
 from sensor_msgs.msg import Image
 
+from dinoiser_ros.srv import SetPrompts
+
 ERROR = 2
 # The node as it is, but for the engine's door, which fails as a file says.
 PROGRAM = """
@@ -97,3 +99,20 @@ def test_a_lost_device_ends_in_unconfigured_and_can_be_configured_again(
     fault.unlink()
     assert client.change_state("configure") and client.change_state("activate")
     camera.publish_until(fresh(camera, masks), "a mask after a second configure")
+
+
+def test_text_embeddings_that_cannot_be_kept_are_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("DINOISER_CACHE", str(tmp_path / "file"))
+    with running_node({"prompts": ["floor", "person"]}) as (process, client):
+        wait_until(lambda: "cannot be kept" in process.log, "the sentence")
+        for prompts in (["wall", "door"], ["chair", "table"]):
+            answer = client.call(SetPrompts, "/dinoiser/set_prompts", prompts=prompts)
+            assert answer.success, answer.message
+        camera = Camera(client)
+        masks = client.collect(Image, "/dinoiser/mask", qos_profile_sensor_data)
+        camera.connect()
+        camera.publish_until(lambda: masks, "a mask")
+        assert process.log.count("text embeddings cannot be kept") == 1
