@@ -28,8 +28,10 @@ from dinoiser_ros.segmentation.options import method_options
 
 from .errors import ExportError
 
-# maskclip+ asks nothing of a backbone: it has a network of its own.
-EXPORTED = tuple(n for n, entry in METHODS.items() if entry.request and not n.startswith("cliper"))
+# Those on the features that `dense_features` gives: not CLIPer's, nor maskclip+.
+EXPORTED = tuple(
+    name for name, entry in METHODS.items() if entry.request and not entry.request.attention
+)
 
 
 @dataclass(frozen=True)
