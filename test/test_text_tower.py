@@ -36,9 +36,11 @@ def texts(tokenizer: object, phrase: str) -> torch.Tensor:
 def assert_same(clip: torch.nn.Module, tokens: torch.Tensor) -> None:
     with torch.no_grad():
         wanted = clip.encode_text(tokens)
-    got = TextTower(clip)(tokens)
-    assert got.dtype == torch.float32 and got.shape == wanted.shape
-    assert (got - wanted).abs().max() <= TOLERANCE * wanted.abs().max()
+    starts = [[49406], [49406, 320, 1125, 539, 320], [49406, 320, 2], *tokens[:3, :9].tolist()]
+    for beginnings in ([], starts):
+        got = TextTower(clip, beginnings)(tokens)
+        assert got.dtype == torch.float32 and got.shape == wanted.shape
+        assert (got - wanted).abs().max() <= TOLERANCE * wanted.abs().max()
 
 
 def check_golden() -> None:
@@ -109,6 +111,23 @@ def test_a_tree_holds_common_beginnings_once():
     assert tree.places.tolist() == [0, 1, 2, 2, 3]
     assert tree.ends.tolist() == [2, 4, 2]
     assert tree.sees[4].tolist() == [True, True, False, True, True]
+
+
+def test_a_tree_starts_with_the_beginnings():
+    tree = token_tree([[1, 5, 9], [1, 7]], beginnings=[[1, 5, 6], [1]])
+    assert tree.known == 3 and tree.tokens.tolist() == [1, 5, 6, 9, 7]
+    assert tree.ends.tolist() == [3, 4]
+
+
+def test_what_the_templates_have_in_front_is_kept(golden):
+    tower = golden._text._tower
+    beginnings = set(map(tuple, tower._beginnings))
+    words = {golden._text._tokenizer.decode(list(b)).strip() for b in beginnings}
+    assert "<start_of_text>a photo of the hard to see" in words
+    assert not [text for text in words if "floor" in text or "wall" in text]
+    known = token_tree(tower._beginnings)
+    assert tower._known[0].shape[1] == len(known.tokens) > 100
+    assert {k.shape[2] for k, _ in tower._known[1]} == {len(known.tokens)}
 
 
 @given(st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=6), min_size=1, max_size=12))

@@ -39,9 +39,13 @@ class SupersededError(RuntimeError):
 
 
 def _be_nice() -> None:
-    """Let frames and services go first: embedding 400 prompts keeps a processor busy for long."""
+    """Let frames and services go first: embedding 400 prompts keeps a processor busy for long.
+
+    But not without end: of processors that the stream takes all of, a quarter is left at 5, and a
+    tenth at 10, with which a new prompt would take seconds.
+    """
     with contextlib.suppress(OSError, AttributeError):  # not Linux
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 5)
 
 
 class Pipeline:
@@ -75,7 +79,7 @@ class Pipeline:
         self._worker = Worker(
             segmenter, self.cameras, values, node.get_clock(), report, device_lost
         )
-        # Embedding prompts takes a second on a CPU: one thread, so that changes stay in order.
+        # Embedding prompts takes a while on a CPU: one thread, so that changes stay in order.
         self._numbers = itertools.count()
         self._newest: dict[str, int] = {}  # number of the last change of each parameter
         self._changer = ThreadPoolExecutor(1, thread_name_prefix="changes", initializer=_be_nice)

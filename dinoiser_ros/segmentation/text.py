@@ -32,7 +32,7 @@ class TextEncoder:
 
     def __init__(self, clip: nn.Module, tokenizer: object, cache: TextCache | None = None) -> None:
         self._clip = clip
-        self._tower = TextTower(clip)
+        self._tower = TextTower(clip, _beginnings(tokenizer))
         self._tokenizer = tokenizer
         self._cache = cache
         self._embeddings: OrderedDict[str, Tensor] = OrderedDict()
@@ -133,3 +133,10 @@ class TextEncoder:
                 self._embeddings.move_to_end(phrase)
             while len(self._embeddings) > _MAX_REMEMBERED:
                 self._embeddings.popitem(last=False)
+
+
+def _beginnings(tokenizer: object) -> list[list[int]]:
+    """The token ids that each template has in front of its phrase, whatever that is."""
+    one, other = (tokenizer([t(phrase) for t in TEMPLATES]) for phrase in ("floor", "wall"))
+    same = (one == other).long().cumprod(dim=1).sum(dim=1)
+    return [row[:length].tolist() for row, length in zip(one, same.tolist(), strict=True)]

@@ -8,7 +8,7 @@ import torch
 from open_clip import OPENAI_IMAGENET_TEMPLATES as TEMPLATES
 from torch import nn
 
-_VERSION = 1  # of how embeddings are computed here
+_VERSION = 2  # of how embeddings are computed here
 
 
 def text_identity(clip: nn.Module, tokenizer: object) -> str:
