@@ -14,6 +14,7 @@ from dinoiser_ros.segmentation import Segmenter, WeightsError
 from dinoiser_ros.segmentation.checkpoint import read_checkpoint
 from dinoiser_ros.segmentation.closed_set import read_closed_set
 from dinoiser_ros.segmentation.embedding_network import EmbeddingNetwork
+from dinoiser_ros.training import plus_trainer
 from dinoiser_ros.training.errors import TrainingError
 from dinoiser_ros.training.image_folder import FolderBatches, Views
 from dinoiser_ros.training.plus_options import PlusOptions
@@ -162,6 +163,22 @@ def test_a_broken_off_run_ends_where_an_unbroken_one_does(tmp_path):
             trained(checkpoint=checkpoint, break_before=step)
     parts, all_losses = trained(checkpoint=checkpoint)
     assert same(whole.state_dict(), parts.state_dict()) and losses == all_losses
+
+
+def test_the_second_phase_is_labelled_by_the_network_that_the_first_one_ended_with(monkeypatch):
+    """Labels of the network as it becomes would confirm themselves, until all is one class."""
+    states = []
+
+    def spy(network, *rest):
+        states.append({name: tensor.clone() for name, tensor in network.state_dict().items()})
+        return own_labels(network, *rest)
+
+    monkeypatch.setattr(plus_trainer, "own_labels", spy)
+    made, _ = trained(schedule=PlusSchedule(3, 3))
+    monkeypatch.undo()
+    assert len(states) == 3 and all(same(state, states[0]) for state in states)
+    assert not same(states[0], made.state_dict())
+    assert not same(states[0], network().state_dict())
 
 
 def test_dropout_belongs_to_the_step():

@@ -1,8 +1,12 @@
-"""The training of a closed-set network: first with a teacher's labels, then with its own."""
+"""The training of a closed-set network: first with a teacher's labels, then with its own.
+
+Its own are those of a copy that is kept when the first phase ends.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +32,7 @@ class PlusSchedule:
 
     Attributes:
         steps: with the teacher's labels.
-        self_training_steps: after these, with the network's own.
+        self_training_steps: after these, with those of the network as it is then.
         lr: at the start; falls to 0 with the power 0.9 of what is left.
         weight_decay: AdamW's.
         threshold: pixels whose label is less probable teach nothing (0 to 1).
@@ -89,25 +93,28 @@ class PlusTrainer:
             self.network.parameters(), lr=self.schedule.lr, weight_decay=self.schedule.weight_decay
         )
         progress = Progress(optimiser)
-        progress.restore(checkpoint.read() if checkpoint else None, self.network)
+        pair = _Pair(self.network)
+        progress.restore(checkpoint.read() if checkpoint else None, pair)
         _let_statistics_follow(self.network.train())
-        update = partial(self._update, progress)
+        update = partial(self._update, progress, pair)
         losses = run_steps(
-            self.network, progress, batches_from, update, self.schedule.total, checkpoint, report
+            pair, progress, batches_from, update, self.schedule.total, checkpoint, report
         )
         self.network.eval()
         return losses
 
-    def _update(self, progress: Progress, batch: Batch) -> Losses:
+    def _update(self, progress: Progress, pair: _Pair, batch: Batch) -> Losses:
         """One step of the optimiser; returns the loss before it, and what was labelled."""
         rgb, labels = batch
         step, device = progress.step, self.network.device
         images = rgb.to(device).permute(0, 3, 1, 2).float() / 255
         mixed = self.precision != torch.float32
         autocast = partial(torch.autocast, device.type, self.precision if mixed else None, mixed)
+        if step == self.schedule.steps:
+            pair.keep()
         if labels is None:
             with autocast():
-                labels = own_labels(self.network, self.vocabulary, images, self.schedule.threshold)
+                labels = own_labels(pair.kept, self.vocabulary, images, self.schedule.threshold)
         labels = labels.to(device)
         with _random(self.seed, step, device), autocast():
             embeddings = self.network(images)
@@ -129,6 +136,23 @@ def _let_statistics_follow(network: EmbeddingNetwork) -> None:
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 0.1
+
+
+class _Pair(nn.Module):
+    """The network, and what it was when the first phase ended, which labels in the second.
+
+    Labels of the network as it is now would confirm themselves: within a hundred steps all pixels
+    of a run were one class.
+    """
+
+    def __init__(self, network: EmbeddingNetwork) -> None:
+        super().__init__()
+        self.network = network
+        self.kept = copy.deepcopy(network).eval().requires_grad_(False)
+
+    def keep(self) -> None:
+        """Remember the network as it is."""
+        self.kept.load_state_dict(self.network.state_dict())
 
 
 @contextlib.contextmanager
