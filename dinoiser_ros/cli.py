@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 
 from .evaluation import command as evaluation
 from .export import command as export
@@ -39,13 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dinoiser", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    segment = commands.add_parser(
-        "segment",
-        help="segment pictures, videos and bags by text",
-        description=media.DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    media.add_arguments(segment)
+    segment = _described(commands, "segment", "segment pictures, videos and bags by text", media)
     _add_option_arguments(segment)
     segment.add_argument(
         "--inference-size",
@@ -63,13 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_method_argument(command)
     for command in (segment, measure, fetch):
         add_model_arguments(command)
-    write = commands.add_parser(
-        "export",
-        help="write a model as ONNX",
-        description=export.DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    export.add_arguments(write)
+    write = _described(commands, "export", "write a model as ONNX", export)
     add_file_arguments(write)
     write.set_defaults(run=_export, device="cpu", precision="float32")
     train = commands.add_parser("train-heads", help="train heads for any OpenCLIP ViT")
@@ -80,6 +69,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     plus_options.add_arguments(plus)
     plus.set_defaults(run=train_maskclip_plus.run_command)
+    return parser
+
+
+def _described(
+    commands: argparse._SubParsersAction, name: str, summary: str, module: ModuleType
+) -> argparse.ArgumentParser:
+    """A command whose module says at length what it does, and declares its own arguments."""
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=module.DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
     return parser
 
 

@@ -114,8 +114,7 @@ def rgb_from_image(message: Image) -> np.ndarray:
 
     Raises:
         ImageError: sizes that do not fit the data, an unknown or depth-like encoding, or pixels
-        that the
-            encoding does not allow (an odd width in a 4:2:2 encoding).
+            that the encoding does not allow (an odd width in a 4:2:2 encoding).
     """
     encoding = message.encoding
     if encoding in _PLAIN:

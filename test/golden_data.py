@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 DATA = Path(__file__).parent / "data"
 GOLDEN = DATA / "golden"
@@ -15,3 +19,17 @@ GOLDEN_MODEL = {
 # open_clip 2.24 is the newest release with sequence-first transformers; `make` puts it there.
 OLD_OPEN_CLIP = Path(sys.prefix) / "open_clip-2.24"
 GOLDEN_PROMPTS = ["background", "wooden floor", "person", "traffic cone", "rusted van"]
+
+needs_old_open_clip = pytest.mark.skipif(
+    not OLD_OPEN_CLIP.is_dir(), reason="needs open_clip 2.24 beside the newest one: run `make test`"
+)
+
+
+def run_with_old_open_clip(code: str) -> subprocess.CompletedProcess:
+    """Run Python in a process of its own, where the old open_clip and the tests are on the path."""
+    paths = [str(OLD_OPEN_CLIP), str(Path(__file__).parent), *filter(None, sys.path)]
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip

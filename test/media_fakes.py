@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
+import pytest
 
 from dinoiser_ros.segmentation import Segmentation, Segmenter
 
@@ -11,3 +14,17 @@ def segment_by_brightness(segmenter: Segmenter, image: np.ndarray) -> Segmentati
     """Stands in for `Segmenter.segment`: bright pixels are of the second class."""
     light = image.astype(np.float32).mean(axis=2) / 255
     return Segmentation((light > 0.5).astype(np.uint8), light, segmenter.classes, 255)
+
+
+def fail_at_call(
+    monkeypatch: pytest.MonkeyPatch, segmenter: Segmenter, number: int, error: BaseException
+) -> None:
+    """Let `segmenter.segment` raise an error when it is called for the how-manieth time."""
+    segment, calls = segmenter.segment, itertools.count(1)
+
+    def unlucky(image: np.ndarray) -> Segmentation:
+        if next(calls) == number:
+            raise error
+        return segment(image)
+
+    monkeypatch.setattr(segmenter, "segment", unlucky)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
-from golden_data import GOLDEN, GOLDEN_MODEL, GOLDEN_PROMPTS, OLD_OPEN_CLIP
+from golden_data import (
+    GOLDEN,
+    GOLDEN_MODEL,
+    GOLDEN_PROMPTS,
+    OLD_OPEN_CLIP,
+    needs_old_open_clip,
+    run_with_old_open_clip,
+)
 
 from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.segmentation.image import to_batch
@@ -73,18 +76,9 @@ def test_a_batch_gives_what_single_images_give(golden, expected):
         np.testing.assert_allclose(alone.confidence, result.confidence, atol=1e-4)
 
 
-@pytest.mark.skipif(
-    not OLD_OPEN_CLIP.is_dir(), reason="needs open_clip 2.24 beside the newest one: run `make test`"
-)
+@needs_old_open_clip
 def test_stage_by_stage_on_open_clip_2_24():
-    """In a process of its own, where the old open_clip comes first on the path."""
-    paths = [str(OLD_OPEN_CLIP), str(Path(__file__).parent), *filter(None, sys.path)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    code = "import test_golden; test_golden.main()"
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code],
-        env=environment, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+    done = run_with_old_open_clip("import test_golden; test_golden.main()")
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["matched", "with", str(OLD_OPEN_CLIP / "open_clip")]
 

@@ -20,6 +20,7 @@ from test_package import STANDARD_HASHES
 
 pytest.importorskip("rosbags")
 
+from media_fakes import fail_at_call
 from rosbags import rosbag1, rosbag2
 from rosbags.highlevel import AnyReader
 from rosbags.interfaces import QosDurability, QosReliability
@@ -315,15 +316,7 @@ def test_a_segmented_bag_is_not_segmented_again(tmp_path, quick):
 @pytest.mark.parametrize("plugin", StoragePlugin)
 def test_nothing_half_written_is_left(tmp_path, quick, monkeypatch, plugin):
     bag = write_bag(tmp_path / "drive", plugin)
-    segment, calls = quick.segment, []
-
-    def second_time_interrupted(frame):
-        calls.append(frame)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return segment(frame)
-
-    monkeypatch.setattr(quick, "segment", second_time_interrupted)
+    fail_at_call(monkeypatch, quick, 2, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         segment_bag(quick, bag, Settings(tmp_path / "out"))
     assert list((tmp_path / "out").iterdir()) == []

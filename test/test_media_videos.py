@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from media_fakes import fail_at_call
 from PIL import Image
 
 from dinoiser_ros.media.errors import MediaError
@@ -81,20 +82,12 @@ def test_what_was_written_before_is_kept_unless_asked(tmp_path, quick):
     assert len(frames_of(tmp_path / "film_overlay.mp4")) == FRAMES
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError("no space left")])
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError("no space left")])
 def test_nothing_half_written_is_left(tmp_path, quick, monkeypatch, error):
     video = write_video(tmp_path / "film.mp4")
-    segment, calls = quick.segment, []
-
-    def third_time_unlucky(image):
-        calls.append(image)
-        if len(calls) == 3:
-            raise error
-        return segment(image)
-
-    monkeypatch.setattr(quick, "segment", third_time_unlucky)
+    fail_at_call(monkeypatch, quick, 3, error)
     save = frozenset({"overlay", "labels"})
-    with pytest.raises(type(error) if isinstance(error, OSError) else error):
+    with pytest.raises(type(error)):
         segment_video(quick, video, Settings(tmp_path / "out", save=save))
     assert list((tmp_path / "out").iterdir()) == []
 

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import copy
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
-from golden_data import GOLDEN_MODEL, OLD_OPEN_CLIP
+from golden_data import GOLDEN_MODEL, OLD_OPEN_CLIP, needs_old_open_clip, run_with_old_open_clip
 from hypothesis import given
 from hypothesis import strategies as st
 from open_clip import OPENAI_IMAGENET_TEMPLATES as TEMPLATES
@@ -55,18 +51,11 @@ def test_as_encode_text():
     check_golden()
 
 
-@pytest.mark.skipif(
-    not OLD_OPEN_CLIP.is_dir(), reason="needs open_clip 2.24 beside the newest one: run `make test`"
-)
+@needs_old_open_clip
 def test_as_encode_text_of_open_clip_2_24():
-    """In a process of its own, where the old open_clip comes first on the path."""
-    paths = [str(OLD_OPEN_CLIP), str(Path(__file__).parent), *filter(None, sys.path)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    code = "import test_text_tower as t, open_clip; t.check_golden(); print(open_clip.__file__)"
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code],
-        env=environment, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+    done = run_with_old_open_clip(
+        "import test_text_tower as t, open_clip; t.check_golden(); print(open_clip.__file__)"
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(str(OLD_OPEN_CLIP))
 

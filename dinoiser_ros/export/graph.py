@@ -20,6 +20,7 @@ from dinoiser_ros.segmentation.backbone import (
     Backbone,
     DenseFeatures,
     Request,
+    projection,
     resize_positions,
 )
 from dinoiser_ros.segmentation.frame import Frame, MethodOptions, Parts
@@ -151,13 +152,14 @@ def dense_features(backbone: Backbone, images: Tensor, request: Request) -> Dens
     visual, x, grid = backbone.visual, *_embed(backbone, images)
     intermediate = None
     for index, block in enumerate(backbone.blocks[:-1]):
-        x = x + block.ls_1(_attention(block, x))
+        x = x + block.ls_1(vit.attention(block, x))
         y = block.ln_2(x)
         if index == backbone.intermediate_layer:
             intermediate = y
         x = x + block.ls_2(block.mlp(y))
     block = backbone.blocks[-1]
-    keys, values = (_projection(block, x, index) for index in (1, 2))
+    y = block.ln_1(x)
+    keys, values = (projection(block.attn, y, index) for index in (1, 2))
     x = x + block.ls_1(block.attn.out_proj(values))
     x = x + block.ls_2(block.mlp(block.ln_2(x)))
     features = (visual.ln_post(x) @ visual.proj)[:, 1:].transpose(1, 2)
@@ -181,18 +183,3 @@ def _embed(backbone: Backbone, images: Tensor) -> tuple[Tensor, tuple[int, int]]
     cls = (visual.class_embedding + positions[0]).expand(x.shape[0], 1, -1)
     patches = x.flatten(2).transpose(1, 2) + positions[1:]
     return visual.ln_pre(torch.cat([cls, patches], dim=1)), grid
-
-
-def _attention(block: nn.Module, x: Tensor) -> Tensor:
-    """Multi-head self-attention of a block's input, written out: what runtimes recognise."""
-    q, k, v = vit.qkv(block, x)
-    weights = ((q * block.attn.head_dim**-0.5) @ k.transpose(-1, -2)).softmax(dim=-1)
-    return block.attn.out_proj((weights @ v).transpose(1, 2).flatten(2))
-
-
-def _projection(block: nn.Module, x: Tensor, index: int) -> Tensor:
-    """(B, T, width): keys (1) or values (2) of a block's input."""
-    attention = block.attn
-    rows = slice(index * attention.embed_dim, (index + 1) * attention.embed_dim)
-    bias = None if attention.in_proj_bias is None else attention.in_proj_bias[rows]
-    return F.linear(block.ln_1(x), attention.in_proj_weight[rows], bias)

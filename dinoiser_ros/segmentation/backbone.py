@@ -206,7 +206,7 @@ class Backbone:
     def _last_projection(self, x: Tensor, index: int) -> Tensor:
         """(B, T, width): queries (0), keys (1) or values (2) of the last block's input."""
         block = self.blocks[-1]
-        return _projection(block.attn, block.ln_1(x), index)
+        return projection(block.attn, block.ln_1(x), index)
 
     def _project(self, x: Tensor) -> Tensor:
         """(B, T, width) -> (B, T, d): final norm and projection into the space shared with text."""
@@ -251,18 +251,18 @@ def resize_positions(embedding: Tensor, grid: tuple[int, int], mode: str = "bicu
 
 def _attention_maps(attn: nn.MultiheadAttention, x: Tensor) -> Tensor:
     """(B, heads, T, T) float32: what attention weighs the values with; rows sum to 1."""
-    q, k = (_heads(attn, _projection(attn, x, index)).float() for index in (0, 1))
+    q, k = (_heads(attn, projection(attn, x, index)).float() for index in (0, 1))
     return ((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)).softmax(dim=-1)
 
 
 def _attend(attn: nn.MultiheadAttention, x: Tensor, maps: Tensor) -> Tensor:
     """Attention with given weights (B, heads, T, T): (B, T, width) -> (B, T, width)."""
-    values = _heads(attn, _projection(attn, x, 2))
+    values = _heads(attn, projection(attn, x, 2))
     mixed = maps.to(values.dtype) @ values
     return attn.out_proj(mixed.transpose(1, 2).flatten(2))
 
 
-def _projection(attn: nn.MultiheadAttention, x: Tensor, index: int) -> Tensor:
+def projection(attn: nn.MultiheadAttention, x: Tensor, index: int) -> Tensor:
     """Queries (0), keys (1) or values (2), which `in_proj` stacks: (B, T, width)."""
     rows = slice(index * attn.embed_dim, (index + 1) * attn.embed_dim)
     bias = None if attn.in_proj_bias is None else attn.in_proj_bias[rows]

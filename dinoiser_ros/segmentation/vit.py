@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .backbone import resize_positions
+from .blocks import split_heads
 
 
 def resized_positions(vision: nn.Module, rows: int, columns: int) -> Tensor:
@@ -22,21 +23,26 @@ def resized_positions(vision: nn.Module, rows: int, columns: int) -> Tensor:
 
 def qkv(block: nn.Module, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Queries, keys, values of a block's input x (B, N, D), each (B, heads, N, D / heads)."""
-    attention = block.attn
-    b, n, d = x.shape
-    y = F.linear(block.ln_1(x), attention.in_proj_weight, attention.in_proj_bias)
-    y = y.reshape(b, n, 3, attention.num_heads, d // attention.num_heads).permute(2, 0, 3, 1, 4)
-    return y[0], y[1], y[2]
+    attn = block.attn
+    return split_heads(
+        F.linear(block.ln_1(x), attn.in_proj_weight, attn.in_proj_bias), attn.num_heads
+    )
+
+
+def attention(block: nn.Module, x: Tensor) -> Tensor:
+    """A block's attention without its residual, x and result (B, N, D).
+
+    Written out: for these sizes on a CPU it trains faster than PyTorch's attention kernels, and
+    runtimes that read an exported model recognise it.
+    """
+    q, k, v = qkv(block, x)
+    weights = ((q * block.attn.head_dim**-0.5) @ k.transpose(-1, -2)).softmax(dim=-1)
+    return block.attn.out_proj((weights @ v).transpose(1, 2).flatten(2))
 
 
 def attend(block: nn.Module, x: Tensor) -> Tensor:
-    """A block's attention with its residual, x and result (B, N, D).
-
-    Written out: for these sizes on a CPU it trains faster than PyTorch's attention kernels.
-    """
-    q, k, v = qkv(block, x)
-    weights = ((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)).softmax(dim=-1)
-    return x + block.attn.out_proj((weights @ v).transpose(1, 2).flatten(2))
+    """`attention` with its residual, x and result (B, N, D)."""
+    return x + attention(block, x)
 
 
 def run_block(block: nn.Module, x: Tensor) -> Tensor:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import math
 
+from dinoiser_ros.training.run_state import SAVE_EVERY
+
 
 def positive(text: str) -> int:
     """A whole number from 1 on."""
@@ -24,6 +26,22 @@ def number(text: str) -> float:
 def share(text: str) -> float:
     """A number from 0 to 1."""
     return _checked(float(text), 0, 1)
+
+
+def add_view_arguments(
+    group: argparse._ArgumentGroup, flip: float, brightness: float, seed: int
+) -> None:
+    """Which pictures are taken, and how they are varied; the values are defaults."""
+    group.add_argument("--flip", type=share, default=flip, metavar="0..1")
+    group.add_argument("--brightness", type=share, default=brightness, metavar="0..1")
+    group.add_argument("--max-pictures", type=positive, help="take so many at random")
+    group.add_argument("--seed", type=int, default=seed)
+
+
+def add_run_arguments(group: argparse._ArgumentGroup, workers: int) -> None:
+    """Who reads pictures, by default so many processes, and how often a run is kept."""
+    group.add_argument("--workers", type=count, default=workers)
+    group.add_argument("--save-every", type=number, default=SAVE_EVERY, metavar="SECONDS")
 
 
 def _checked(value: float, least: float, most: float = math.inf) -> float:

@@ -10,7 +10,14 @@ from pathlib import Path
 import torch
 
 from dinoiser_ros.segmentation.options import PRECISIONS
-from dinoiser_ros.training.arguments import count, number, positive, share
+from dinoiser_ros.training.arguments import (
+    add_run_arguments,
+    add_view_arguments,
+    count,
+    number,
+    positive,
+    share,
+)
 from dinoiser_ros.training.heads import HeadSchedule
 from dinoiser_ros.training.heads_file import Thresholds
 from dinoiser_ros.training.image_folder import Views, find_pictures
@@ -165,10 +172,7 @@ def _add_schedule(group: argparse._ArgumentGroup) -> None:
         "--size", type=positive, default=Views.shorter_side, help="shorter side (%(default)s)"
     )
     group.add_argument("--crop", type=positive, default=Views.crop, help="(%(default)s)")
-    group.add_argument("--flip", type=share, default=Views.flip, metavar="0..1")
-    group.add_argument("--brightness", type=share, default=Views.brightness, metavar="0..1")
-    group.add_argument("--max-pictures", type=positive, help="take so many at random")
-    group.add_argument("--seed", type=int, default=HeadOptions.seed)
+    add_view_arguments(group, Views.flip, Views.brightness, HeadOptions.seed)
 
 
 def _add_machine(group: argparse._ArgumentGroup) -> None:
@@ -180,5 +184,4 @@ def _add_machine(group: argparse._ArgumentGroup) -> None:
         help="of the frozen networks; auto: bfloat16 on GPUs that have it (%(default)s)",
     )
     group.add_argument("--offline", action="store_true", help="never use the network")
-    group.add_argument("--workers", type=count, default=HeadOptions.workers)
-    group.add_argument("--save-every", type=number, default=SAVE_EVERY, metavar="SECONDS")
+    add_run_arguments(group, HeadOptions.workers)

@@ -13,14 +13,21 @@ from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.segmentation.embedding_network import BACKBONES, HEADS
 from dinoiser_ros.segmentation.methods import METHODS
 from dinoiser_ros.segmentation.options import PRECISIONS
-from dinoiser_ros.training.arguments import count, number, positive, share
+from dinoiser_ros.training.arguments import (
+    add_run_arguments,
+    add_view_arguments,
+    count,
+    number,
+    positive,
+    share,
+)
 from dinoiser_ros.training.errors import TrainingError
 from dinoiser_ros.training.image_folder import Views
 from dinoiser_ros.training.plus_trainer import PlusSchedule
 from dinoiser_ros.training.run_state import SAVE_EVERY
 
 BATCH = 16
-FLIP, BRIGHTNESS = 0.5, 0.3
+BRIGHTNESS = 0.3
 
 
 @dataclass(frozen=True)
@@ -166,9 +173,5 @@ def _add_schedule(group: argparse._ArgumentGroup) -> None:
         "--size", type=positive, help="shorter side, also at inference; the teacher's by default"
     )
     group.add_argument("--crop", type=positive, help="side of the views; the size by default")
-    group.add_argument("--flip", type=share, default=FLIP, metavar="0..1")
-    group.add_argument("--brightness", type=share, default=BRIGHTNESS, metavar="0..1")
-    group.add_argument("--max-pictures", type=positive, help="take so many at random")
-    group.add_argument("--seed", type=int, default=PlusOptions.seed)
-    group.add_argument("--workers", type=count, default=PlusOptions.workers)
-    group.add_argument("--save-every", type=number, default=SAVE_EVERY, metavar="SECONDS")
+    add_view_arguments(group, Views.flip, BRIGHTNESS, PlusOptions.seed)
+    add_run_arguments(group, PlusOptions.workers)
