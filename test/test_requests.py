@@ -95,16 +95,16 @@ def test_one_pass_of_each_network(segmenter, name, monkeypatch):
 @pytest.mark.parametrize("name", ["maskclip", "dinoiser"])
 def test_plain_methods_never_see_keys_or_attention_maps(segmenter, name, monkeypatch):
     projected = []
-    whole = backbone_module._projection
+    whole = backbone_module.Backbone._last_projection
 
-    def recorded(attn, x, index):
+    def recorded(backbone, x, index):
         projected.append(index)
-        return whole(attn, x, index)
+        return whole(backbone, x, index)
 
     def forbidden(*arguments):
         raise AssertionError("attention maps were not asked for")
 
-    monkeypatch.setattr(backbone_module, "_projection", recorded)
+    monkeypatch.setattr(backbone_module.Backbone, "_last_projection", recorded)
     monkeypatch.setattr(backbone_module, "_attention_maps", forbidden)
     segmenter.set_options(method=name, background_source="objectness")
     segmenter.segment(picture())
