@@ -33,8 +33,9 @@ test: build lint ## Run ruff and all tests [TESTS="test/test_x.py -k name"]
 lint: setup ## Run ruff
 	@.venv/bin/python -m ruff check .
 
-demo-model: build ## Rebuild the embedded model from a seed
-	@. tools/env.sh && exec python3 tools/run_module.py dinoiser_ros.training.demo_model
+demo-model: build ## Rebuild the embedded models from a seed
+	@. tools/env.sh && python3 tools/run_module.py dinoiser_ros.training.demo_model && \
+		exec python3 tools/run_module.py dinoiser_ros.training.demo_maskclip_plus
 
 table: build ## Measure all methods on the held-out frames, write the README's table [METHODS="a b"] [LIMIT=8: print only]
 	@. tools/env.sh && exec python3 tools/run_module.py dinoiser_ros.evaluation.ablation \

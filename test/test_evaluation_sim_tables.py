@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from golden_data import GOLDEN_MODEL
 
-from dinoiser_ros.evaluation import ablation, robustness
+from dinoiser_ros.evaluation import ablation, robustness, sim_command
 from dinoiser_ros.evaluation.benchmarks import BENCHMARKS
 from dinoiser_ros.evaluation.command import spread
 from dinoiser_ros.evaluation.confusion import confusion_matrix
@@ -90,6 +90,17 @@ def test_a_method_that_cannot_be_had_is_left_out_with_its_reason():
     assert list(counts) == ["dinoiser"] and left_out == {"maskclip": "no such weights"}
     text = ablation.markdown("golden", counts, left_out, {})
     assert "maskclip is left out: no such weights" in text
+
+
+def test_maskclip_plus_is_measured_with_the_models_companion():
+    counts, left_out = ablation.measure(
+        ["dinoiser", "maskclip+"], sim_command.loader("demo"), FRAMES, limit=6
+    )
+    assert list(counts) == ["dinoiser", "maskclip+"] and not left_out
+    assert "maskclip+: a network of its own" in ablation.markdown("demo", counts, {}, {})
+    assert "maskclip+: " not in ablation.markdown("demo", {}, {}, {})
+    assert counts["maskclip+"]["sim"].mean_iou() > 0.3
+    assert counts["maskclip+"]["sim-background"].mean_iou() > 0.2
 
 
 def test_papers_rows_name_real_benchmarks():

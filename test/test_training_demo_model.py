@@ -1,6 +1,7 @@
 """What the embedded model's build writes, and how its thresholds are counted."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -9,14 +10,24 @@ from safetensors import safe_open
 from training_fakes import TINY_CLIP, TINY_DINO, fake_store
 
 from dinoiser_ros.evaluation.foreground import foreground_labels
+from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.segmentation.checkpoint import read_checkpoint
+from dinoiser_ros.segmentation.closed_set import read_closed_set
 from dinoiser_ros.segmentation.heads import heads_from_state
-from dinoiser_ros.sim.classes import CLASS_IDS, OBJECT_IDS, OBJECTS
+from dinoiser_ros.sim.classes import CLASS_IDS, CLASSES, OBJECT_IDS, OBJECTS
+from dinoiser_ros.training import demo_maskclip_plus
 from dinoiser_ros.training.clip import build_clip
+from dinoiser_ros.training.demo_maskclip_plus import (
+    OUTPUT,
+    SCHEDULE,
+    LabelledFrames,
+    label_frames,
+)
 from dinoiser_ros.training.demo_model import MODELS, Build, train_demo_heads
 from dinoiser_ros.training.dino import build_dino
 from dinoiser_ros.training.heads import HeadSchedule, build_heads
 from dinoiser_ros.training.heads_file import Thresholds, curve, save_heads
+from dinoiser_ros.training.plus_trainer import PlusSchedule
 from dinoiser_ros.training.selection import miou
 
 MEBIBYTE = 2**20
@@ -78,6 +89,38 @@ def test_shipped_files_are_half_precision_and_small():
     for path in files:
         with safe_open(path, "pt") as file:
             assert {file.get_slice(name).get_dtype() for name in file.keys()} == {"F16"}  # noqa: SIM118
+
+
+def test_the_shipped_maskclip_plus_is_half_precision_and_says_what_it_is():
+    closed = read_closed_set(OUTPUT)
+    assert closed.text.trained.prompts == CLASSES and closed.inference_size == 192
+    assert closed.training["teacher"]["method"] == "dinoiser"
+    assert closed.training["frames"]["split"] == "train"
+    assert closed.training["schedule"] == asdict(SCHEDULE)
+    with safe_open(OUTPUT, "pt") as file:
+        kernels = [name for name in file.keys() if len(file.get_slice(name).get_shape()) == 4]  # noqa: SIM118
+        assert {file.get_slice(name).get_dtype() for name in kernels} == {"F16"}
+
+
+def test_maskclip_plus_learns_the_same_after_a_break(tmp_path, monkeypatch):
+    """The labels' file and the network's, each broken off once."""
+    store, teacher = fake_store(8), Segmenter("demo", device="cpu", precision="float32")
+    teacher.set_prompts(list(CLASSES))
+    monkeypatch.setattr(demo_maskclip_plus, "_AT_ONCE", 3)
+    whole = np.array(label_frames(teacher, store.rgb, tmp_path))
+    (tmp_path / "labels.json").write_text('{"done": 3}')
+    asked = []
+    once = demo_maskclip_plus.teacher_labels
+    monkeypatch.setattr(
+        demo_maskclip_plus, "teacher_labels", lambda *given: asked.append(1) or once(*given)
+    )
+    assert (label_frames(teacher, store.rgb, tmp_path) == whole).all() and len(asked) == 5
+    monkeypatch.setattr(demo_maskclip_plus, "BATCH", 4)
+    frames = LabelledFrames(store.rgb, whole[::2], PlusSchedule(2, 2), 0)
+    first, resumed = list(frames.batches_from(0)), list(frames.batches_from(1))
+    assert [labels is None for _, labels in first] == [False, False, True, True]
+    for (rgb, labels), (again, same) in zip(first[1:], resumed, strict=True):
+        assert torch.equal(rgb, again) and (labels is None or torch.equal(labels, same))
 
 
 def test_the_record_says_what_was_measured():

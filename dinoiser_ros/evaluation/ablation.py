@@ -31,6 +31,11 @@ BACKGROUNDS: dict[str, dict[str, object]] = {
     "objectness, uncertain": {"background_source": "objectness", "background_uncertainty": True},
 }
 
+_CLOSED_SET = (
+    "maskclip+: a network of its own, trained for these class names; its background is what it "
+    "knows besides the objects.\n"
+)
+
 # Method -> benchmark's name -> counts.
 Counts = dict[str, dict[str, Tally]]
 
@@ -126,7 +131,8 @@ def markdown(
         f"mIoU: the {len(_NAMES.classes)} class names are the prompts. With background: "
         f"`background` and the {len(_BACKGROUND.classes) - 1} objects' names.\n"
         "Pairs: recall of objects in a colour that training never showed them in, and in the other "
-        "colours; mean over classes.\n\n"
+        "colours; mean over classes.\n"
+        f"{_CLOSED_SET if 'maskclip+' in counts else ''}\n"
         "Quoted from the papers, mIoU in percent with ViT-B/16; not measured here:\n\n"
         f"{published_table()}"
     )

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from dinoiser_ros.segmentation import DinoiserError, Segmenter
 from dinoiser_ros.segmentation.methods import METHODS
+from dinoiser_ros.segmentation.weights import MODELS
 
 from .runner import with_method
 from .simulated import FOLDER
@@ -32,11 +33,14 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 def loader(model: str) -> Callable[[str], Segmenter]:
     """Loads a segmenter for a method, such that the numbers are the same on every machine.
 
-    Nothing is fetched: a method whose weights are not there is left out, with that reason.
+    Nothing is fetched: a method whose weights are not there is left out, with that reason. For
+    maskclip+, a model may have a companion that was trained from it: "demo" has "demo-maskclip+".
     """
 
     def load(method: str) -> Segmenter:
-        return Segmenter(model, method=method, device="cpu", precision="float32", offline=True)
+        companion = f"{model}-{method}"
+        name = companion if companion in MODELS else model
+        return Segmenter(name, method=method, device="cpu", precision="float32", offline=True)
 
     return load
 

@@ -98,11 +98,18 @@ def _demo() -> ModelSpec:
     )  # fmt: skip
 
 
+def _demo_maskclip_plus() -> ModelSpec:
+    """What `maskclip+` made of "demo": the simulated world's 18 classes."""
+    source = Source(str(_MODELS_FOLDER / "demo_maskclip_plus.safetensors"))
+    return ModelSpec("demo-maskclip+", None, network=(source,))
+
+
 # Functions, so that the environment is read when a model is asked for.
 MODELS: dict[str, Callable[[], ModelSpec]] = {
     "vit-b-16": _vit_b_16,
     "vit-b-16-openai": _vit_b_16_openai,
     "demo": _demo,
+    "demo-maskclip+": _demo_maskclip_plus,
 }
 
 
