@@ -297,7 +297,7 @@ def test_lower_precision_agrees(checkpoint, segmenter, precision):
 
 
 def test_no_clip_is_loaded(checkpoint, monkeypatch):
-    monkeypatch.setattr("open_clip.CLIP", None)
+    monkeypatch.setattr("dinoiser_ros.segmentation.model.build_clip", None)
     made = Segmenter(str(checkpoint), method="maskclip+", device="cpu", offline=True)
     made.set_prompts(["person", "floor"])
     made.segment(picture())

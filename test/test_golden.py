@@ -14,7 +14,7 @@ from golden_data import (
     run_with_old_open_clip,
 )
 
-from dinoiser_ros.segmentation import Segmenter
+from dinoiser_ros.segmentation import Segmenter, model
 from dinoiser_ros.segmentation.image import to_batch
 from dinoiser_ros.segmentation.pooling import guided_pooling
 
@@ -76,6 +76,14 @@ def test_a_batch_gives_what_single_images_give(golden, expected):
         np.testing.assert_allclose(alone.confidence, result.confidence, atol=1e-4)
 
 
+def test_stage_by_stage_with_a_model_of_open_clip(expected, monkeypatch):
+    monkeypatch.setattr(model, "is_plain_config", lambda config: False)
+    segmenter = Segmenter(**GOLDEN_MODEL, device="cpu", precision="float32")
+    assert type(segmenter.backbone.visual).__module__ == "open_clip.transformer"
+    segmenter.set_prompts(GOLDEN_PROMPTS)
+    check_everything(segmenter, expected)
+
+
 @needs_old_open_clip
 def test_stage_by_stage_on_open_clip_2_24():
     done = run_with_old_open_clip("import test_golden; test_golden.main()")
@@ -87,6 +95,7 @@ def main() -> None:
     """Compare everything with whatever open_clip is first on the path, and say which it was."""
     import open_clip
 
+    model.is_plain_config = lambda config: False
     segmenter = Segmenter(**GOLDEN_MODEL, device="cpu", precision="float32")
     segmenter.set_prompts(GOLDEN_PROMPTS)
     with np.load(GOLDEN / "expected.npz") as arrays:

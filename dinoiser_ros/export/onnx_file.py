@@ -9,10 +9,10 @@ from pathlib import Path
 
 import onnx
 import torch
-from open_clip import OPENAI_IMAGENET_TEMPLATES as TEMPLATES
 
 from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.segmentation.backbone import MEAN, STD
+from dinoiser_ros.segmentation.open_clip_parts import TEMPLATES
 
 from .errors import ExportError
 from .graph import Graph

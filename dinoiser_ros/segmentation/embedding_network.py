@@ -8,11 +8,8 @@ The paper took DeepLabv2. torchvision keeps its successor DeepLabv3 (arXiv 1706.
 
 from __future__ import annotations
 
-from functools import partial
-
 import torch
 from torch import Tensor, nn
-from torchvision.models import segmentation as torchvision
 
 from .errors import WeightsError
 
@@ -22,15 +19,15 @@ STD = (0.229, 0.224, 0.225)
 
 BACKBONES = ("mobilenet_v3_large", "resnet50", "resnet101")
 
-# (head, backbone) -> what builds it, random weights. The grid's cells are 8 pixels wide, those of
-# DeepLabv3 on MobileNet 16.
-_BUILDERS = {
-    ("deeplabv3", "mobilenet_v3_large"): torchvision.deeplabv3_mobilenet_v3_large,
-    ("deeplabv3", "resnet50"): partial(torchvision.deeplabv3_resnet50, aux_loss=False),
-    ("deeplabv3", "resnet101"): partial(torchvision.deeplabv3_resnet101, aux_loss=False),
-    ("lraspp", "mobilenet_v3_large"): torchvision.lraspp_mobilenet_v3_large,
+# (head, backbone) -> how to build it, besides without weights. The grid's cells are 8 pixels wide,
+# those of DeepLabv3 on MobileNet 16.
+_OPTIONS: dict[tuple[str, str], dict] = {
+    ("deeplabv3", "mobilenet_v3_large"): {},
+    ("deeplabv3", "resnet50"): {"aux_loss": False},
+    ("deeplabv3", "resnet101"): {"aux_loss": False},
+    ("lraspp", "mobilenet_v3_large"): {},
 }
-HEADS = tuple(dict.fromkeys(head for head, _ in _BUILDERS))
+HEADS = tuple(dict.fromkeys(head for head, _ in _OPTIONS))
 
 
 class EmbeddingNetwork(nn.Module):
@@ -55,11 +52,10 @@ class EmbeddingNetwork(nn.Module):
         std: tuple[float, ...] = STD,
     ) -> None:
         super().__init__()
-        if (head, backbone) not in _BUILDERS:
-            pairs = ", ".join(" on ".join(pair) for pair in _BUILDERS)
+        if (head, backbone) not in _OPTIONS:
+            pairs = ", ".join(" on ".join(pair) for pair in _OPTIONS)
             raise WeightsError(f"There is no {head} on {backbone}: use one of {pairs}.")
-        build = _BUILDERS[head, backbone]
-        network = build(weights=None, weights_backbone=None, num_classes=dim)
+        network = _build(head, backbone, dim)
         self.head, self.backbone_name, self.dim = head, backbone, dim
         self.mean, self.std = tuple(mean), tuple(std)
         self.backbone, self.classifier = network.backbone, network.classifier
@@ -87,3 +83,12 @@ class EmbeddingNetwork(nn.Module):
         mean, std = self.statistics.float()[..., None, None]
         features = self.backbone(((images - mean) / std).to(self.dtype))
         return self.classifier(features if self.head == "lraspp" else features["out"])
+
+
+def _build(head: str, backbone: str, dim: int) -> nn.Module:
+    """torchvision's network with random weights, `dim` channels for its classes."""
+    from torchvision.models import segmentation  # takes a second or two, and only this needs it
+
+    make = getattr(segmentation, f"{head}_{backbone}")
+    options = _OPTIONS[head, backbone]
+    return make(weights=None, weights_backbone=None, num_classes=dim, **options)

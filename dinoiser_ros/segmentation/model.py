@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import open_clip
-from open_clip.tokenizer import SimpleTokenizer
 from torch import nn
 
 from .checkpoint import load_into, read_checkpoint
@@ -20,6 +19,8 @@ from .download import Progress
 from .errors import WeightsError
 from .heads import Heads, heads_from_state
 from .methods import MODEL_PARTS
+from .open_clip_parts import SimpleTokenizer, model_config
+from .plain_clip import PlainClip, is_plain_config
 from .uninitialised import Uninitialised
 from .weights import ModelSpec, Source, find_file, parse_source
 
@@ -209,13 +210,20 @@ def build_clip(config: dict, name: str = "The config") -> tuple[nn.Module, objec
         WeightsError: the config cannot be read or is not one of a plain CLIP.
     """
     try:
-        clip = open_clip.CLIP(**config)
+        clip = PlainClip(config) if is_plain_config(config) else _build_unusual(config)
         context_length = config["text_cfg"].get("context_length", 77)
     except (TypeError, KeyError, AttributeError, ValueError, AssertionError) as error:
         raise WeightsError(
             f"{name} is not the config of a plain OpenCLIP model ({error}): see the README for one."
         ) from error
     return clip, SimpleTokenizer(context_length=context_length)
+
+
+def _build_unusual(config: dict) -> nn.Module:
+    """A CLIP that needs all of open_clip."""
+    import open_clip  # takes seconds, see `open_clip_parts`
+
+    return open_clip.CLIP(**config)
 
 
 def read_config(config: str | Path) -> dict:
@@ -228,7 +236,7 @@ def read_config(config: str | Path) -> dict:
         WeightsError: it cannot be read or is no such config.
     """
     if isinstance(config, str):
-        values = open_clip.get_model_config(config)
+        values = copy.deepcopy(model_config(config))
     else:
         try:
             values = json.loads(config.read_text(encoding="utf-8"))

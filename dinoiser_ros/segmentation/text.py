@@ -9,10 +9,10 @@ from functools import cached_property
 
 import torch
 import torch.nn.functional as F
-from open_clip import OPENAI_IMAGENET_TEMPLATES as TEMPLATES
 from torch import Tensor, nn
 
 from .errors import PromptError
+from .open_clip_parts import TEMPLATES
 from .text_cache import TextCache
 from .text_identity import text_identity
 from .text_tower import TextTower

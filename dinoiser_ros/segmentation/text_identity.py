@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 
 import torch
-from open_clip import OPENAI_IMAGENET_TEMPLATES as TEMPLATES
 from torch import nn
+
+from .open_clip_parts import TEMPLATES
 
 _VERSION = 2  # of how embeddings are computed here
 

@@ -38,7 +38,7 @@ MODELS = Path(__file__).resolve().parents[1] / "segmentation" / "models"
 OUTPUT = MODELS / "demo_maskclip_plus.safetensors"
 HEAD, BACKBONE = "lraspp", "mobilenet_v3_large"
 BATCH, LABEL_EVERY = 16, 2
-SCHEDULE = PlusSchedule(1100, 200, lr=2e-3, threshold=0.7)
+SCHEDULE = PlusSchedule(2000, 300, lr=2e-3, threshold=0.7)
 _UNSURE = 255  # `IGNORED` in the labels' file
 _AT_ONCE = 50  # frames between two notes of how far the labels are
 
