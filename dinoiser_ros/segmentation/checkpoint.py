@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -10,13 +12,48 @@ from torch import Tensor, nn
 
 from .errors import WeightsError
 
-State = dict[str, Tensor]
+State = Mapping[str, Tensor]
 
 # Where a state dict lies in the authors' heads, and in what OpenCLIP's training writes.
 STATE_KEYS = ("model_state_dict", "state_dict")
 
 # Constants that some exports carry as tensors; they are rebuilt from the config.
 _CONSTANTS = ("attn_mask", "input_resolution", "context_length", "vocab_size", "position_ids")
+
+
+class StoredTensors(Mapping[str, Tensor]):
+    """The tensors of a safetensors file by name, each read from it whenever it is asked for.
+
+    Whoever copies one after the other thus needs memory for one of them besides the copies: pages
+    of a file that was mapped as a whole stay until its last tensor goes.
+
+    Raises:
+        WeightsError: the file cannot be read; also later, if it is gone or was written anew.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with reading(path):
+            self._version = _version(path)
+            with safe_open(path, framework="pt") as file:
+                self._names = dict.fromkeys(file.keys())
+                self.metadata: dict[str, str] = dict(file.metadata() or {})
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._names:
+            raise KeyError(name)
+        with reading(self._path):
+            unchanged = _version(self._path) == self._version
+            with safe_open(self._path, framework="pt") as file:
+                if unchanged:
+                    return file.get_tensor(name)
+        raise WeightsError(f"{self._path} was changed since it was opened: start again.")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def read_checkpoint(
@@ -34,12 +71,19 @@ def read_checkpoint(
     Raises:
         WeightsError: unreadable, truncated, or it holds more than tensors.
     """
-    try:
-        if path.suffix == ".safetensors":
-            with safe_open(path, framework="pt") as file:
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                return tensors, dict(file.metadata() or {})
+    if path.suffix == ".safetensors":
+        stored = StoredTensors(path)
+        return stored, stored.metadata
+    with reading(path):
         content = torch.load(path, map_location="cpu", weights_only=True)
+    return _plain_state(content, path, nested), {}
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what reading a file may raise into a WeightsError."""
+    try:
+        yield
     except OSError as error:
         raise WeightsError(f"{path} cannot be read ({error.strerror}): check the file.") from error
     except Exception as error:  # a damaged file makes the unpickler raise almost anything
@@ -48,7 +92,12 @@ def read_checkpoint(
             f"{path} cannot be read ({reason[:120]}): it is damaged or no checkpoint, fetch it "
             "again."
         ) from error
-    return _plain_state(content, path, nested), {}
+
+
+def _version(path: Path) -> tuple[int, ...]:
+    """What differs between a file and what is later written in its place."""
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _plain_state(content: object, path: Path, nested: tuple[str, ...]) -> State:
@@ -67,11 +116,25 @@ def load_into(module: nn.Module, state: State, source: str) -> None:
     Raises:
         WeightsError: a tensor is missing, unknown or has another shape.
     """
+    check_fit(module, state, source)
+    copy_into(module, state, module.state_dict())
+
+
+def check_fit(module: nn.Module, state: State, source: str) -> None:
+    """Refuse weights that do not fit a module exactly.
+
+    Raises:
+        WeightsError: a tensor is missing, unknown or has another shape.
+    """
     wanted = {name: tensor.shape for name, tensor in module.state_dict().items()}
-    state = {n: t for n, t in state.items() if n in wanted or not n.endswith(_CONSTANTS)}
-    missing = sorted(wanted.keys() - state.keys())
-    unknown = sorted(state.keys() - wanted.keys())
-    differing = sorted(n for n in wanted.keys() & state.keys() if wanted[n] != state[n].shape)
+    given = {
+        name: tensor.shape
+        for name, tensor in state.items()
+        if name in wanted or not name.endswith(_CONSTANTS)
+    }
+    missing = sorted(wanted.keys() - given.keys())
+    unknown = sorted(given.keys() - wanted.keys())
+    differing = sorted(n for n in wanted.keys() & given.keys() if wanted[n] != given[n])
     if missing or unknown or differing:
         detail = next(
             f"{what} {names[0]}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
@@ -86,4 +149,11 @@ def load_into(module: nn.Module, state: State, source: str) -> None:
             f"{source} does not fit the model's architecture ({detail}): give the weights that "
             "belong to this config."
         )
-    module.load_state_dict(state)
+
+
+@torch.no_grad()
+def copy_into(module: nn.Module, state: State, names: Iterable[str]) -> None:
+    """Copy tensors, one after the other, into those of a module that have their names."""
+    targets = module.state_dict()
+    for name in names:
+        targets[name].copy_(state[name])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch import nn
 
-from .checkpoint import load_into, read_checkpoint
+from .checkpoint import StoredTensors, check_fit, copy_into, load_into, read_checkpoint
 from .closed_set import ClosedSet, read_closed_set
 from .diffusion import Diffusion, load_diffusion
 from .dino import DinoTower
@@ -21,6 +21,8 @@ from .heads import Heads, heads_from_state
 from .methods import MODEL_PARTS
 from .open_clip_parts import SimpleTokenizer, model_config
 from .plain_clip import PlainClip, is_plain_config
+from .stored_text import StoredText
+from .text_identity import text_names
 from .uninitialised import Uninitialised
 from .weights import ModelSpec, Source, find_file, parse_source
 
@@ -36,13 +38,18 @@ _NO_DINO = (
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A frozen OpenCLIP model in float32 with what belongs to it, as far as it is there."""
+    """A frozen OpenCLIP model in float32 with what belongs to it, as far as it is there.
+
+    Attributes:
+        text: the weights of `clip`'s text tower, if they are still in their file.
+    """
 
     clip: nn.Module
     tokenizer: object
     heads: Heads | None
     dino: DinoTower | None = None
     diffusion: Diffusion | None = None
+    text: StoredText | None = None
 
 
 def load_model(
@@ -87,7 +94,7 @@ def load_model(
     with Uninitialised():
         clip, tokenizer = build_clip(config, spec.name)
     path = find_file(weight_sources, offline, progress)
-    load_into(clip, read_checkpoint(path)[0], str(path))
+    text = _read_clip(clip, path)
     clip.eval().requires_grad_(False)
     head_path = _find_part(head_sources, bool(heads) or "heads" in needs, offline, progress)
     dino_path = _find_part(dino_sources, bool(dino) or "dino" in needs, offline, progress)
@@ -97,7 +104,24 @@ def load_model(
         load_heads(head_path, clip) if head_path else None,
         load_dino(dino_path, clip, spec.dino_config) if dino_path else None,
         loaded_diffusion,
+        text,
     )
+
+
+def _read_clip(clip: nn.Module, path: Path) -> StoredText | None:
+    """Fill the vision tower, and leave the rest in its file for when it is needed, if it can be.
+
+    Raises:
+        WeightsError: the file cannot be read, or does not fit; as a whole.
+    """
+    state, _ = read_checkpoint(path)
+    check_fit(clip, state, str(path))
+    if not isinstance(state, StoredTensors):  # PyTorch files are read as a whole
+        copy_into(clip, state, clip.state_dict())
+        return None
+    texts = set(text_names(state))
+    copy_into(clip, state, [name for name in clip.state_dict() if name not in texts])
+    return StoredText(clip, state, path)
 
 
 def load_closed_set(

@@ -188,7 +188,7 @@ class Segmenter:
             loaded.dino and loaded.dino.to(device, dtype),
             loaded.diffusion and loaded.diffusion.to(device, dtype),
         )
-        self._text = TextEncoder(clip, loaded.tokenizer, text_cache)
+        self._text = TextEncoder(clip, loaded.tokenizer, text_cache, loaded.text)
         self._vocabulary: Vocabulary | None = None
 
     def _assemble_closed(

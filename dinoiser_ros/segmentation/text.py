@@ -11,10 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .errors import PromptError
+from .errors import PromptError, WeightsError
 from .open_clip_parts import TEMPLATES
+from .stored_text import StoredText
 from .text_cache import TextCache
-from .text_identity import text_identity
+from .text_identity import text_identity, text_names, weights_digest
 from .text_tower import TextTower
 from .vocabulary import Vocabulary, parse_prompts, shorten
 
@@ -28,13 +29,22 @@ class TextEncoder:
         clip: an OpenCLIP model in evaluation mode.
         tokenizer: open_clip's tokenizer for this model.
         cache: where embeddings are kept for other processes; None: nowhere.
+        stored: what the model's text tower is filled from when it is first needed; None if it is
+            complete.
     """
 
-    def __init__(self, clip: nn.Module, tokenizer: object, cache: TextCache | None = None) -> None:
+    def __init__(
+        self,
+        clip: nn.Module,
+        tokenizer: object,
+        cache: TextCache | None = None,
+        stored: StoredText | None = None,
+    ) -> None:
         self._clip = clip
         self._tower = TextTower(clip, _beginnings(tokenizer))
         self._tokenizer = tokenizer
         self._cache = cache
+        self._stored = stored
         self._embeddings: OrderedDict[str, Tensor] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -72,23 +82,32 @@ class TextEncoder:
             earlier one, are not computed again.
 
         Raises:
-            PromptError: a phrase does not fit the context of the text tower.
+            PromptError: a phrase does not fit the context of the text tower, or the tower is
+                needed and cannot be read from its file any more.
         """
         with self._lock:
             known = {p: self._embeddings[p] for p in phrases if p in self._embeddings}
         new = [phrase for phrase in dict.fromkeys(phrases) if phrase not in known]
         if new:
-            known.update(self._from_disk(new))
-            missing = [phrase for phrase in new if phrase not in known]
-            computed = self._compute(missing)
-            self._to_disk(computed)
-            known.update(computed)
+            try:
+                known.update(self._embed_new(new))
+            except WeightsError as error:
+                raise PromptError(f"Prompts cannot be embedded: {error}") from error
         self._remember(known)
         return torch.stack([known[phrase] for phrase in phrases])
+
+    def _embed_new(self, phrases: list[str]) -> dict[str, Tensor]:
+        """(d,) for each phrase, from the disk or the text tower."""
+        known = self._from_disk(phrases)
+        computed = self._compute([phrase for phrase in phrases if phrase not in known])
+        self._to_disk(computed)
+        return known | computed
 
     def _compute(self, phrases: list[str]) -> dict[str, Tensor]:
         """(d,) for each phrase; each by itself, so that it does not depend on its company."""
         tokens = {phrase: self._tokenize(phrase) for phrase in phrases}  # all are checked first
+        if self._stored is not None and tokens:
+            self._stored.fill()
         return {phrase: self._average(self._tower(texts)) for phrase, texts in tokens.items()}
 
     @staticmethod
@@ -98,7 +117,12 @@ class TextEncoder:
 
     @cached_property
     def _identity(self) -> str:
-        return text_identity(self._clip, self._tokenizer)
+        if self._stored is not None and self._cache is not None:
+            digest = self._stored.digest(self._cache.folder)
+        else:
+            state = self._clip.state_dict()
+            digest = weights_digest(state, text_names(state))
+        return text_identity(self._clip, self._tokenizer, digest)
 
     def _key(self, phrase: str) -> str:
         return f"{self._identity} {phrase}"

@@ -43,12 +43,13 @@ class TextCache:
         most_files: what is kept; those not used for longest go first.
 
     Attributes:
+        folder: as given.
         problem: why the last embedding could not be stored, in one sentence; None if it was.
     """
 
     def __init__(self, folder: Path, most_files: int = _MOST_FILES) -> None:
         self.problem: str | None = None
-        self._folder = folder
+        self.folder = folder
         self._most_files = most_files
 
     def load(self, keys: Sequence[str]) -> dict[str, Tensor]:
@@ -68,7 +69,7 @@ class TextCache:
             self._make_room()
         except OSError as error:
             self.problem = (
-                f"text embeddings cannot be kept in {self._folder} ({error.strerror or error}) and "
+                f"text embeddings cannot be kept in {self.folder} ({error.strerror or error}) and "
                 "are computed again at the next start: free some space, or choose another folder "
                 "with DINOISER_CACHE"
             )
@@ -76,7 +77,7 @@ class TextCache:
             self.problem = None
 
     def _path(self, key: str) -> Path:
-        return self._folder / (hashlib.sha256(_bytes(key)).hexdigest() + _SUFFIX)
+        return self.folder / (hashlib.sha256(_bytes(key)).hexdigest() + _SUFFIX)
 
     def _read(self, key: str) -> Tensor | None:
         path = self._path(key)
@@ -97,7 +98,7 @@ class TextCache:
     def _make_room(self) -> None:
         """Remove the files that were not used for longest, if there are too many."""
         used = []
-        for path in self._folder.glob("*" + _SUFFIX):
+        for path in self.folder.glob("*" + _SUFFIX):
             with contextlib.suppress(OSError):  # another process removed it
                 used.append((path.stat().st_mtime_ns, path))
         for _, path in sorted(used)[: max(0, len(used) - self._most_files)]:
