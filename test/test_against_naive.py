@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
+
 import naive_dinoiser as naive
 import numpy as np
 import open_clip
 import pytest
 import torch
+import torch.nn.functional as F
+from golden_data import GOLDEN_MODEL
+from safetensors.torch import load_file
 
 from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.segmentation.background import filter_background
 from dinoiser_ros.segmentation.heads import Heads
 from dinoiser_ros.segmentation.image import inference_shape, to_batch, upsample
 from dinoiser_ros.segmentation.model import LoadedModel
-from dinoiser_ros.segmentation.pooling import guided_pooling
+from dinoiser_ros.segmentation.pooling import correlations, guided_pooling
 from dinoiser_ros.segmentation.weights import ModelSpec
 
 PROMPTS = ["background", "wooden floor", "person", "spilled coffee"]
@@ -85,14 +90,19 @@ def test_whole_vit_b_16(vit_b_16):
 
 
 def test_text_embeddings_average_the_templates(golden):
-    clip, tokenizer = golden._text._clip, golden._text._tokenizer
+    clip = open_clip.CLIP(**json.loads(GOLDEN_MODEL["model"].read_text()))
+    clip.load_state_dict(load_file(GOLDEN_MODEL["weights"]))
     golden.set_prompts(PROMPTS)
     templates = open_clip.OPENAI_IMAGENET_TEMPLATES
     assert len(templates) == 80
     rows = []
     for template in templates:
         with torch.no_grad():
-            row = clip.encode_text(tokenizer([template("spilled coffee")]))[0].double().numpy()
+            row = (
+                clip.encode_text(open_clip.tokenize([template("spilled coffee")]))[0]
+                .double()
+                .numpy()
+            )
         rows.append(row / np.linalg.norm(row))
     wanted = np.mean(rows, axis=0)
     wanted /= np.linalg.norm(wanted)
@@ -107,20 +117,22 @@ def test_heads(rows, columns):
     intermediate = torch.randn(1, 12, rows, columns, generator=generator)
     flat = intermediate[0].flatten(1).T.double().numpy()
     wanted = naive.correlations(flat, (rows, columns), head_arrays(heads))
-    np.testing.assert_allclose(heads.correlations(intermediate)[0].numpy(), wanted, atol=1e-5)
+    got = correlations(heads.embeddings(intermediate))[0]
+    np.testing.assert_allclose(got.numpy(), wanted, atol=1e-5)
     logits = naive.objectness(flat, head_arrays(heads))
     np.testing.assert_allclose(heads.objectness(intermediate).flatten().numpy(), logits, atol=1e-5)
 
 
-@pytest.mark.parametrize("gamma", [0.0, 0.2, 0.9, 1.0])
+@pytest.mark.parametrize("gamma", [0.0, 0.2, 0.9, 0.999])
 def test_guided_pooling(gamma):
     generator = torch.Generator().manual_seed(5)
     features = torch.randn(2, 6, 3, 4, generator=generator)
-    matrix = torch.rand(2, 12, 12, generator=generator) * 2 - 1
-    got = guided_pooling(features, matrix.clone(), gamma)
+    embeddings = torch.randn(2, 12, 3, generator=generator)
+    got = guided_pooling(features, embeddings, gamma)
     for index in range(2):
         flat = features[index].flatten(1).T.double().numpy()
-        wanted = naive.pool(flat, matrix[index].double().numpy(), np.float32(gamma))
+        unit = F.normalize(embeddings[index].double(), dim=-1).numpy()
+        wanted = naive.pool(flat, unit @ unit.T, gamma)
         np.testing.assert_allclose(got[index].flatten(1).T.numpy(), wanted, rtol=1e-4, atol=1e-5)
 
 

@@ -16,7 +16,7 @@ from golden_data import (
 
 from dinoiser_ros.segmentation import Segmenter, model
 from dinoiser_ros.segmentation.image import to_batch
-from dinoiser_ros.segmentation.pooling import guided_pooling
+from dinoiser_ros.segmentation.pooling import correlations, guided_pooling
 
 IMAGES = ("square", "wide", "odd")
 TOLERANCE = 1e-5  # of the largest value of an array
@@ -26,15 +26,15 @@ def stages(segmenter: Segmenter, image: np.ndarray) -> dict[str, np.ndarray]:
     """All intermediate arrays of one image, named and shaped as in the golden data."""
     dense = segmenter.backbone(to_batch([image], image.shape[:2], segmenter.device))
     intermediate = dense.intermediate_map
-    correlations = segmenter.heads.correlations(intermediate)
-    pooled = guided_pooling(dense.features, correlations.clone(), gamma=0.2)
+    embeddings = segmenter.heads.embeddings(intermediate)
+    pooled = guided_pooling(dense.features, embeddings, gamma=0.2)
     segmenter.background_filter = "off"
     plain = segmenter.probabilities(image)
     segmenter.background_filter = "auto"
     return {
         "layer_features": dense.intermediate[0].numpy(),
         "maskclip_features": dense.features[0].numpy(),
-        "correlations": correlations[0].unflatten(-1, dense.grid).numpy(),
+        "correlations": correlations(embeddings)[0].unflatten(-1, dense.grid).numpy(),
         "background_logits": segmenter.heads.objectness(intermediate)[0].numpy(),
         "pooled_features": pooled[0].numpy(),
         "probabilities": plain,

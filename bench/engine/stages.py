@@ -42,7 +42,7 @@ def time_stages(segmenter: Segmenter, image: np.ndarray, rounds: int) -> dict[st
 
     def heads_stage() -> object:
         intermediate = given["backbone"].intermediate_map
-        return heads.correlations(intermediate), heads.objectness(intermediate)
+        return heads.embeddings(intermediate), heads.objectness(intermediate)
 
     def classify_stage() -> object:
         return filter_background(

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import open_clip
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from dinoiser_ros.segmentation import SegmentationClass, Segmenter
 from dinoiser_ros.segmentation.heads import Heads
-from dinoiser_ros.segmentation.model import LoadedModel, build_clip, read_config
+from dinoiser_ros.segmentation.model import LoadedModel, read_config
 from dinoiser_ros.segmentation.vocabulary import Vocabulary
 from dinoiser_ros.segmentation.weights import find_model
 
@@ -53,7 +54,7 @@ def random_parts(seed: int = 0) -> tuple[nn.Module, object, Heads]:
     """ViT-B/16's CLIP with random weights, its tokenizer, and heads."""
     torch.manual_seed(seed)
     spec = find_model("vit-b-16")
-    clip, tokenizer = build_clip(read_config(spec.config), spec.name)
+    clip = open_clip.CLIP(**read_config(spec.config))  # whose blocks can be called
     width = clip.visual.conv1.out_channels
     heads = Heads(
         torch.randn(HEAD_CHANNELS, width, 3, 3) * (9 * width) ** -0.5,
@@ -61,7 +62,7 @@ def random_parts(seed: int = 0) -> tuple[nn.Module, object, Heads]:
         torch.randn(1, width, 1, 1),
         torch.zeros(1),
     )
-    return clip, tokenizer, heads
+    return clip, open_clip.tokenizer.SimpleTokenizer(), heads
 
 
 def random_vocabulary(classes: int, dim: int, device: torch.device, seed: int = 0) -> Vocabulary:

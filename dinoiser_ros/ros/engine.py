@@ -151,7 +151,7 @@ def reduce_resolution(segmenter: Segmenter) -> int | None:
 def spare_collections() -> None:
     """Keep what is loaded by now out of the garbage collector's later rounds.
 
-    torch, open_clip and ROS are half a million objects; looking through them holds Python's lock
+    torch and ROS are half a million objects; looking through them holds Python's lock
     for a quarter of a second, amid the frames. Undone by `free_device_memory`.
     """
     gc.collect()

@@ -8,13 +8,14 @@ registers a hook, so one backbone may serve several threads.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .errors import OptionError, WeightsError
+from .errors import ImageError, OptionError, WeightsError
 from .fast_blocks import fastest_block
 
 # OpenAI's statistics, which every CLIP that this project supports was trained with (RGB in [0, 1]).
@@ -22,6 +23,7 @@ MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
 
 _MAX_CACHED_GRIDS = 16
+_MAX_MAP_BYTES = 4 << 30  # for attention maps, of which three sets exist at a time
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,12 @@ class Backbone:
 
         Returns:
             Features on the grid h = ceil(H / P), w = ceil(W / P), in the backbone's dtype.
+
+        Raises:
+            ImageError: attention maps are wanted, and those of such an image would not fit.
         """
+        if request.attention:
+            self._check_maps(images.shape)
         x, grid = self._embed(images, request.positions)
         intermediate, attention, layers = None, None, []
         for index, (block, halves) in enumerate(
@@ -170,6 +177,19 @@ class Backbone:
         """
         block = self.blocks[-1]
         return self._project(block.ls_1(_attend(block.attn, block.ln_1(x), attention)))
+
+    def _check_maps(self, shape: torch.Size) -> None:
+        """Refuse images (B, 3, H, W) whose attention maps grow beyond all memory."""
+        batch, _, height, width = shape
+        tokens = 1 + math.ceil(height / self.patch_size) * math.ceil(width / self.patch_size)
+        share = 3 * 4 * batch * self.blocks[0].attn.num_heads  # bytes for each pair of tokens
+        if share * tokens**2 > _MAX_MAP_BYTES:
+            fitting = (_MAX_MAP_BYTES / share) ** 0.5 * min(height, width) / max(height, width)
+            raise ImageError(
+                f"The attention maps of {batch} x {height}x{width} pixels take "
+                f"{share * tokens**2 / 1e9:.0f} GB: set inference_size to "
+                f"{int(fitting**0.5 - 1) * self.patch_size} or less, or use another method."
+            )
 
     def _embed(self, images: Tensor, mode: str) -> tuple[Tensor, tuple[int, int]]:
         """(B, 3, H, W) in [0, 1] -> the first block's input (B, 1 + N, width), the grid (h, w)."""

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from .blocks import Block, PlainBlock, split_heads
 
+# Scores of one head that are computed at once (32 MB): all of them, up to 1 megapixel.
+_SCORES = 1 << 24
 _TOKENS = 1024  # for which the layout is chosen; it is right for any number
 
 
@@ -87,12 +89,14 @@ def attend_by_head(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     transposed = _by_head(centred.to(keys.dtype)).transpose(1, 2)
     values = _by_head(values)
     count, tokens, _ = scaled.shape
-    scores, weights = torch.empty(2, tokens, tokens, dtype=queries.dtype).unbind(0)
+    rows = max(1, min(tokens, _SCORES // tokens))
+    scores, weights = torch.empty(2, rows, tokens, dtype=queries.dtype).unbind(0)
     mixed = torch.empty_like(scaled)
     for head in range(count):
-        torch.mm(scaled[head], transposed[head], out=scores)
-        torch.softmax(scores, dim=-1, out=weights)
-        torch.mm(weights, values[head], out=mixed[head])
+        for asking, out in zip(scaled[head].split(rows), mixed[head].split(rows), strict=True):
+            torch.mm(asking, transposed[head], out=scores[: len(asking)])
+            torch.softmax(scores[: len(asking)], dim=-1, out=weights[: len(asking)])
+            torch.mm(weights[: len(asking)], values[head], out=out)
     return mixed.unflatten(0, queries.shape[:2])
 
 

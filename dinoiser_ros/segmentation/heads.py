@@ -49,19 +49,17 @@ class Heads:
         moved = (tensor.to(device) for tensor in tensors)
         return Heads(*moved, self.gamma, self.delta, self.intermediate_layer)
 
-    def correlations(self, intermediate: Tensor) -> Tensor:
-        """A: cosine similarities between all pairs of g's outputs.
+    def embeddings(self, intermediate: Tensor) -> Tensor:
+        """g's outputs, whose cosine similarities are the correlations A.
 
         Args:
             intermediate: (B, width, h, w) intermediate features.
 
         Returns:
-            (B, N, N) float32 in [-1, 1], N = h * w, before the threshold gamma.
+            (B, N, channels) float32, N = h * w, not normalised.
         """
         padded = F.pad(intermediate.float(), (1, 1, 1, 1), mode="replicate")
-        projected = F.conv2d(padded, self.obj_weight, self.obj_bias)
-        unit = F.normalize(projected.flatten(2), dim=1)
-        return unit.transpose(1, 2) @ unit
+        return F.conv2d(padded, self.obj_weight, self.obj_bias).flatten(2).transpose(1, 2)
 
     def objectness(self, intermediate: Tensor) -> Tensor:
         """h's logit that a patch shows an object rather than background.

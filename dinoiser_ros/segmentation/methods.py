@@ -22,7 +22,7 @@ from .cliper import fuse_layers, fusion_weight, layer_features, layer_probabilit
 from .compensation import compensate_batch
 from .frame import Frame
 from .heads import Heads
-from .pooling import correlations, guided_pooling, key_smoothing
+from .pooling import guided_pooling, key_smoothing
 
 # What the background filter can go by, and the part that each of them needs.
 BACKGROUND_SOURCES = {"objectness": "heads", "found": "dino"}
@@ -53,30 +53,30 @@ def maskclip(frame: Frame, *, denoise: bool = False, smooth: bool = False) -> Te
 
 def dinoiser(frame: Frame) -> Tensor:
     """CLIP-DINOiser: pooling weights from head g; (B, K, h, w)."""
-    weights = _heads(frame).correlations(frame.dense.intermediate_map)
-    return _pool_and_classify(frame, weights)
+    embeddings = _heads(frame).embeddings(frame.dense.intermediate_map)
+    return _pool_and_classify(frame, embeddings)
 
 
 def dinoiser_dino(frame: Frame) -> Tensor:
     """Pooling weights from the value embeddings of DINO, which head g learns to foresee."""
-    return _pool_and_classify(frame, correlations(frame.dino.values))
+    return _pool_and_classify(frame, frame.dino.values)
 
 
 def dinoiser_keys(frame: Frame) -> Tensor:
     """Pooling weights from CLIP's own keys."""
-    return _pool_and_classify(frame, correlations(frame.dense.keys.float()))
+    return _pool_and_classify(frame, frame.dense.keys.float())
 
 
 def dinoiser_keys_predictions(frame: Frame) -> Tensor:
     """The same weights, but predictions are pooled instead of features."""
     predictions = classify(frame.dense.features, frame.vocabulary)
-    weights = correlations(frame.dense.keys.float())
-    return _filtered(frame, guided_pooling(predictions, weights, frame.options.gamma))
+    pooled = guided_pooling(predictions, frame.dense.keys.float(), frame.options.gamma)
+    return _filtered(frame, pooled)
 
 
-def _pool_and_classify(frame: Frame, weights: Tensor) -> Tensor:
-    """Guided pooling with these weights (B, N, N), text, background: (B, K, h, w)."""
-    pooled = guided_pooling(frame.dense.features, weights, frame.options.gamma)
+def _pool_and_classify(frame: Frame, embeddings: Tensor) -> Tensor:
+    """Guided pooling by these embeddings (B, N, D), text, background: (B, K, h, w)."""
+    pooled = guided_pooling(frame.dense.features, embeddings, frame.options.gamma)
     return _filtered(frame, classify(pooled, frame.vocabulary))
 
 

@@ -9,32 +9,48 @@ from torch import Tensor
 KS_THRESHOLD = 1.0  # of key smoothing: every patch that is not entirely sure
 
 
+# Correlations that are held at once (256 MB): those of 4 megapixels would take 1 GB.
+_AT_ONCE = 1 << 26
+
+
 def correlations(embeddings: Tensor) -> Tensor:
     """Cosine similarities (B, N, N) in [-1, 1] of all pairs of embeddings (B, N, D)."""
     unit = F.normalize(embeddings, dim=-1)
     return unit @ unit.transpose(-1, -2)
 
 
-def guided_pooling(features: Tensor, correlations: Tensor, gamma: float) -> Tensor:
+def guided_pooling(features: Tensor, embeddings: Tensor, gamma: float) -> Tensor:
     """Average every patch's features over the patches that correlate with it (CLIP-DINOiser, arXiv
     2312.12359, section 3.2).
 
-    F+_p = sum_q A_pq F_q / (sum_q A_pq + 1e-6), with entries of A below gamma set to 0 (equation
-    3).
+    F+_p = sum_q A_pq F_q / (sum_q A_pq + 1e-6), where A are the `correlations` with entries below
+    gamma set to 0 (equation 3).
 
     Args:
         features: (B, d, h, w) MaskCLIP features F, not normalised; or predictions.
-        correlations: (B, N, N) A in [-1, 1], N = h * w; overwritten: a second such matrix is 1 GB
-            for an image of 4 megapixels.
+        embeddings: (B, N, D) of the patches, N = h * w, any scale.
         gamma: threshold in [0, 1].
 
     Returns:
         (B, d, h, w) float32 pooled features F+.
     """
-    weights = correlations.masked_fill_(correlations < gamma, 0.0)
-    pooled = features.float().flatten(2) @ weights.transpose(1, 2)
-    pooled = pooled / (weights.sum(dim=-1).unsqueeze(1) + 1e-6)
-    return pooled.reshape(features.shape)
+    unit = F.normalize(embeddings, dim=-1)
+    flat = features.float().flatten(2)
+    pooled = []
+    for rows in _blocks(unit):
+        weights = unit[:, rows] @ unit.transpose(1, 2)
+        weights.masked_fill_(weights < gamma, 0.0)
+        pooled.append((flat @ weights.transpose(1, 2)) / (weights.sum(dim=-1)[:, None] + 1e-6))
+    return torch.cat(pooled, dim=2).reshape(features.shape)
+
+
+def _blocks(unit: Tensor) -> list[slice]:
+    """Patches of (B, N, D) whose correlations with all others are held at once."""
+    if torch.compiler.is_compiling():  # an exported graph is for any number of patches
+        return [slice(None)]
+    batch, patches, _ = unit.shape
+    rows = max(1, _AT_ONCE // (batch * patches))
+    return [slice(first, first + rows) for first in range(0, patches, rows)]
 
 
 def key_smoothing(probabilities: Tensor, keys: Tensor, threshold: float) -> Tensor:
@@ -54,7 +70,9 @@ def key_smoothing(probabilities: Tensor, keys: Tensor, threshold: float) -> Tens
         (B, K, h, w) float32.
     """
     flat = probabilities.float().flatten(2)
-    voted = (flat @ correlations(keys.float())).clamp(min=0.0)
+    unit = F.normalize(keys.float(), dim=-1)
+    voted = [flat @ (unit @ unit[:, rows].transpose(1, 2)) for rows in _blocks(unit)]
+    voted = torch.cat(voted, dim=2).clamp_(min=0.0)
     total = voted.sum(dim=1, keepdim=True)
     smooth = (flat.amax(dim=1, keepdim=True) < threshold) & (total > 0)
     return torch.where(smooth, voted / total, flat).reshape(probabilities.shape)
