@@ -6,13 +6,13 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from dinoiser_ros.files import write_whole
 from dinoiser_ros.markdown import replace_part, table
 from dinoiser_ros.segmentation import OptionError, Segmenter
 
 from . import sim_command
 from .benchmarks import BENCHMARKS
 from .command import spread
-from .files import write_whole
 from .published import published_table
 from .report import percent
 from .runner import evaluate

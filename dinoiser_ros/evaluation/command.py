@@ -10,11 +10,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from dinoiser_ros.files import write_whole
 from dinoiser_ros.segmentation.methods import METHODS
 
 from .benchmarks import BENCHMARKS, PUBLIC
 from .errors import EvaluationError
-from .files import write_whole
 from .report import Heading, markdown, overview, percent, to_json
 from .runner import Load, backbone_digest, evaluate, with_method
 from .samples import Sample

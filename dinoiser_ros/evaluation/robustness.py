@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dinoiser_ros.files import write_whole
 from dinoiser_ros.markdown import table
 from dinoiser_ros.segmentation import Segmenter
 
@@ -17,7 +18,6 @@ from . import sim_command
 from .benchmarks import BENCHMARKS
 from .command import spread
 from .corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from .files import write_whole
 from .report import percent
 from .runner import evaluate
 from .samples import Loaded, Sample

@@ -7,8 +7,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from dinoiser_ros.files import write_whole
+
 from .errors import EvaluationError
-from .files import write_whole
 from .tally import Tally
 
 SAVE_EVERY = 10.0  # seconds of work that a kill may cost

@@ -19,6 +19,7 @@ from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from dinoiser_ros.files import replacing
 from dinoiser_ros.training import vit
 from dinoiser_ros.training.region_captions import (
     Phase,
@@ -183,18 +184,15 @@ def _start(config: dict, schedule: ClipSchedule, seed: int, checkpoint: Path) ->
 
 
 def _save(state: _State, checkpoint: Path) -> None:
-    part = checkpoint.with_suffix(".part")
-    torch.save(
-        {
-            "model": state.model.state_dict(),
-            "average": state.average.state_dict(),
-            "step": state.step,
-            "optimisers": [optimiser.state_dict() for optimiser in state.optimisers],
-            "losses": state.losses,
-        },
-        part,
-    )
-    part.replace(checkpoint)
+    content = {
+        "model": state.model.state_dict(),
+        "average": state.average.state_dict(),
+        "step": state.step,
+        "optimisers": [optimiser.state_dict() for optimiser in state.optimisers],
+        "losses": state.losses,
+    }
+    with replacing(checkpoint) as part:
+        torch.save(content, part)
 
 
 def _step(state: _State, batch: RegionBatch, phase: Phase, schedule: ClipSchedule) -> float:

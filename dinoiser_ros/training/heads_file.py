@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from dinoiser_ros.files import replacing, write_whole
 from dinoiser_ros.segmentation.checkpoint import read_checkpoint
 from dinoiser_ros.segmentation.heads import (
     DELTA,
@@ -66,13 +67,12 @@ def save_heads(
         name: tensor.detach().to("cpu", dtype).contiguous()
         for name, tensor in heads.state_dict().items()
     }
-    part = path.with_name(path.name + ".part")
-    if path.suffix in _AUTHORS:
-        torch.save({"model_state_dict": state}, part)
-    else:
-        values = {name: str(value) for name, value in vars(thresholds).items()}
-        save_file(state, part, metadata=values)
-    part.replace(path)
+    with replacing(path) as part:
+        if path.suffix in _AUTHORS:
+            torch.save({"model_state_dict": state}, part)
+        else:
+            values = {name: str(value) for name, value in vars(thresholds).items()}
+            save_file(state, part, metadata=values)
 
 
 def read_heads(path: Path, width: int) -> nn.ModuleDict:
@@ -103,9 +103,7 @@ def write_record(path: Path, record: dict[str, object]) -> Path:
     A plain <name>.json could be the config of a model.
     """
     target = path.with_suffix(".training.json")
-    part = target.with_name(target.name + ".part")
-    part.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    part.replace(target)
+    write_whole(target, json.dumps(record, indent=1) + "\n")
     return target
 
 

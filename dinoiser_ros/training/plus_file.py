@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from dinoiser_ros.files import replacing
 from dinoiser_ros.segmentation import SegmentationClass, Vocabulary
 from dinoiser_ros.segmentation.closed_set import FORMAT, NETWORK, TEXT, VERSION
 from dinoiser_ros.segmentation.embedding_network import EmbeddingNetwork
@@ -41,11 +42,10 @@ def save_closed_set(
         "inference_size": json.dumps(inference_size),
         "training": json.dumps(training),
     }
-    part = path.with_name(path.name + ".part")
     # A plain layout in memory: networks are trained with their channels last.
     stored = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    save_file(stored, part, metadata=metadata)
-    part.replace(path)
+    with replacing(path) as part:
+        save_file(stored, part, metadata=metadata)
 
 
 def _prompt(entry: SegmentationClass) -> str:

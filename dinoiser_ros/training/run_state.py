@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from dinoiser_ros.files import replacing
 from dinoiser_ros.training.errors import TrainingError
 
 Batch = TypeVar("Batch")
@@ -57,18 +57,14 @@ class Checkpoint:
 
     def save(self, module: nn.Module, progress: Progress) -> None:
         """Write module, optimiser and losses; a kill at any moment leaves the old or the new."""
-        part = self.path.with_name(self.path.name + ".part")
-        with part.open("wb") as file:
-            state = {
-                "settings": self._described(),
-                "module": module.state_dict(),
-                "optimiser": progress.optimiser.state_dict(),
-                "losses": torch.tensor(progress.losses, dtype=torch.float64),
-            }
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self.path)
+        state = {
+            "settings": self._described(),
+            "module": module.state_dict(),
+            "optimiser": progress.optimiser.state_dict(),
+            "losses": torch.tensor(progress.losses, dtype=torch.float64),
+        }
+        with replacing(self.path) as part:
+            torch.save(state, part)
 
     def read(self) -> dict | None:
         """What was saved, None if nothing was.
