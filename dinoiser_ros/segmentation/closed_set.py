@@ -51,7 +51,8 @@ def read_closed_set(path: Path) -> ClosedSet:
     Raises:
         WeightsError: no such checkpoint, or a part of it is missing, too much or does not fit.
     """
-    state, metadata = read_checkpoint(path)
+    stored, metadata = read_checkpoint(path)
+    state = dict(stored)
     values = _metadata(metadata, path)
     text = state.pop(TEXT, None)
     if text is None or text.dim() != 2:
