@@ -186,9 +186,12 @@ def test_a_short_benchmark_of_the_engine(tmp_path: Path) -> None:
         "decode", "preprocess", "backbone", "heads", "pooling", "classify", "resize", "copy",
     ]  # fmt: skip
     start = measured["start of a process"]["480x640"]
-    assert 0 < start["imports and weights"]["median_ms"] < start["first mask"]["median_ms"]
+    assert all(start[name]["median_ms"] > 0 for name in ("imports and weights", "first mask"))
     assert measured["machine"]["peak_mb"] > measured["machine"]["weights_mb"] > 500
     assert list(measured["prompts, 48x48"]["best"]) == ["2 prompts", "40 prompts"]
+    assert list(measured["fixed classes, 48x48"]["best"]) == ["dinoiser", "deeplabv3", "lraspp"]
+    for beside in measured["a new prompt, 48x48"].values():
+        assert beside["new prompt"]["median_ms"] > 0 and beside["frame"]["median_ms"] > 0
 
 
 def test_a_short_benchmark_of_the_node() -> None:

@@ -20,10 +20,20 @@ from pathlib import Path
 import open_clip
 import torch
 
+from dinoiser_ros.segmentation.embedding_network import HEADS
+
 from .report import Section, plot, table, write_json
 from .stages import time_stages
 from .startup import measure_startup
-from .subjects import Subjects, bare_blocks, make_subjects, random_image, random_vocabulary
+from .subjects import (
+    Subjects,
+    bare_blocks,
+    closed_segmenter,
+    make_subjects,
+    random_image,
+    random_vocabulary,
+)
+from .texts import time_new_prompts
 from .timing import Times, in_turns
 
 FEW = 5
@@ -45,6 +55,8 @@ def main() -> int:
         (f"stages, {last}", stages),
         (f"prompts, {last}", prompts),
         (f"batch, {first}", batches),
+        (f"fixed classes, {last}", fixed_classes),
+        (f"a new prompt, {last}", new_prompts),
     ):
         sections[title] = measure(subjects, options)
         print(f"\n{table(title, sections[title])}", flush=True)
@@ -129,6 +141,21 @@ def batches(subjects: Subjects, options: argparse.Namespace) -> Section:
             options.rounds,
         )
     }
+
+
+def fixed_classes(subjects: Subjects, options: argparse.Namespace) -> Section:
+    """The networks of maskclip+ beside the method that would train them."""
+    image = random_image(*options.sizes[-1])
+    runs = {"dinoiser": partial(subjects.best.segment, image)}
+    for head in HEADS:
+        network = closed_segmenter(head, subjects.best.vocabulary, options.device)
+        runs[head] = partial(network.segment, image)
+    return {"best": in_turns(runs, options.rounds)}
+
+
+def new_prompts(subjects: Subjects, options: argparse.Namespace) -> Section:
+    """What a prompt costs that no cache knows, and what it costs the stream."""
+    return time_new_prompts(subjects.best, random_image(*options.sizes[-1]), options.rounds)
 
 
 def last_line(whole: Section) -> str:

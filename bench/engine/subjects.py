@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import open_clip
@@ -13,10 +15,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from dinoiser_ros.segmentation import SegmentationClass, Segmenter
+from dinoiser_ros.segmentation.embedding_network import BACKBONES, EmbeddingNetwork
 from dinoiser_ros.segmentation.heads import Heads
 from dinoiser_ros.segmentation.model import LoadedModel, read_config
 from dinoiser_ros.segmentation.vocabulary import Vocabulary
 from dinoiser_ros.segmentation.weights import find_model
+from dinoiser_ros.training.plus_file import save_closed_set
 
 HEAD_CHANNELS = 256  # as the authors' heads have
 
@@ -63,6 +67,16 @@ def random_parts(seed: int = 0) -> tuple[nn.Module, object, Heads]:
         torch.zeros(1),
     )
     return clip, open_clip.tokenizer.SimpleTokenizer(), heads
+
+
+def closed_segmenter(head: str, vocabulary: Vocabulary, device: str) -> Segmenter:
+    """maskclip+ with random weights, on the backbone for small computers."""
+    torch.manual_seed(0)
+    network = EmbeddingNetwork(head, BACKBONES[0], vocabulary.embeddings.shape[1]).eval()
+    with tempfile.TemporaryDirectory(prefix="dinoiser_bench_") as folder:
+        path = Path(folder) / "network.safetensors"
+        save_closed_set(network, vocabulary, 480, {}, path)
+        return Segmenter(path, method="maskclip+", device=device)
 
 
 def random_vocabulary(classes: int, dim: int, device: torch.device, seed: int = 0) -> Vocabulary:
