@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from dinoiser_ros.evaluation import files, state
+from dinoiser_ros.evaluation import state
 from dinoiser_ros.evaluation.benchmarks import BENCHMARKS
 from dinoiser_ros.evaluation.confusion import mean_recall
 from dinoiser_ros.evaluation.errors import EvaluationError
@@ -213,16 +212,3 @@ def test_a_damaged_state_is_said(tmp_path, content):
     path.write_text(content)
     with pytest.raises(EvaluationError, match="--fresh"):
         State(path)
-
-
-def test_a_file_is_whole_or_as_it_was(tmp_path, monkeypatch):
-    path = tmp_path / "folder" / "results.json"
-    files.write_whole(path, "old")
-
-    def fail(*_):
-        raise OSError("no space left")
-
-    monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="no space"):
-        files.write_whole(path, "new")
-    assert path.read_text() == "old" and list(path.parent.iterdir()) == [path]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 from dataclasses import dataclass
@@ -260,7 +259,7 @@ def read_config(config: str | Path) -> dict:
         WeightsError: it cannot be read or is no such config.
     """
     if isinstance(config, str):
-        values = copy.deepcopy(model_config(config))
+        values = model_config(config)
     else:
         try:
             values = json.loads(config.read_text(encoding="utf-8"))

@@ -7,7 +7,6 @@ themselves.
 
 from __future__ import annotations
 
-import functools
 import importlib
 import importlib.util
 import json
@@ -43,7 +42,6 @@ SimpleTokenizer = _part("tokenizer").SimpleTokenizer
 TEMPLATES = _part("zero_shot_metadata").OPENAI_IMAGENET_TEMPLATES
 
 
-@functools.cache
 def model_config(name: str) -> dict | None:
     """A config that open_clip ships, such as "ViT-B-16"; None for a name it does not know."""
     path = _folder() / "model_configs" / f"{name}.json"
