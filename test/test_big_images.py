@@ -39,8 +39,7 @@ def smoothed(generator: torch.Generator) -> torch.Tensor:
 
 
 def attended(generator: torch.Generator) -> torch.Tensor:
-    q, k, v = torch.randn(3, 2, 2, 301, 4, generator=generator)
-    return attend_by_head(q, k, v)
+    return attend_by_head(torch.randn(2, 301, 3 * 2 * 4, generator=generator), heads=2)
 
 
 @pytest.mark.parametrize("at_once", [1, 7000, 2 * 300 * 299])

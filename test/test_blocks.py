@@ -52,6 +52,11 @@ def test_packed_blocks_compute_what_plain_ones_do(
         assert (found - expected).norm() < 0.02 * expected.norm(), half
 
 
+def joined(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """(B, heads, T, c) each -> (B, T, 3 * heads * c)."""
+    return torch.stack((queries, keys, values)).permute(1, 3, 0, 2, 4).flatten(2)
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     batch=st.integers(1, 3),
@@ -65,7 +70,9 @@ def test_attention_by_head_is_attention(batch: int, heads: int, tokens: int, shi
     k = k + shift  # what all keys have in common changes nothing
     scores = torch.einsum("bhic,bhjc->bhij", q, k) / 8**0.5
     expected = torch.einsum("bhij,bhjc->bhic", scores.softmax(-1), v)
-    torch.testing.assert_close(attend_by_head(q, k, v), expected, rtol=1e-4, atol=1e-4)
+    found = attend_by_head(joined(q, k, v), heads)
+    expected = expected.transpose(1, 2).flatten(2)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_keys_in_common_cost_no_precision() -> None:
@@ -73,7 +80,8 @@ def test_keys_in_common_cost_no_precision() -> None:
     shifted = (k + 4.0).to(torch.bfloat16)
     q, v = q.to(torch.bfloat16), v.to(torch.bfloat16)
     expected = nn.functional.scaled_dot_product_attention(q.float(), shifted.float(), v.float())
-    found = attend_by_head(q, shifted, v).float()
+    expected = expected.transpose(1, 2).flatten(2)
+    found = attend_by_head(joined(q, shifted, v), heads=2).float()
     assert (found - expected).norm() < 0.01 * expected.norm()
 
 

@@ -63,8 +63,7 @@ class PackedBlock:
 
     def attention(self, x: Tensor) -> Tensor:
         """See `Block.attention`."""
-        mixed = attend_by_head(*split_heads(self._qkv(x), self._heads))
-        return self._out(mixed.transpose(1, 2).flatten(2))
+        return self._out(attend_by_head(self._qkv(x), self._heads))
 
     def mlp(self, x: Tensor) -> Tensor:
         """See `Block.mlp`."""
@@ -78,28 +77,29 @@ def _packed(weight: Tensor, bias: Tensor | None, gelu: bool = False) -> Callable
     return lambda x: torch.ops.mkldnn._linear_pointwise(x, weight, bias, *behind)
 
 
-def attend_by_head(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Scaled dot-product attention, (B, heads, T, c) each, with scores in the same type.
+def attend_by_head(qkv: Tensor, heads: int) -> Tensor:
+    """Scaled dot-product attention, one head after the other, with scores in the same type.
 
     Scores are products with the keys' deviation from their mean, which gives each row a constant
     that softmax does not see, and leaves smaller numbers to round.
+
+    Args:
+        qkv: (B, T, 3 * width), queries, keys and values beside each other.
+
+    Returns:
+        (B, T, width).
     """
-    scaled = _by_head(queries * queries.shape[-1] ** -0.5)
-    centred = keys - keys.mean(dim=2, keepdim=True, dtype=torch.float32)
-    transposed = _by_head(centred.to(keys.dtype)).transpose(1, 2)
-    values = _by_head(values)
-    count, tokens, _ = scaled.shape
+    # (3, B * heads, T, c): each head's rows beside each other in memory.
+    queries, keys, values = torch.stack(split_heads(qkv, heads)).flatten(1, 2)
+    queries *= queries.shape[-1] ** -0.5
+    keys -= keys.mean(dim=1, keepdim=True)
+    count, tokens, _ = queries.shape
     rows = max(1, min(tokens, _SCORES // tokens))
-    scores, weights = torch.empty(2, rows, tokens, dtype=queries.dtype).unbind(0)
-    mixed = torch.empty_like(scaled)
+    scores, weights = torch.empty(2, rows, tokens, dtype=qkv.dtype).unbind(0)
+    mixed = torch.empty_like(queries)
     for head in range(count):
-        for asking, out in zip(scaled[head].split(rows), mixed[head].split(rows), strict=True):
-            torch.mm(asking, transposed[head], out=scores[: len(asking)])
+        for asking, out in zip(queries[head].split(rows), mixed[head].split(rows), strict=True):
+            torch.mm(asking, keys[head].T, out=scores[: len(asking)])
             torch.softmax(scores[: len(asking)], dim=-1, out=weights[: len(asking)])
             torch.mm(weights[: len(asking)], values[head], out=out)
-    return mixed.unflatten(0, queries.shape[:2])
-
-
-def _by_head(x: Tensor) -> Tensor:
-    """(B, heads, T, c) -> (B * heads, T, c), each head's rows beside each other in memory."""
-    return x.contiguous().flatten(0, 1)
+    return mixed.unflatten(0, (len(qkv), heads)).transpose(1, 2).flatten(2)
