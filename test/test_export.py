@@ -20,7 +20,10 @@ from dinoiser_ros.export.errors import ExportError
 from dinoiser_ros.export.graph import EXPORTED, Graph
 from dinoiser_ros.export.prompts import prompt_arrays
 from dinoiser_ros.segmentation import Segmenter
+from dinoiser_ros.segmentation.embedding_network import BACKBONES, HEADS, EmbeddingNetwork
 from dinoiser_ros.segmentation.options import Options
+from dinoiser_ros.sim.classes import CLASSES
+from dinoiser_ros.training.plus_file import save_closed_set
 
 needs_onnx = pytest.mark.skipif(
     find_spec("onnx") is None or find_spec("onnxruntime") is None,
@@ -28,6 +31,7 @@ needs_onnx = pytest.mark.skipif(
 )
 MODEL = [part for key, path in GOLDEN_MODEL.items() for part in (f"--{key}", str(path))]
 PROMPTS = ["background", "floor: wooden floor, carpet", "person"]
+OPEN = [method for method in EXPORTED if method != "maskclip+"]
 SIZES = [(48, 64), (61, 83), (5, 40), (64, 9)]
 
 
@@ -43,6 +47,18 @@ def segmenter(loaded) -> Segmenter:
     loaded.set_options(**vars(Options()))
     loaded.set_prompts(PROMPTS)
     return loaded
+
+
+@pytest.fixture(params=HEADS)
+def closed(request, tmp_path, loaded) -> Segmenter:
+    """A network of maskclip+ with random weights."""
+    torch.manual_seed(0)
+    vocabulary = loaded.embed_prompts(["floor: wooden floor, carpet", "person", "door"])
+    network = EmbeddingNetwork(request.param, BACKBONES[0], vocabulary.embeddings.shape[1]).eval()
+    save_closed_set(network, vocabulary, 64, {}, tmp_path / "closed.safetensors")
+    return Segmenter(
+        tmp_path / "closed.safetensors", method="maskclip+", device="cpu", precision="float32"
+    )
 
 
 @pytest.fixture
@@ -71,7 +87,7 @@ def feed(session, images: np.ndarray, vocabulary) -> dict[str, np.ndarray]:
 # -- the graph, in PyTorch -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", EXPORTED)
+@pytest.mark.parametrize("method", OPEN)
 @pytest.mark.parametrize("size", SIZES)
 def test_the_graph_is_the_method(segmenter, method, size):
     segmenter.method = method
@@ -84,6 +100,19 @@ def test_the_graph_is_the_method(segmenter, method, size):
     wanted = segmenter.probabilities(picture(*size))
     np.testing.assert_allclose(probabilities[0].numpy(), wanted, atol=1e-5)
     segmented = segmenter.segment(picture(*size))
+    assert (labels[0].numpy() == segmented.labels).mean() > 0.99
+    np.testing.assert_allclose(confidence[0].numpy(), segmented.confidence, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_graph_of_fixed_classes_is_the_method(closed, size):
+    graph = Graph(closed, pixels=True)
+    images = torch.from_numpy(picture(*size)).permute(2, 0, 1)[None]
+    texts = torch.from_numpy(prompt_arrays(closed.vocabulary)["texts"])
+    assert graph.inputs == ("images", "texts")
+    probabilities, labels, confidence = graph(images, texts)
+    wanted, segmented = closed.probabilities(picture(*size)), closed.segment(picture(*size))
+    np.testing.assert_allclose(probabilities[0].numpy(), wanted, atol=1e-5)
     assert (labels[0].numpy() == segmented.labels).mean() > 0.99
     np.testing.assert_allclose(confidence[0].numpy(), segmented.confidence, atol=1e-5)
 
@@ -115,7 +144,7 @@ def test_what_has_no_place_in_a_graph_is_refused(segmenter, options, reason):
 
 
 @needs_onnx
-@pytest.mark.parametrize("method", EXPORTED)
+@pytest.mark.parametrize("method", OPEN)
 def test_the_file_is_the_method(tmp_path, segmenter, method):
     from dinoiser_ros.export.onnx_file import write_onnx
 
@@ -134,6 +163,32 @@ def test_the_file_is_the_method(tmp_path, segmenter, method):
         (got,) = session.run(None, feed(session, images, segmenter.vocabulary))
         for one, image in zip(got, pictures, strict=True):
             np.testing.assert_allclose(one, segmenter.probabilities(image), atol=1e-4)
+
+
+@needs_onnx
+def test_the_file_of_fixed_classes_is_the_method(tmp_path, closed):
+    path, said = tmp_path / "model.onnx", []
+    export(closed, path, pixels=True, report=said.append)
+    assert len(said) == 4 and all(comparison.compared == 1 for comparison in said)
+    session = session_of(path)
+    metadata = session.get_modelmeta().custom_metadata_map
+    assert metadata["method"] == "maskclip+" and "patch_size" not in metadata
+    for prompts, size in ([(), SIZES[0]], [["person", "floor"], SIZES[1]]):
+        closed.set_prompts(prompts)
+        images = picture(*size).transpose(2, 0, 1)[None].astype(np.float32) / 255
+        got, labels, _ = session.run(None, feed(session, images, closed.vocabulary))
+        np.testing.assert_allclose(got[0], closed.probabilities(picture(*size)), atol=1e-4)
+        assert (labels[0] == closed.segment(picture(*size)).labels).mean() > 0.99
+
+
+@needs_onnx
+def test_fixed_classes_come_with_the_file(tmp_path, capsys):
+    path = tmp_path / "robot.onnx"
+    model = ["--model", "demo-maskclip+", "--method", "maskclip+"]
+    assert main(["export", *model, "-o", str(path), "--height", "48", "--width", "64"]) == 0
+    with np.load(path.with_suffix(".prompts.npz")) as arrays:
+        assert arrays["names"].tolist() == list(CLASSES)
+    assert "robot.prompts.npz" in capsys.readouterr().out
 
 
 @needs_onnx

@@ -81,11 +81,20 @@ def compare(
         shapes: (B, H, W) of the images to try; each with another of `PROMPTS`, in turns.
     """
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    vocabularies = [segmenter.embed_prompts(prompts) for prompts in PROMPTS]
+    vocabularies = _vocabularies(segmenter)
     return [
         _compare(session, segmenter, shape, vocabularies[number % len(vocabularies)])
         for number, shape in enumerate(shapes)
     ]
+
+
+def _vocabularies(segmenter: Segmenter) -> list[Vocabulary]:
+    """Two with different numbers of classes; of trained ones, if only these are known."""
+    trained = segmenter.trained
+    if trained is None:
+        return [segmenter.embed_prompts(prompts) for prompts in PROMPTS]
+    last = [entry.name for entry in trained.classes[len(trained.classes) // 2 :]]
+    return [trained, segmenter.embed_prompts(last)]
 
 
 def _compare(
@@ -102,14 +111,20 @@ def _compare(
     got = dict(zip(names, map(torch.from_numpy, session.run(names, inputs)), strict=True))
     worst = _largest((got["probabilities"] - wanted).abs().amax(dim=1), steady)
     if "labels" in got:
-        patch = segmenter.backbone.patch_size
-        full = upsample(wanted, patch, shape[1:], shape[1:])
-        sure = upsample((~steady)[:, None].float(), patch, shape[1:], shape[1:])[:, 0] == 0
+        full = _of_pixels(segmenter, wanted, shape[1:])
+        sure = _of_pixels(segmenter, (~steady)[:, None].float(), shape[1:])[:, 0] == 0
         best = full.amax(dim=1)
         chosen = full.gather(1, got["labels"].long().unsqueeze(1))[:, 0]
         worst = max(worst, _largest((got["confidence"] - best).abs(), sure))
         worst = max(worst, _largest(best - chosen, sure))
     return Comparison(shape, wanted.shape[1], worst, float(steady.float().mean()))
+
+
+def _of_pixels(segmenter: Segmenter, maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """(B, K, h, w) -> (B, K, H, W)."""
+    if METHODS[segmenter.options.method].on_patches:
+        return upsample(maps, segmenter.backbone.patch_size, size, size)
+    return upsample(maps, 1, maps.shape[-2:], size)
 
 
 def _largest(differences: Tensor, where: Tensor) -> float:
@@ -153,7 +168,8 @@ def _reference(
     A value on a threshold falls to one side or the other by its last digit, which is another in
     every runtime, and the result may then differ by any amount.
     """
-    dense = segmenter.backbone(batch, METHODS[segmenter.options.method].request)
+    request = METHODS[segmenter.options.method].request
+    dense = segmenter.backbone(batch, request) if request else None
     wanted, *moved = (_classify(segmenter, batch, dense, vocabulary, by) for by in (0, 1, -1))
     steady = torch.ones_like(wanted[:, 0], dtype=torch.bool)
     for other in moved:
@@ -162,7 +178,11 @@ def _reference(
 
 
 def _classify(
-    segmenter: Segmenter, batch: Tensor, dense: DenseFeatures, vocabulary: Vocabulary, by: int
+    segmenter: Segmenter,
+    batch: Tensor,
+    dense: DenseFeatures | None,
+    vocabulary: Vocabulary,
+    by: int,
 ) -> Tensor:
     """(B, K, h, w), with all thresholds moved up (1), down (-1) or left alone (0)."""
     options, parts = method_options(segmenter.options, segmenter.heads), segmenter.parts

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dinoiser_ros.segmentation import Segmenter
+from dinoiser_ros.segmentation import Segmenter, Vocabulary
 from dinoiser_ros.segmentation.options import Options
 
 from .errors import ExportError
@@ -29,11 +29,12 @@ original. What the file computes:
                       --prompts writes them; a class of fewer phrases repeats one
   background     in   (K,) float32, 1 for the class that gets what looks like no object, else 0
                       (methods named dinoiser, unless --background-filter off)
-  probabilities  out  (B, K, h, w) float32, one cell for each patch
+  probabilities  out  (B, K, h, w) float32, one cell for each patch (maskclip+: of its own grid)
   labels         out  (B, H, W) int32, with --labels
   confidence     out  (B, H, W) float32, with --labels
 
-Prompts stay open: other texts, another number of classes need no other file.
+Prompts stay open: other texts, another number of classes need no other file. A checkpoint of
+maskclip+ knows the texts that it was trained with, which are always written beside the file.
 """
 # Options of a segmenter that become constants of the file.
 _THRESHOLDS = ("gamma", "delta", "ks_threshold", "pd_threshold")
@@ -97,7 +98,7 @@ def run(options: argparse.Namespace, load: Load) -> int:
         **{name: getattr(options, name) for name in _THRESHOLDS},
     )
     # Before the file, since prompts may be refused.
-    vocabulary = segmenter.embed_prompts(options.prompts) if options.prompts else None
+    vocabulary = _vocabulary(segmenter, options.prompts)
     export(
         segmenter, options.output,
         pixels=options.labels, uint8=options.uint8, size=size, opset=options.opset, report=print,
@@ -108,6 +109,11 @@ def run(options: argparse.Namespace, load: Load) -> int:
         np.savez(place, **prompt_arrays(vocabulary))
         print(f"written: {place} ({', '.join(entry.name for entry in vocabulary.classes)})")
     return 0
+
+
+def _vocabulary(segmenter: Segmenter, prompts: list[str] | None) -> Vocabulary | None:
+    """What is written beside the file: nothing is asked for, but maskclip+ brings its classes."""
+    return segmenter.embed_prompts(prompts) if prompts else segmenter.trained
 
 
 def export(
@@ -145,8 +151,8 @@ def export(
     try:
         write_onnx(graph, unchecked, opset=opset, size=size, uint8=uint8)
         describe(unchecked, segmenter, graph)
-        patch, shorter = segmenter.backbone.patch_size, segmenter.default_inference_size
-        shapes = [(1, *size), (2, *size)] if size else shapes_to_check(patch, shorter)
+        shorter = segmenter.default_inference_size
+        shapes = [(1, *size), (2, *size)] if size else shapes_to_check(graph.cell, shorter)
         for comparison in compare(unchecked, segmenter, shapes):
             report(comparison)
             if not comparison.holds:

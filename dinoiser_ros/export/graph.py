@@ -29,10 +29,11 @@ from dinoiser_ros.segmentation.options import method_options
 
 from .errors import ExportError
 
-# Those on the features that `dense_features` gives: not CLIPer's, nor maskclip+.
+# Those on the features that `dense_features` gives, not CLIPer's; and maskclip+, which needs none.
 EXPORTED = tuple(
-    name for name, entry in METHODS.items() if entry.request and not entry.request.attention
+    name for name, entry in METHODS.items() if not (entry.request and entry.request.attention)
 )
+_CELL = 16  # pixels of a cell of maskclip+'s networks, at most
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,17 @@ class Graph(nn.Module):
         self.parts: Parts = segmenter.parts
         self.pixels = pixels
         # So that the exporter knows the weights as such; they are read through `parts`.
-        self.visual = segmenter.backbone.visual
+        self.weights = segmenter.network or segmenter.backbone.visual
+
+    @property
+    def cell(self) -> int:
+        """Pixels of a cell of the grid that probabilities lie on, at most."""
+        return self.parts.backbone.patch_size if self.parts.backbone else _CELL
+
+    @property
+    def dim(self) -> int:
+        """Length of the text embeddings."""
+        return (self.parts.network or self.parts.backbone).dim
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -114,24 +125,33 @@ class Graph(nn.Module):
                 others; only if the background is filtered.
 
         Returns:
-            Probabilities (B, K, h, w) on the patch grid; if wanted, labels (B, H, W) int32 and
-            confidence (B, H, W) float32.
+            Probabilities (B, K, h, w) on the patch grid, or the network's; if wanted, labels
+            (B, H, W) int32 and confidence (B, H, W) float32.
         """
         if not images.is_floating_point():
             images = images.float() / 255.0
-        dense = dense_features(self.parts.backbone, images, self.method.request)
+        request = self.method.request
+        dense = dense_features(self.parts.backbone, images, request) if request else None
         frame = Frame(images, dense, self.parts, OpenVocabulary(texts), self.options)
         probabilities = self.method.function(frame)
         if self.filters:
             probabilities = self._filter(probabilities, dense, background)
         if not self.pixels:
             return (probabilities,)
-        patch = self.parts.backbone.patch_size
-        full = F.interpolate(
-            probabilities, scale_factor=float(patch), mode="bilinear", align_corners=False
-        )
-        confidence, labels = full[..., : images.shape[-2], : images.shape[-1]].max(dim=1)
+        confidence, labels = self._of_pixels(probabilities, images).max(dim=1)
         return probabilities, labels.to(torch.int32), confidence
+
+    def _of_pixels(self, probabilities: Tensor, images: Tensor) -> Tensor:
+        """(B, K, h, w) -> (B, K, H, W), see `image.upsample`."""
+        height, width = images.shape[-2:]
+        if not self.method.on_patches:  # the cells divide the image, whatever their number
+            return F.interpolate(
+                probabilities, size=(height, width), mode="bilinear", align_corners=False
+            )
+        full = F.interpolate(
+            probabilities, scale_factor=float(self.cell), mode="bilinear", align_corners=False
+        )
+        return full[..., :height, :width]
 
     def _filter(self, probabilities: Tensor, dense: DenseFeatures, background: Tensor) -> Tensor:
         """`background.filter_background` for a class that is only known when the file is used."""

@@ -53,10 +53,9 @@ def write_onnx(
     Raises:
         ExportError: PyTorch cannot write it.
     """
-    patch = graph.parts.backbone.patch_size
     # Not a square: a positional embedding of that size would not be resized, and never again.
-    images = torch.rand(2, 3, *(size or (2 * patch, 3 * patch)))
-    texts = torch.nn.functional.normalize(torch.randn(3, 2, graph.parts.backbone.dim), dim=-1)
+    images = torch.rand(2, 3, *(size or (2 * graph.cell, 3 * graph.cell)))
+    texts = torch.nn.functional.normalize(torch.randn(3, 2, graph.dim), dim=-1)
     example = {
         "images": (images * 255).to(torch.uint8) if uint8 else images,
         "texts": texts,
@@ -86,13 +85,13 @@ def write_onnx(
 
 def describe(path: Path, segmenter: Segmenter, graph: Graph) -> dict[str, str]:
     """Put into a file's metadata how it is to be used; returns what was put there."""
-    options, patch = graph.options, segmenter.backbone.patch_size
+    options = graph.options
     entries = {
         "model": segmenter.model_name,
         "method": segmenter.options.method,
-        "patch_size": patch,
+        **({"patch_size": graph.cell} if graph.method.on_patches else {}),
         "inference_size": segmenter.default_inference_size,
-        "embedding_dim": segmenter.backbone.dim,
+        "embedding_dim": graph.dim,
         "images": "(batch, 3, height, width) RGB, uint8, or float32 in [0, 1]; padding and "
         "normalisation are part of the graph",
         "texts": "(classes, phrases, embedding_dim) unit vectors: the mean over the templates of "
