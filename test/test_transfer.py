@@ -42,7 +42,7 @@ def test_results_survive_being_packed(seed: int, wide: bool, batch: int) -> None
 
 
 @pytest.mark.parametrize(
-    "method", ["dinoiser", "dinoiser-keys", "maskclip", "maskclip-ks", "maskclip-ks-pd"]
+    "method", ["dinoiser", "dinoiser-keys", "maskclip", "maskclip-ks", "maskclip-ks-pd", "cliper"]
 )
 def test_nothing_in_a_frame_waits_for_the_device(method: str) -> None:
     """Tensors without data: whatever would have to look at a value fails."""

@@ -87,22 +87,22 @@ def layer_probabilities(features: Tensor, vocabulary: Vocabulary) -> Tensor:
     Returns:
         (B, L, K, N) float32 in [0, 1]; classes sum to less than 1.
     """
-    is_background = vocabulary.phrase_class == (
-        -1 if vocabulary.background is None else vocabulary.background
-    )
-    if bool(is_background.all()):
+    background = vocabulary.background
+    if background is not None and len(vocabulary.classes) == 1:
         return features.new_ones((*features.shape[:2], 1, features.shape[2]), dtype=torch.float32)
-    extra = F.normalize(vocabulary.embeddings[~is_background].mean(dim=0), dim=0)
+    # Masks instead of selections, for whose size one would have to wait for the GPU.
+    elsewhere = (vocabulary.phrase_class != (-1 if background is None else background))[:, None]
+    extra = F.normalize((vocabulary.embeddings * elsewhere).sum(dim=0), dim=0)
     texts = torch.cat([vocabulary.embeddings, extra[None]])
     logits = LOGIT_SCALE * texts @ F.normalize(features.float(), dim=-1).transpose(-1, -2)
     phrases, last = logits[..., :-1, :], logits[..., -1:, :]
     classes = vocabulary.best_of_phrases(phrases.flatten(0, 1).unsqueeze(-1))
     classes = classes.squeeze(-1).unflatten(0, phrases.shape[:2])
-    if vocabulary.background is None:
-        return torch.cat([classes, last], dim=-2).softmax(dim=-2)[..., :-1, :]
-    # A softmax over the phrases, summed for the background, is one over the log of its summed
-    # exponentials.
-    classes[..., vocabulary.background, :] = phrases[..., is_background, :].logsumexp(dim=-2)
+    if background is not None:
+        # A softmax over the phrases, summed for the background, is one over the log of its summed
+        # exponentials.
+        own = phrases.masked_fill(elsewhere, -torch.inf)
+        classes[..., background, :] = own.logsumexp(dim=-2)
     return torch.cat([classes, last], dim=-2).softmax(dim=-2)[..., :-1, :]
 
 
