@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 # Seconds; more than that is a stamp of another clock (a played bag, a robot's uptime).
 MAX_LATENCY = 3600.0
 HUGE = 24_000_000  # bytes of a picture: 8 million pixels
+TIDY_EVERY = 30.0  # seconds
 
 
 @dataclass
@@ -95,6 +96,7 @@ class Worker:
         self._publishing = threading.Lock()
         self._active = False
         self._was_huge = False
+        self._tidied = time.monotonic()
         self._batching = True  # until the device's memory was too small for it
         # A daemon: a frame in work must not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
@@ -214,10 +216,13 @@ class Worker:
         self._tidy_memory(group[0].image)
 
     def _tidy_memory(self, image: np.ndarray) -> None:
-        """Once huge pictures are over, give back what the C library keeps of their memory."""
-        huge = image.nbytes > HUGE
-        if self._was_huge and not huge:
+        """Give back what the C library keeps of memory that was freed: once huge pictures are over,
+        and now and then, since what pictures and prompts of many sizes leave behind adds up.
+        """
+        huge, now = image.nbytes > HUGE, time.monotonic()
+        if not huge and (self._was_huge or now - self._tidied > TIDY_EVERY):
             free_host_memory()
+            self._tidied = now
         self._was_huge = huge
 
     def _recover(self, group: list[Frame], error: Exception) -> None:
