@@ -245,7 +245,6 @@ def test_memory_is_given_back_once_huge_pictures_are_over(
 def test_memory_is_given_back_now_and_then(make: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     freed: list[None] = []
     monkeypatch.setattr(worker, "free_host_memory", lambda: freed.append(None))
-    monkeypatch.setattr(worker, "TIDY_EVERY", 1e9)
     setup = make()
     for number, (every, wanted) in enumerate(((1e9, 0), (0.0, 1), (1e9, 1), (0.0, 2)), start=1):
         monkeypatch.setattr(worker, "TIDY_EVERY", every)
