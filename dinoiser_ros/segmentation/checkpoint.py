@@ -27,6 +27,10 @@ class StoredTensors(Mapping[str, Tensor]):
     Whoever copies one after the other thus needs memory for one of them besides the copies: pages
     of a file that was mapped as a whole stay until its last tensor goes.
 
+    Attributes:
+        shapes: of all tensors by name, for which none is read.
+        metadata: the file's.
+
     Raises:
         WeightsError: the file cannot be read; also later, if it is gone or was written anew.
     """
@@ -36,11 +40,12 @@ class StoredTensors(Mapping[str, Tensor]):
         with reading(path):
             self._version = _version(path)
             with safe_open(path, framework="pt") as file:
-                self._names = dict.fromkeys(file.keys())
+                names = file.keys()
+                self.shapes = {n: torch.Size(file.get_slice(n).get_shape()) for n in names}
                 self.metadata: dict[str, str] = dict(file.metadata() or {})
 
     def __getitem__(self, name: str) -> Tensor:
-        if name not in self._names:
+        if name not in self.shapes:
             raise KeyError(name)
         with reading(self._path):
             unchanged = _version(self._path) == self._version
@@ -50,10 +55,10 @@ class StoredTensors(Mapping[str, Tensor]):
         raise WeightsError(f"{self._path} was changed since it was opened: start again.")
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
+        return iter(self.shapes)
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self.shapes)
 
 
 def read_checkpoint(
@@ -126,12 +131,9 @@ def check_fit(module: nn.Module, state: State, source: str) -> None:
     Raises:
         WeightsError: a tensor is missing, unknown or has another shape.
     """
-    wanted = {name: tensor.shape for name, tensor in module.state_dict().items()}
-    given = {
-        name: tensor.shape
-        for name, tensor in state.items()
-        if name in wanted or not name.endswith(_CONSTANTS)
-    }
+    wanted = _shapes(module.state_dict())
+    shapes = state.shapes if isinstance(state, StoredTensors) else _shapes(state)
+    given = {n: s for n, s in shapes.items() if n in wanted or not n.endswith(_CONSTANTS)}
     missing = sorted(wanted.keys() - given.keys())
     unknown = sorted(given.keys() - wanted.keys())
     differing = sorted(n for n in wanted.keys() & given.keys() if wanted[n] != given[n])
@@ -149,6 +151,10 @@ def check_fit(module: nn.Module, state: State, source: str) -> None:
             f"{source} does not fit the model's architecture ({detail}): give the weights that "
             "belong to this config."
         )
+
+
+def _shapes(state: State) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in state.items()}
 
 
 @torch.no_grad()

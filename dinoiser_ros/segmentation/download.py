@@ -125,6 +125,18 @@ def partial_file(destination: Path) -> Iterator[tuple[Path, IO[bytes]]]:
         partial.unlink(missing_ok=True)
 
 
+def write_to_cache(destination: Path, content: bytes) -> None:
+    """Write a small file of the cache, as a whole or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with partial_file(destination) as (partial, file):
+        file.write(content)
+        file.flush()  # what is still in memory has to be in the file by then
+        os.replace(partial, destination)
+
+
 def remove_stale_partials(folder: Path, older_than: float = _STALE_AFTER) -> None:
     """Remove what a killed process left behind in a cache folder.
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# What the modules below understand, with open_clip's defaults; None where it has none.
+# What the modules below understand, with open_clip's defaults.
 _CONFIG = {"embed_dim", "vision_cfg", "text_cfg", "quick_gelu"}
 _VISION = {
     "layers": 12, "width": 768, "head_width": 64, "mlp_ratio": 4.0, "patch_size": 16,

@@ -6,6 +6,7 @@ gigabyte of memory, and of a second, less.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -15,7 +16,7 @@ from pathlib import Path
 from torch import nn
 
 from .checkpoint import StoredTensors, copy_into, reading
-from .download import partial_file
+from .download import write_to_cache
 from .text_identity import text_names, weights_digest
 
 _SUFFIX = ".digest"
@@ -67,13 +68,8 @@ class StoredText:
         if re.fullmatch("[0-9a-f]{64}", known):
             return known
         digest = weights_digest(self._state, self._names)
-        try:
-            with partial_file(kept) as (partial, file):
-                file.write(digest.encode())
-                file.flush()
-                os.replace(partial, kept)
-        except OSError:  # the next start takes a little longer
-            pass
+        with contextlib.suppress(OSError):  # then the next start takes a little longer
+            write_to_cache(kept, digest.encode())
         return digest
 
 

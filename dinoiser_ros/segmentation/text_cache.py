@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .download import partial_file
+from .download import write_to_cache
 from .weights import cache_folder
 
 _SUFFIX = ".embedding"
@@ -62,10 +62,7 @@ class TextCache:
         try:
             for key, vector in embeddings.items():
                 content = vector.cpu().numpy().astype("<f4").tobytes()
-                with partial_file(self._path(key)) as (partial, file):
-                    file.write(_digest(key, content) + content)
-                    file.flush()  # what is still in memory has to be in the file by then
-                    os.replace(partial, self._path(key))
+                write_to_cache(self._path(key), _digest(key, content) + content)
             self._make_room()
         except OSError as error:
             self.problem = (
