@@ -13,10 +13,10 @@ from torch import nn
 from dinoiser_ros.segmentation.backbone import Backbone
 from dinoiser_ros.segmentation.blocks import PlainBlock
 from dinoiser_ros.segmentation.fast_blocks import (
-    PackedBlock,
+    OneDnnBlock,
     attend_by_head,
-    can_pack,
     fastest_block,
+    has_onednn,
 )
 
 WIDTH, HEADS = 48, 3
@@ -30,9 +30,48 @@ def make_block(activation: type[nn.Module] = nn.GELU) -> nn.Module:
     return block.eval().requires_grad_(False)
 
 
-needs_bfloat16 = pytest.mark.skipif(
-    not can_pack(make_block()), reason="needs a PyTorch with oneDNN and a CPU with AVX-512"
+def tiny_clip() -> open_clip.CLIP:
+    torch.manual_seed(0)
+    return open_clip.CLIP(
+        embed_dim=16,
+        vision_cfg={"image_size": 32, "layers": 3, "width": 64, "head_width": 16, "patch_size": 8},
+        text_cfg={"layers": 1, "width": 16, "heads": 1, "vocab_size": 9, "context_length": 4},
+    )
+
+
+def usable(dtype: torch.dtype) -> bool:
+    return has_onednn(make_block().to(dtype))
+
+
+needs_onednn = pytest.mark.skipif(
+    not usable(torch.float32), reason="needs a PyTorch with oneDNN on x86"
 )
+needs_bfloat16 = pytest.mark.skipif(
+    not usable(torch.bfloat16), reason="needs a PyTorch with oneDNN and a CPU with AVX-512"
+)
+
+
+@needs_onednn
+@pytest.mark.parametrize("activation", [nn.GELU, QuickGELU, nn.SiLU])
+@pytest.mark.parametrize("shape", [(1, 7), (3, 50), (1, 1300)])
+def test_blocks_in_float32_compute_what_plain_ones_do(
+    activation: type[nn.Module], shape: tuple[int, int]
+) -> None:
+    plain, fast = PlainBlock(make_block(activation)), OneDnnBlock(make_block(activation))
+    x = torch.randn(*shape, WIDTH)
+    for half in ("attention", "mlp"):
+        expected = getattr(plain, half)(x)
+        torch.testing.assert_close(getattr(fast, half)(x), expected, rtol=1e-4, atol=1e-5 * WIDTH)
+
+
+@needs_onednn
+def test_weights_in_float32_are_not_copied() -> None:
+    block = make_block()
+    fast, x = OneDnnBlock(block), torch.randn(1, 5, WIDTH)
+    before = fast.mlp(x)
+    block.mlp.c_proj.weight.zero_()
+    assert not torch.equal(fast.mlp(x), before)
+    torch.testing.assert_close(fast.mlp(x), PlainBlock(block).mlp(x))
 
 
 @needs_bfloat16
@@ -42,7 +81,7 @@ def test_packed_blocks_compute_what_plain_ones_do(
     activation: type[nn.Module], shape: tuple[int, int]
 ) -> None:
     exact = PlainBlock(make_block(activation))
-    packed = PackedBlock(make_block(activation).to(torch.bfloat16))
+    packed = OneDnnBlock(make_block(activation).to(torch.bfloat16))
     x = torch.randn(*shape, WIDTH).to(torch.bfloat16)
     for half in ("attention", "mlp"):
         expected = getattr(exact, half)(x.float())
@@ -85,24 +124,34 @@ def test_keys_in_common_cost_no_precision() -> None:
     assert (found - expected).norm() < 0.01 * expected.norm()
 
 
-def test_a_block_is_packed_only_where_that_is_possible() -> None:
-    assert isinstance(fastest_block(make_block()), PlainBlock)  # float32
-    odd = make_block().to(torch.bfloat16)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_odd_blocks_are_computed_plainly(dtype: torch.dtype) -> None:
+    odd = make_block().to(dtype)
     odd.mlp.add_module("dropout", nn.Dropout(0.0))
     assert isinstance(fastest_block(odd), PlainBlock)
+    assert isinstance(fastest_block(make_block().to(torch.float64)), PlainBlock)
+
+
+def test_on_other_processors_float32_is_computed_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    assert isinstance(fastest_block(make_block()), PlainBlock)
+
+
+def test_training_sees_plain_blocks_under_autocast() -> None:
+    visual = tiny_clip().visual.eval().requires_grad_(False)
+    backbone = Backbone(visual, -2, plain=True)
+    images = torch.rand(1, 3, 40, 33)
+    exact = backbone(images).features
+    with torch.autocast("cpu", torch.bfloat16):
+        found = backbone(images).features
+    assert (found.float() - exact).norm() < 0.05 * exact.norm()
 
 
 @needs_bfloat16
 def test_a_backbone_in_bfloat16_is_packed_and_close_to_float32() -> None:
-    torch.manual_seed(0)
-    clip = open_clip.CLIP(
-        embed_dim=16,
-        vision_cfg={"image_size": 32, "layers": 3, "width": 64, "head_width": 16, "patch_size": 8},
-        text_cfg={"layers": 1, "width": 16, "heads": 1, "vocab_size": 9, "context_length": 4},
-    )
-    visual = clip.visual.eval().requires_grad_(False)
+    visual = tiny_clip().visual.eval().requires_grad_(False)
     images = torch.rand(2, 3, 40, 33)
-    exact = Backbone(visual, -2)(images)
+    exact = Backbone(visual, -2, plain=True)(images)
     fast = Backbone(visual.to(torch.bfloat16), -2)(images)
     for name in ("features", "intermediate"):
         a, b = getattr(exact, name), getattr(fast, name).float()

@@ -21,7 +21,8 @@ from dinoiser_ros.training.teacher import HeadTeacher, Teachers
 @pytest.fixture(scope="module")
 def backbone():
     torch.manual_seed(0)
-    return Backbone(build_clip(json.loads(GOLDEN_MODEL["model"].read_text()))[0].visual.eval(), -2)
+    clip, _ = build_clip(json.loads(GOLDEN_MODEL["model"].read_text()))
+    return Backbone(clip.visual.eval(), -2, plain=True)  # it runs under autocast
 
 
 def pictures() -> torch.Tensor:

@@ -1,9 +1,10 @@
 """How long the engine takes: `make bench`.
 
 ViT-B/16 with seeded random weights, so that nothing is downloaded; CLIP-DINOiser with a background
-class; images at their own size. `fp32` is the float32 reference path; `best` is what precision
-"auto" chooses on this machine; `blocks` are the bare 11 blocks of open_clip's own module, which no
-implementation can do without. All are timed in turns, on the same inputs.
+class; images at their own size. `fp32` is the float32 reference path; `float32` what that precision
+runs; `best` what precision "auto" chooses on this machine; `blocks` are the bare 11 blocks of
+open_clip's own module, which no implementation can do without. All are timed in turns, on the same
+inputs.
 
 The authors' code is not here. Its time over that of the bare float32 blocks on one machine (2 CPU
 cores: 1.00 s over 0.96 s at 448x448, 1.75 s over 1.92 s at 480x640) relates it to these numbers.
@@ -89,13 +90,14 @@ def describe(subjects: Subjects) -> dict[str, object]:
 
 
 def whole_frames(subjects: Subjects, options: argparse.Namespace) -> Section:
-    """Whole frames of both precisions and their bare blocks, at each size."""
+    """Whole frames and bare blocks of both precisions, at each size."""
     section = {}
     for height, width in options.sizes:
         image = random_image(height, width)
         section[f"{height}x{width}"] = in_turns(
             {
                 "fp32": partial(subjects.fp32.segment, image),
+                "float32": partial(subjects.fast_fp32.segment, image),
                 "best": partial(subjects.best.segment, image),
                 "blocks fp32": bare_blocks(subjects.fp32, height, width),
                 "blocks best": bare_blocks(subjects.best, height, width),

@@ -27,19 +27,22 @@ HEAD_CHANNELS = 256  # as the authors' heads have
 
 @dataclass(frozen=True)
 class Subjects:
-    """The same weights twice: as the reference computes and as the machine does it best."""
+    """The same weights three times: as the reference computes, as fast as float32 goes, and as the
+    machine does it best.
+    """
 
     fp32: Segmenter
+    fast_fp32: Segmenter
     best: Segmenter
 
     def use(self, vocabulary: Vocabulary) -> None:
-        """Set the classes of both."""
-        self.fp32.use(vocabulary)
-        self.best.use(vocabulary)
+        """Set the classes of all."""
+        for segmenter in (self.fp32, self.fast_fp32, self.best):
+            segmenter.use(vocabulary)
 
 
 def make_subjects(device: str, precision: str, seed: int = 0) -> Subjects:
-    """Both segmenters, with the same random weights; no download.
+    """The segmenters, with the same random weights; no download.
 
     Args:
         device, precision: of the best one, as `Segmenter` takes them.
@@ -49,6 +52,7 @@ def make_subjects(device: str, precision: str, seed: int = 0) -> Subjects:
     fp32 = LoadedModel(copy.deepcopy(clip), tokenizer, heads)
     best = LoadedModel(clip, tokenizer, heads)
     return Subjects(
+        Segmenter.from_model(fp32, spec, device=device, precision="float32", plain=True),
         Segmenter.from_model(fp32, spec, device=device, precision="float32"),
         Segmenter.from_model(best, spec, device=device, precision=precision),
     )

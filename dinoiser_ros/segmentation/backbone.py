@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .blocks import PlainBlock
 from .errors import ImageError, OptionError, WeightsError
 from .fast_blocks import fastest_block
 
@@ -85,17 +86,21 @@ class Backbone:
         visual: the `visual` tower of an OpenCLIP model; its weights are read, never changed.
         intermediate_layer: index (negative counts from the end) of the block whose `ln_2` output
             feeds the heads; the authors' heads were trained on -3.
+        plain: compute with PyTorch's own operators only. That is the reference, and follows
+            autocast and weights that change.
 
     Raises:
         WeightsError: the tower is not a plain vision transformer.
         OptionError: the intermediate layer does not exist or is the last block.
     """
 
-    def __init__(self, visual: nn.Module, intermediate_layer: int = -3) -> None:
+    def __init__(
+        self, visual: nn.Module, intermediate_layer: int = -3, plain: bool = False
+    ) -> None:
         check_architecture(visual)
         self.visual = visual
         self.blocks = list(visual.transformer.resblocks)
-        self._halves = [fastest_block(block) for block in self.blocks]
+        self._halves = [(PlainBlock if plain else fastest_block)(block) for block in self.blocks]
         layers = len(self.blocks)
         if not -layers <= intermediate_layer < layers or intermediate_layer % layers == layers - 1:
             raise OptionError(

@@ -36,11 +36,21 @@ class PlainBlock:
     def attention(self, x: Tensor) -> Tensor:
         """See `Block.attention`."""
         attn = self._attn
-        queries, keys, values = split_heads(
-            F.linear(x, attn.in_proj_weight, attn.in_proj_bias), attn.num_heads
-        )
-        out = F.scaled_dot_product_attention(queries, keys, values)
-        return attn.out_proj(out.transpose(1, 2).flatten(2))
+        qkv = F.linear(x, attn.in_proj_weight, attn.in_proj_bias)
+        return attn.out_proj(attend(qkv, attn.num_heads))
+
+
+def attend(qkv: Tensor, heads: int) -> Tensor:
+    """Scaled dot-product attention.
+
+    Args:
+        qkv: (B, T, 3 * width), queries, keys and values beside each other.
+
+    Returns:
+        (B, T, width).
+    """
+    out = F.scaled_dot_product_attention(*split_heads(qkv, heads))
+    return out.transpose(1, 2).flatten(2)
 
 
 def split_heads(qkv: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:

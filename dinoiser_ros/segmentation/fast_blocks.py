@@ -1,78 +1,85 @@
-"""Transformer blocks in bfloat16 on a CPU, with less time lost around the arithmetic.
+"""Transformer blocks on a CPU, with less time lost around the arithmetic.
 
-Two things make them faster than `blocks.PlainBlock`. oneDNN multiplies by weights in a layout of
-its own, into which PyTorch brings them anew in every call: here they are packed once, and the
-activation is part of the product. And PyTorch's attention kernel for CPUs is made for long
-sequences; for the thousand tokens of an image it is faster to treat one head after the other,
-whose scores fit into the cache.
+oneDNN multiplies quicker than what PyTorch uses for float32 on many processors, and has the
+activation done with the product. In bfloat16, PyTorch brings the weights into oneDNN's layout anew
+in every call: here they are packed once. And PyTorch's attention kernel for CPUs is made for long
+sequences; in bfloat16 it is faster, for the thousand tokens of an image, to treat one head after
+the other, whose scores fit into the cache.
 """
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from .blocks import Block, PlainBlock, split_heads
+from .blocks import Block, PlainBlock, attend, split_heads
 
 # Scores of one head that are computed at once (32 MB): all of them, up to 1 megapixel.
 _SCORES = 1 << 24
 _TOKENS = 1024  # for which the layout is chosen; it is right for any number
 
+# What torch.compile puts in the place of linear layers.
+_OPERATORS = ("_reorder_linear_weight", "_linear_pointwise", "_is_mkldnn_bf16_supported")
+_MLP = ["c_fc", "gelu", "c_proj"]
+_X86 = ("x86_64", "AMD64")  # where it was measured to pay in float32
+
 
 def fastest_block(block: nn.Module) -> Block:
     """The fastest way there is to compute a block where and how its weights are."""
-    weight = block.attn.in_proj_weight
-    if weight.device.type == "cpu" and weight.dtype == torch.bfloat16 and can_pack(block):
-        return PackedBlock(block)
-    return PlainBlock(block)
+    return OneDnnBlock(block) if has_onednn(block) else PlainBlock(block)
 
 
-def can_pack(block: nn.Module) -> bool:
+def has_onednn(block: nn.Module) -> bool:
     """Whether PyTorch and the processor have what it takes, and the block only what they know."""
-    if not torch.backends.mkldnn.is_available():
+    weight = block.attn.in_proj_weight
+    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
         return False
     if not all(hasattr(torch.ops.mkldnn, name) for name in _OPERATORS):
         return False
-    layers = [name for name, _ in block.mlp.named_children()]
-    return torch.ops.mkldnn._is_mkldnn_bf16_supported() and layers == _MLP
+    if [name for name, _ in block.mlp.named_children()] != _MLP:
+        return False
+    if weight.dtype == torch.bfloat16:
+        return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return weight.dtype == torch.float32 and platform.machine() in _X86
 
 
-# The first two are what torch.compile puts in the place of linear layers.
-_OPERATORS = ("_reorder_linear_weight", "_linear_pointwise", "_is_mkldnn_bf16_supported")
-_MLP = ["c_fc", "gelu", "c_proj"]
-
-
-class PackedBlock:
+class OneDnnBlock:
     """See above. The weights' own layout is kept, too: other methods read them.
 
     Args:
-        block: of an OpenCLIP transformer, in bfloat16 on a CPU.
+        block: of an OpenCLIP transformer, in bfloat16 or float32 on a CPU. Weights in bfloat16 are
+            copied: those that change later do not count.
     """
 
     def __init__(self, block: nn.Module) -> None:
         attn, mlp = block.attn, block.mlp
         exact = isinstance(mlp.gelu, nn.GELU) and mlp.gelu.approximate == "none"
         self._heads = attn.num_heads
-        self._qkv = _packed(attn.in_proj_weight, attn.in_proj_bias)
-        self._out = _packed(attn.out_proj.weight, attn.out_proj.bias)
-        self._up = _packed(mlp.c_fc.weight, mlp.c_fc.bias, gelu=exact)
+        low = attn.in_proj_weight.dtype == torch.bfloat16
+        self._attend = attend_by_head if low else attend
+        self._qkv = _linear(attn.in_proj_weight, attn.in_proj_bias)
+        self._out = _linear(attn.out_proj.weight, attn.out_proj.bias)
+        self._up = _linear(mlp.c_fc.weight, mlp.c_fc.bias, gelu=exact)
         self._activation = nn.Identity() if exact else mlp.gelu
-        self._down = _packed(mlp.c_proj.weight, mlp.c_proj.bias)
+        self._down = _linear(mlp.c_proj.weight, mlp.c_proj.bias)
 
     def attention(self, x: Tensor) -> Tensor:
         """See `Block.attention`."""
-        return self._out(attend_by_head(self._qkv(x), self._heads))
+        return self._out(self._attend(self._qkv(x), self._heads))
 
     def mlp(self, x: Tensor) -> Tensor:
         """See `Block.mlp`."""
         return self._down(self._activation(self._up(x)))
 
 
-def _packed(weight: Tensor, bias: Tensor | None, gelu: bool = False) -> Callable[[Tensor], Tensor]:
+def _linear(weight: Tensor, bias: Tensor | None, gelu: bool = False) -> Callable[[Tensor], Tensor]:
     """`F.linear` with this weight and bias, and GELU behind it if wanted."""
-    weight = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), _TOKENS)
+    weight = weight.detach()
+    if weight.dtype == torch.bfloat16:  # in float32: a twentieth of the time for 340 MB of copies
+        weight = torch.ops.mkldnn._reorder_linear_weight(weight, _TOKENS)
     behind = ("gelu", [], "none") if gelu else ("none", [], "")
     return lambda x: torch.ops.mkldnn._linear_pointwise(x, weight, bias, *behind)
 

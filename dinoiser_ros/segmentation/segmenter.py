@@ -149,6 +149,7 @@ class Segmenter:
         *,
         device: str = "cpu",
         precision: str = "float32",
+        plain: bool = False,
         **options: object,
     ) -> Segmenter:
         """A segmenter around a model that is in memory already (training, benchmarks).
@@ -158,12 +159,13 @@ class Segmenter:
         Args:
             loaded: the model; it is moved to the device and frozen.
             spec: its name and inference size.
+            plain: see `Backbone`.
             options: as in `Options`.
         """
         segmenter = cls.__new__(cls)
         segmenter._options = Options(**options)
         target = resolve_device(device)
-        segmenter._assemble(loaded, spec, target, precision)
+        segmenter._assemble(loaded, spec, target, precision, plain=plain)
         segmenter._check_parts(segmenter.options)
         return segmenter
 
@@ -174,6 +176,7 @@ class Segmenter:
         device: torch.device,
         precision: str,
         text_cache: TextCache | None = None,
+        plain: bool = False,
     ) -> None:
         clip = loaded.clip.eval().requires_grad_(False).to(device)
         check_architecture(clip.visual)
@@ -183,7 +186,7 @@ class Segmenter:
         self.model_name = spec.name
         self.default_inference_size = spec.inference_size
         self._parts = Parts(
-            Backbone(clip.visual, layer),
+            Backbone(clip.visual, layer, plain),
             loaded.heads and loaded.heads.to(device),
             loaded.dino and loaded.dino.to(device, dtype),
             loaded.diffusion and loaded.diffusion.to(device, dtype),

@@ -109,7 +109,7 @@ def train_demo_heads(
     heads = build_heads(clip.visual.conv1.out_channels, HEAD_CHANNELS)
     tower = OpenClipDino(dino)
     teacher = HeadTeacher(
-        Backbone(clip.visual, THRESHOLDS.intermediate_layer),
+        Backbone(clip.visual, THRESHOLDS.intermediate_layer, plain=True),
         Teachers(tower, tower, seed_foreground),
         torch.bfloat16,
     )

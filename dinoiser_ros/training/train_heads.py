@@ -78,7 +78,7 @@ def load_backbone(options: HeadOptions, device: torch.device) -> Backbone:
     spec = find_model(options.model)
     model = load_model(spec, options.weights, needs=frozenset(), offline=options.offline)
     layer = options.thresholds.intermediate_layer
-    return Backbone(model.clip.visual.to(device), layer)
+    return Backbone(model.clip.visual.to(device), layer, plain=True)  # it runs under autocast
 
 
 def start_heads(options: HeadOptions, width: int) -> nn.ModuleDict:
