@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import assume, given, settings
@@ -21,10 +23,15 @@ def cells_even_for_few_classes():
         yield
 
 
-def check(coarse: torch.Tensor, shape: tuple[int, int], size: tuple[int, int]) -> None:
+def check(
+    coarse: torch.Tensor,
+    shape: tuple[int, int],
+    size: tuple[int, int],
+    label: Callable[..., tuple[torch.Tensor, torch.Tensor]] = label_pixels,
+) -> None:
     """Same confidence, and the same label wherever the two best classes differ at all."""
     full = upsample(coarse, PATCH, shape, size)
-    confidence, labels = label_pixels(coarse, PATCH, shape, size)
+    confidence, labels = label(coarse, PATCH, shape, size)
     assert labels.dtype == torch.int32 and labels.shape == confidence.shape == full[:, 0].shape
     torch.testing.assert_close(confidence, full.amax(dim=1), atol=2e-5, rtol=0)
     chosen = full.gather(1, labels.long().unsqueeze(1))[:, 0]
@@ -76,3 +83,17 @@ def test_few_candidates_are_left_of_many_classes():
     values, ids = module._candidates(peaky(1, 150, (30, 40), 3, 4.4))
     assert values.shape == (1, 30, 40, ids.shape[-1], 2, 2)
     assert ids.shape[-1] < 30
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    size=st.tuples(st.integers(1, 60), st.integers(1, 60)),
+    classes=st.integers(1, 20),
+    at_once=st.integers(1, 7),
+    seed=st.integers(0, 1000),
+)
+def test_on_a_gpu_classes_are_labelled_some_at_a_time(size, classes, at_once, seed):
+    coarse = peaky(2, classes, tuple(-(-side // PATCH) for side in size), seed, 5.0)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(module, "_FEW_ELEMENTS", 2 * size[0] * size[1] * at_once)
+        check(coarse, size, size, module._label_plainly)

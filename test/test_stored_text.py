@@ -91,15 +91,25 @@ def test_a_file_that_is_spoilt_meanwhile_costs_only_new_prompts(weights, spoil, 
     fresh = load(weights)
     spoil(weights)
     segmenter.set_prompts(["person", NEW])  # its text tower is complete
+    fresh.set_prompts(["person", "wooden floor"])
+    assert torch.equal(fresh.vocabulary.embeddings[0], segmenter.vocabulary.embeddings[0])
     with pytest.raises(PromptError, match=f"cannot be embedded: .*{reason}"):
-        fresh.set_prompts(["wooden floor", "person"])
+        fresh.set_prompts(["person", "a phrase that nobody asked for"])
     segmenter.segment(np.zeros((32, 32, 3), np.uint8))
+
+
+def test_a_file_in_the_place_of_another_lends_it_no_texts(weights):
+    opened = load(weights)
+    rewrite(weights)
+    load(weights).set_prompts(["person", "door"])  # are kept, for the file as it is now
+    with pytest.raises(PromptError, match="changed since it was opened"):
+        opened.set_prompts(["person", "door"])
 
 
 def test_the_digest_is_computed_once_for_a_file(weights, tmp_path, monkeypatch):
     state = StoredTensors(weights)
     wanted = weights_digest(state, text_names(state))
-    stored = stored_text.StoredText(None, state, weights)
+    stored = stored_text.StoredText(None, state)
     assert stored.digest(tmp_path / "new") == wanted
     (kept,) = (tmp_path / "new").iterdir()
     monkeypatch.setattr(stored_text, "weights_digest", None)
@@ -111,14 +121,14 @@ def test_the_digest_is_computed_once_for_a_file(weights, tmp_path, monkeypatch):
         assert kept.read_text() == wanted
     rewrite(weights)
     state = StoredTensors(weights)
-    other = stored_text.StoredText(None, state, weights).digest(tmp_path / "new")
+    other = stored_text.StoredText(None, state).digest(tmp_path / "new")
     assert other == weights_digest(state, text_names(state)) != wanted
 
 
 def test_a_digest_that_cannot_be_kept_is_computed_again(weights, tmp_path):
     (tmp_path / "file").write_text("")
     state = StoredTensors(weights)
-    stored = stored_text.StoredText(None, state, weights)
+    stored = stored_text.StoredText(None, state)
     assert stored.digest(tmp_path / "file") == weights_digest(state, text_names(state))
 
 

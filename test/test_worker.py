@@ -33,6 +33,7 @@ class Model:
     inference_size: int | None = 448
     default_inference_size = 448
     device = "cuda:0"
+    cuda_graphs_problem: str | None = None
 
     def __init__(self) -> None:
         self.batches: list[int] = []
@@ -146,6 +147,15 @@ def test_a_frame_that_fails_is_skipped_and_the_rest_of_its_batch_is_not(make: Ca
     assert calls == [2, 1, 1]
     assert setup.cameras[0].statistics.totals().bad == {"inference": 1}
     assert setup.reports == ["/0: an image was skipped: bad picture"]
+
+
+def test_that_cuda_graphs_cannot_be_used_is_said_once(make: Callable) -> None:
+    setup = make()
+    setup.model.fail = lambda images: setattr(setup.model, "cuda_graphs_problem", "no graphs")
+    for number in range(3):
+        setup.send({0: (4, 4)})
+        wait_until(lambda number=number: setup.published() == number + 1, "the result")
+    assert setup.reports == ["no graphs"]
 
 
 def test_out_of_memory_ends_batches_and_then_reduces_the_resolution(make: Callable) -> None:

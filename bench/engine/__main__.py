@@ -38,6 +38,7 @@ from .texts import time_new_prompts
 from .timing import Times, in_turns
 
 FEW = 5
+ROUNDS = {"cpu": 9, "cuda": 300}
 
 
 def main() -> int:
@@ -46,6 +47,7 @@ def main() -> int:
     if options.threads:
         torch.set_num_threads(options.threads)
     subjects = make_subjects(options.device, options.precision)
+    options.rounds = options.rounds or ROUNDS.get(subjects.best.device.type, ROUNDS["cpu"])
     machine = describe(subjects)
     print(", ".join(f"{key}: {value}" for key, value in machine.items()))
     subjects.use(_vocabulary(subjects, FEW))
@@ -68,6 +70,9 @@ def main() -> int:
         print(f"\n{table('start of a process', sections['start of a process'])}")
         print(f"peak of memory: {startup.peak_mb:.0f} MB; weights: {startup.weights_mb:.0f} MB")
     print("\nmilliseconds: median (95th percentile)")
+    print(_steadiness(sections["whole frame"]))
+    if subjects.best.cuda_graphs_problem:
+        print(subjects.best.cuda_graphs_problem)
     output = Path(options.output)
     write_json(output / "bench.json", machine, sections)
     drawn = plot(output / "bench.png", sections)
@@ -94,16 +99,16 @@ def whole_frames(subjects: Subjects, options: argparse.Namespace) -> Section:
     section = {}
     for height, width in options.sizes:
         image = random_image(height, width)
-        section[f"{height}x{width}"] = in_turns(
-            {
-                "fp32": partial(subjects.fp32.segment, image),
-                "float32": partial(subjects.fast_fp32.segment, image),
-                "best": partial(subjects.best.segment, image),
-                "blocks fp32": bare_blocks(subjects.fp32, height, width),
-                "blocks best": bare_blocks(subjects.best, height, width),
-            },
-            options.rounds,
-        )
+        runs = {
+            "fp32": partial(subjects.fp32.segment, image),
+            "float32": partial(subjects.fast_fp32.segment, image),
+            "best": partial(subjects.best.segment, image),
+            "blocks fp32": bare_blocks(subjects.fp32, height, width),
+            "blocks best": bare_blocks(subjects.best, height, width),
+        }
+        if subjects.launched is not None:
+            runs["no CUDA graphs"] = partial(subjects.launched.segment, image)
+        section[f"{height}x{width}"] = in_turns(runs, options.rounds)
     return section
 
 
@@ -169,6 +174,13 @@ def last_line(whole: Section) -> str:
     )
 
 
+def _steadiness(whole: Section) -> str:
+    ratios = ", ".join(
+        f"{times['best'].p99 / times['best'].median:.2f} ({size})" for size, times in whole.items()
+    )
+    return f"99th percentile of best over its median: {ratios}"
+
+
 def _ms(times: Times) -> str:
     return f"{times.median:.1f}"
 
@@ -194,7 +206,7 @@ def _size(text: str) -> tuple[int, int]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=0, help="0: 9 on a CPU, 300 on a GPU")
     parser.add_argument("--start-rounds", type=int, default=3, help="processes started; 0: none")
     parser.add_argument("--sizes", type=_size, nargs="+", default=[(448, 448), (480, 640)])
     parser.add_argument("--prompts", type=int, nargs="+", default=[FEW, 50, 150])

@@ -33,7 +33,12 @@ def write_json(path: Path, machine: Mapping[str, object], sections: Mapping[str,
         **{
             title: {
                 variant: {
-                    name: {"median_ms": round(t.median, 3), "p95_ms": round(t.p95, 3)}
+                    name: {
+                        "median_ms": round(t.median, 3),
+                        "p95_ms": round(t.p95, 3),
+                        "p99_ms": round(t.p99, 3),
+                        "calls": len(t.samples),
+                    }
                     for name, t in times.items()
                 }
                 for variant, times in section.items()

@@ -18,6 +18,8 @@ from dinoiser_ros.segmentation.pooling import guided_pooling
 
 from .timing import Times, in_turns
 
+_EQUAL_LABELS = 0.99
+
 
 @torch.inference_mode()
 def time_stages(segmenter: Segmenter, image: np.ndarray, rounds: int) -> dict[str, Times]:
@@ -67,7 +69,8 @@ def time_stages(segmenter: Segmenter, image: np.ndarray, rounds: int) -> dict[st
         "copy": lambda: given["resize"][1].cpu().numpy().astype(np.uint8),
     }
     times = in_turns({name: keep(name, stage) for name, stage in stages.items()}, rounds)
-    assert np.array_equal(given["copy"][0], segmenter.segment(image).labels), (
+    # On a GPU two ways through half precision need not round alike.
+    assert (given["copy"][0] == segmenter.segment(image).labels).mean() > _EQUAL_LABELS, (
         "the stages timed here are not those of Segmenter.segment: bring them up to date"
     )
     return times

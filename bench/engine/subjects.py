@@ -27,18 +27,25 @@ HEAD_CHANNELS = 256  # as the authors' heads have
 
 @dataclass(frozen=True)
 class Subjects:
-    """The same weights three times: as the reference computes, as fast as float32 goes, and as the
-    machine does it best.
+    """The same weights, computed in several ways.
+
+    Attributes:
+        fp32: as the reference.
+        fast_fp32: as fast as float32 goes.
+        best: as the machine does it best.
+        launched: the same without CUDA graphs; None where there are none.
     """
 
     fp32: Segmenter
     fast_fp32: Segmenter
     best: Segmenter
+    launched: Segmenter | None
 
     def use(self, vocabulary: Vocabulary) -> None:
         """Set the classes of all."""
-        for segmenter in (self.fp32, self.fast_fp32, self.best):
-            segmenter.use(vocabulary)
+        for segmenter in (self.fp32, self.fast_fp32, self.best, self.launched):
+            if segmenter is not None:
+                segmenter.use(vocabulary)
 
 
 def make_subjects(device: str, precision: str, seed: int = 0) -> Subjects:
@@ -49,12 +56,17 @@ def make_subjects(device: str, precision: str, seed: int = 0) -> Subjects:
     """
     spec = find_model("vit-b-16")
     clip, tokenizer, heads = random_parts(seed)
-    fp32 = LoadedModel(copy.deepcopy(clip), tokenizer, heads)
-    best = LoadedModel(clip, tokenizer, heads)
+    exact = LoadedModel(copy.deepcopy(clip), tokenizer, heads)
+    loaded = LoadedModel(clip, tokenizer, heads)
+    reference = {"precision": "float32", "plain": True, "cuda_graphs": False}
+    best = Segmenter.from_model(loaded, spec, device=device, precision=precision)
     return Subjects(
-        Segmenter.from_model(fp32, spec, device=device, precision="float32", plain=True),
-        Segmenter.from_model(fp32, spec, device=device, precision="float32"),
-        Segmenter.from_model(best, spec, device=device, precision=precision),
+        Segmenter.from_model(exact, spec, device=device, **reference),
+        Segmenter.from_model(exact, spec, device=device, precision="float32"),
+        best,
+        Segmenter.from_model(loaded, spec, device=device, precision=precision, cuda_graphs=False)
+        if best.device.type == "cuda"
+        else None,
     )
 
 

@@ -63,6 +63,7 @@ def load_segmenter(values: Mapping[str, Any]) -> Segmenter:
         diffusion=values["diffusion"] or None,
         device=values["device"],
         precision=values["precision"],
+        cuda_graphs=values["cuda_graphs"],
         offline=values["offline"],
         **options,
     )

@@ -75,6 +75,13 @@ SPECS: tuple[Spec, ...] = (
         pattern_help="auto or a number format such as float32",
     ),
     Spec(
+        "cuda_graphs",
+        True,
+        "Give frames of a kind that came before to a CUDA GPU as one piece of work; false: kernel "
+        "by kernel.",
+        CONFIGURE,
+    ),
+    Spec(
         "outputs",
         list(OUTPUTS),
         "Outputs that exist at all. Those that exist and have no subscriber cost nothing.",

@@ -97,6 +97,7 @@ class Worker:
         self._active = False
         self._was_huge = False
         self._tidied = time.monotonic()
+        self._reported_cuda_graphs = False
         self._batching = True  # until the device's memory was too small for it
         # A daemon: a frame in work must not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
@@ -208,12 +209,20 @@ class Worker:
             self._recover(group, error)
             return
         inference = time.monotonic() - start
+        self._report_cuda_graphs()
         for frame, segmentation in zip(group, results, strict=True):
             try:
                 self._publish(frame, segmentation, inference)
             except Exception as error:  # one camera's broken output must not cost another its mask
                 self._bad(frame.camera, "internal", f"a result was not published: {error!r}")
         self._tidy_memory(group[0].image)
+
+    def _report_cuda_graphs(self) -> None:
+        """Say once why frames take longer than they could: nothing else is wrong then."""
+        problem = self.segmenter.cuda_graphs_problem
+        if problem is not None and not self._reported_cuda_graphs:
+            self._reported_cuda_graphs = True
+            self._report("cuda graphs", problem)
 
     def _tidy_memory(self, image: np.ndarray) -> None:
         """Give back what the C library keeps of memory that was freed: once huge pictures are over,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -30,6 +32,7 @@ class StoredTensors(Mapping[str, Tensor]):
     Attributes:
         shapes: of all tensors by name, for which none is read.
         metadata: the file's.
+        fingerprint: of the file as it was opened: another one has another, also in its place.
 
     Raises:
         WeightsError: the file cannot be read; also later, if it is gone or was written anew.
@@ -38,7 +41,7 @@ class StoredTensors(Mapping[str, Tensor]):
     def __init__(self, path: Path) -> None:
         self._path = path
         with reading(path):
-            self._version = _version(path)
+            self._version, self.fingerprint = _version(path), _fingerprint(path)
             with safe_open(path, framework="pt") as file:
                 names = file.keys()
                 self.shapes = {n: torch.Size(file.get_slice(n).get_shape()) for n in names}
@@ -103,6 +106,14 @@ def _version(path: Path) -> tuple[int, ...]:
     """What differs between a file and what is later written in its place."""
     found = path.stat()
     return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _fingerprint(path: Path) -> str:
+    """What changes when a file does, or another takes its place; 64 characters."""
+    found = path.stat()
+    times = (found.st_mtime_ns, found.st_ctime_ns)
+    place = (os.fspath(path.resolve()), found.st_dev, found.st_ino, found.st_size)
+    return hashlib.sha256(repr((place, times)).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _plain_state(content: object, path: Path, nested: tuple[str, ...]) -> State:

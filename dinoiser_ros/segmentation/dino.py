@@ -44,6 +44,9 @@ class DinoTower:
     def __init__(self, visual: nn.Module) -> None:
         self.visual = visual
         self.patch_size: int = visual.conv1.kernel_size[0]
+        # On the device from the start: what comes from the host amid a frame makes it wait.
+        statistics = torch.tensor([MEAN, STD], device=visual.conv1.weight.device)
+        self._mean, self._std = statistics[:, None, :, None, None]
 
     def to(self, device: torch.device, dtype: torch.dtype) -> DinoTower:
         """The tower on a device, computing in a floating-point type; moves its weights."""
@@ -61,8 +64,7 @@ class DinoTower:
         """
         size = self.patch_size
         images = F.pad(images, (0, -images.shape[-1] % size, 0, -images.shape[-2] % size))
-        mean, std = (images.new_tensor(x).view(1, 3, 1, 1) for x in (MEAN, STD))
-        pixels = ((images - mean) / std).to(self.visual.conv1.weight.dtype)
+        pixels = ((images - self._mean) / self._std).to(self.visual.conv1.weight.dtype)
         values, keys, attention, grid = last_layer(self.visual, pixels)
         return LastLayer(values.float(), keys.float(), attention.float(), grid)
 

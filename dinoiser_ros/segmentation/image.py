@@ -56,21 +56,37 @@ def inference_shape(size: tuple[int, int], shorter_side: int | None) -> tuple[in
 
 
 def to_batch(images: list[np.ndarray], shape: tuple[int, int], device: torch.device) -> Tensor:
-    """Images of one size as the backbone takes them.
+    """Images of one size as the backbone takes them, see `stack_images` and `scale_pixels`."""
+    return scale_pixels(stack_images(images).to(device), shape)
+
+
+def stack_images(images: list[np.ndarray]) -> Tensor:
+    """Images of one size as one tensor on the host.
 
     Args:
-        images: B arrays (H, W, 3) uint8 RGB.
-        shape: height and width to resize to (bilinear, with antialiasing when it shrinks).
+        images: B arrays (H, W, 3) uint8 RGB; a single one is not copied.
 
     Returns:
-        (B, 3, h, w) float32 in [0, 1].
+        (B, H, W, 3) uint8.
     """
     stacked = np.stack(images) if len(images) > 1 else images[0][None]
     with warnings.catch_warnings():
         # A message's buffer may be read-only, which torch warns of; it is only read here.
         warnings.simplefilter("ignore", UserWarning)
-        pixels = torch.from_numpy(stacked)
-    batch = pixels.to(device).permute(0, 3, 1, 2)
+        return torch.from_numpy(stacked)
+
+
+def scale_pixels(pixels: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Pixels as the backbone takes them, on the device where they are.
+
+    Args:
+        pixels: (B, H, W, 3) uint8 RGB.
+        shape: height and width to resize to (bilinear, with antialiasing when it shrinks).
+
+    Returns:
+        (B, 3, h, w) float32 in [0, 1].
+    """
+    batch = pixels.permute(0, 3, 1, 2)
     if tuple(batch.shape[-2:]) != tuple(shape):
         # In 8 bits where PyTorch can, as the authors' data loader does: an 8000 x 6000 picture in
         # floating point takes 576 MB.

@@ -48,11 +48,9 @@ def label_pixels(
         Confidence (B, H, W) float and labels (B, H, W) int32.
     """
     batch, classes, height, width = probabilities.shape
-    # Plainly where that is quicker. On a GPU, one would have to wait for the number of candidates.
-    plain = probabilities.is_cuda or classes <= _FEW_CLASSES
-    if plain and batch * classes * size[0] * size[1] <= _FEW_ELEMENTS:
-        confidence, labels = upsample(probabilities, patch_size, shape, size).max(dim=1)
-        return confidence, labels.to(torch.int32)
+    few = classes <= _FEW_CLASSES and batch * classes * size[0] * size[1] <= _FEW_ELEMENTS
+    if few or probabilities.device.type != "cpu":
+        return _label_plainly(probabilities, patch_size, shape, size)
     device = probabilities.device
     down = _axis(height, axis_scale(patch_size, height, shape[0], size[0]), size[0], device)
     across = _axis(width, axis_scale(patch_size, width, shape[1], size[1]), size[1], device)
@@ -64,6 +62,27 @@ def label_pixels(
     ]
     confidence, labels = zip(*bands, strict=True)
     return torch.cat(confidence, dim=1), torch.cat(labels, dim=1)
+
+
+def _label_plainly(
+    probabilities: Tensor, patch_size: int, shape: tuple[int, int], size: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
+    """By the definition, as many classes at a time as memory is meant for; see `label_pixels`.
+
+    Quicker for few classes, and on a GPU, where one would have to wait for the number of
+    candidates: here the host never looks at a value.
+    """
+    at_once = max(1, _FEW_ELEMENTS // (len(probabilities) * size[0] * size[1]))
+    best = labels = None
+    for first in range(0, probabilities.shape[1], at_once):
+        some = upsample(probabilities[:, first : first + at_once], patch_size, shape, size)
+        confidence, ids = some.max(dim=1)
+        if best is None:
+            best, labels = confidence, ids
+        else:
+            labels = torch.where(confidence > best, ids + first, labels)
+            best = torch.maximum(best, confidence)
+    return best, labels.to(torch.int32)
 
 
 def _axis(patches: int, scale: float, pixels: int, device: torch.device) -> _Axis:

@@ -120,7 +120,7 @@ def _read_clip(clip: nn.Module, path: Path) -> StoredText | None:
         return None
     texts = set(text_names(state))
     copy_into(clip, state, [name for name in clip.state_dict() if name not in texts])
-    return StoredText(clip, state, path)
+    return StoredText(clip, state)
 
 
 def load_closed_set(

@@ -15,28 +15,29 @@ from .backbone import Backbone, check_architecture
 from .classification import PD_THRESHOLD
 from .cliper import ATTENTION_THR
 from .closed_set import ClosedSet
+from .cuda_graphs import capture_cuda_graph
 from .dino import DinoTower
 from .download import Progress
 from .embedding_network import EmbeddingNetwork
 from .errors import OptionError, PromptError
-from .frame import Frame, Parts
+from .forward import classify_batch, label_batch
+from .frame import Parts
 from .heads import INTERMEDIATE_LAYER, Heads
-from .image import check_image, inference_shape, to_batch
-from .labels import label_pixels
-from .methods import METHODS, MODEL_PARTS
+from .image import check_image, inference_shape, stack_images, to_batch
+from .methods import MODEL_PARTS
 from .model import LoadedModel, load_closed_set, load_model
 from .options import (
     Options,
     check_precision,
-    method_options,
     resolve_device,
     resolve_precision,
 )
 from .pooling import KS_THRESHOLD
+from .replays import Replays
 from .text import TextEncoder
 from .text_cache import TextCache, open_text_cache
 from .trained_text import TrainedText
-from .transfer import fetch_results
+from .transfer import pack_results, result_arrays, unpack_results
 from .vocabulary import SegmentationClass, Vocabulary
 from .weights import ModelSpec, find_model
 
@@ -84,6 +85,8 @@ class Segmenter:
         confidence_threshold: pixels below it become unlabeled (0 to 1; 0 labels all).
         inference_size: shorter side in pixels that images are resized to; None for their own size.
         offline: never use the network.
+        cuda_graphs: whether frames of a kind that came before are given to a GPU as one piece of
+            work, see `replays`; without a CUDA GPU it means nothing.
         progress: called while weights are fetched, with the bytes so far and in all.
         dino: path or URL of a DINO ViT with the backbone's patch size (timm's or the authors'
             file), for "dinoiser-dino" and FOUND; None for that of a registered model.
@@ -115,6 +118,7 @@ class Segmenter:
         confidence_threshold: float = 0.0,
         inference_size: int | None = None,
         offline: bool = False,
+        cuda_graphs: bool = True,
         progress: Progress | None = None,
         dino: PathLike | None = None,
         diffusion: PathLike | None = None,
@@ -133,13 +137,13 @@ class Segmenter:
         check_precision(precision)
         if spec.network and "network" in self._options.needs:
             closed = load_closed_set(spec, offline, progress)
-            self._assemble_closed(closed, spec, target, precision)
+            self._assemble_closed(closed, spec, target, precision, cuda_graphs)
             return
         loaded = load_model(
             spec, weights, heads, dino=dino, diffusion=diffusion,
             needs=self._options.needs, offline=offline, progress=progress,
         )  # fmt: skip
-        self._assemble(loaded, spec, target, precision, open_text_cache())
+        self._assemble(loaded, spec, target, precision, cuda_graphs, open_text_cache())
 
     @classmethod
     def from_model(
@@ -149,6 +153,7 @@ class Segmenter:
         *,
         device: str = "cpu",
         precision: str = "float32",
+        cuda_graphs: bool = True,
         plain: bool = False,
         **options: object,
     ) -> Segmenter:
@@ -159,13 +164,14 @@ class Segmenter:
         Args:
             loaded: the model; it is moved to the device and frozen.
             spec: its name and inference size.
+            device, precision, cuda_graphs: as for a new segmenter.
             plain: see `Backbone`.
             options: as in `Options`.
         """
         segmenter = cls.__new__(cls)
         segmenter._options = Options(**options)
         target = resolve_device(device)
-        segmenter._assemble(loaded, spec, target, precision, plain=plain)
+        segmenter._assemble(loaded, spec, target, precision, cuda_graphs, plain=plain)
         segmenter._check_parts(segmenter.options)
         return segmenter
 
@@ -175,6 +181,7 @@ class Segmenter:
         spec: ModelSpec,
         device: torch.device,
         precision: str,
+        cuda_graphs: bool,
         text_cache: TextCache | None = None,
         plain: bool = False,
     ) -> None:
@@ -193,9 +200,15 @@ class Segmenter:
         )
         self._text = TextEncoder(clip, loaded.tokenizer, text_cache, loaded.text)
         self._vocabulary: Vocabulary | None = None
+        self._replays = _replays(device, cuda_graphs)
 
     def _assemble_closed(
-        self, closed: ClosedSet, spec: ModelSpec, device: torch.device, precision: str
+        self,
+        closed: ClosedSet,
+        spec: ModelSpec,
+        device: torch.device,
+        precision: str,
+        cuda_graphs: bool,
     ) -> None:
         dtype = resolve_precision(precision, device, width=0)  # no wide network: see there
         network = closed.network.to(device, dtype, memory_format=torch.channels_last)
@@ -204,6 +217,7 @@ class Segmenter:
         self._parts = Parts(None, network=network)
         self._text = closed.text.to(device)
         self._vocabulary = self._text.trained
+        self._replays = _replays(device, cuda_graphs)
 
     # -- prompts ---------------------------------------------------------------------------------
 
@@ -223,6 +237,11 @@ class Segmenter:
     def text_cache_problem(self) -> str | None:
         """Why text embeddings could not be kept on disk, in one sentence; None if they were."""
         return self._text.cache_problem
+
+    @property
+    def cuda_graphs_problem(self) -> str | None:
+        """Why frames are not computed as CUDA graphs, in one sentence, if that was tried."""
+        return self._replays and self._replays.problem
 
     def use(self, vocabulary: Vocabulary) -> None:
         """The fast half of `set_prompts`: segment with this vocabulary from the next frame on."""
@@ -266,6 +285,7 @@ class Segmenter:
 
     # -- segmentation ----------------------------------------------------------------------------
 
+    @torch.inference_mode()
     def probabilities(self, image: np.ndarray) -> np.ndarray:
         """Class probabilities on the patch grid, the image at its own size.
 
@@ -282,7 +302,7 @@ class Segmenter:
         """
         vocabulary = self.vocabulary
         batch = to_batch([check_image(image)], image.shape[:2], self.device)
-        return self._classify(batch, vocabulary, self._options)[0].cpu().numpy()
+        return classify_batch(batch, self._parts, vocabulary, self._options)[0].cpu().numpy()
 
     def segment(self, image: np.ndarray) -> Segmentation:
         """Label every pixel of an image.
@@ -326,29 +346,23 @@ class Segmenter:
     ) -> list[Segmentation]:
         """Images of one size (H, W), as one batch."""
         shape = inference_shape(size, options.inference_size)
-        batch = to_batch(images, shape, self.device)
-        coarse = self._classify(batch, vocabulary, options)
-        if METHODS[options.method].on_patches:
-            confidence, labels = label_pixels(coarse, self.backbone.patch_size, shape, size)
-        else:  # its cells divide the image, whatever their number
-            confidence, labels = label_pixels(coarse, 1, coarse.shape[-2:], size)
-        labels.masked_fill_(confidence < options.confidence_threshold, vocabulary.unlabeled)
         wide = vocabulary.unlabeled > np.iinfo(np.uint8).max
-        label_array, confidence_array = fetch_results(labels, confidence.clamp_(0.0, 1.0), wide)
-        return [
-            Segmentation(
-                label_array[i], confidence_array[i], vocabulary.classes, vocabulary.unlabeled
+        pixels = stack_images(images)
+
+        def compute(given: Tensor) -> tuple[Tensor, Tensor]:
+            return label_batch(given, shape, self._parts, vocabulary, options)
+
+        if self._replays is None:
+            labels, confidence = result_arrays(*compute(pixels), wide)
+        else:
+            packed = self._replays(
+                lambda given: pack_results(*compute(given), wide), pixels, (vocabulary, options)
             )
+            labels, confidence = unpack_results(packed.numpy())
+        return [
+            Segmentation(labels[i], confidence[i], vocabulary.classes, vocabulary.unlabeled)
             for i in range(len(images))
         ]
-
-    @torch.inference_mode()
-    def _classify(self, batch: Tensor, vocabulary: Vocabulary, options: Options) -> Tensor:
-        """(B, 3, H, W) in [0, 1] -> (B, K, h, w) probabilities."""
-        entry = METHODS[options.method]
-        dense = self.backbone(batch, entry.request) if entry.request else None
-        chosen = method_options(options, self.heads)
-        return entry.function(Frame(batch, dense, self._parts, vocabulary, chosen))
 
     # -- options: each may be set while frames are in work ---------------------------------------
 
@@ -427,6 +441,12 @@ class Segmenter:
     def precision(self) -> str:
         """The network's floating-point type, for example "float32"."""
         return str(self._parts.main.dtype).removeprefix("torch.")
+
+
+def _replays(device: torch.device, cuda_graphs: bool) -> Replays | None:
+    if device.type == "cpu":
+        return None  # what a frame gives is on the host already
+    return Replays(device, capture_cuda_graph if cuda_graphs and device.type == "cuda" else None)
 
 
 def _option(name: str, description: str) -> property:

@@ -7,15 +7,13 @@ gigabyte of memory, and of a second, less.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import os
 import re
 import threading
 from pathlib import Path
 
 from torch import nn
 
-from .checkpoint import StoredTensors, copy_into, reading
+from .checkpoint import StoredTensors, copy_into
 from .download import write_to_cache
 from .text_identity import text_names, weights_digest
 
@@ -28,14 +26,12 @@ class StoredText:
     Args:
         clip: where it belongs; the text tower holds whatever is in memory until it is filled.
         state: the file's tensors, which fit.
-        path: the file.
     """
 
-    def __init__(self, clip: nn.Module, state: StoredTensors, path: Path) -> None:
+    def __init__(self, clip: nn.Module, state: StoredTensors) -> None:
         self._clip = clip
         self._state = state
         self._names = text_names(state)
-        self._path = path
         self._filled = False
         self._lock = threading.Lock()
 
@@ -51,16 +47,16 @@ class StoredText:
                 self._filled = True
 
     def digest(self, folder: Path) -> str:
-        """See `weights_digest`. As long as the file stays as it is, it is computed once.
+        """See `weights_digest`. It is computed once for a file: what was opened then, even if
+        another file has taken its place.
 
         Args:
             folder: where it is kept; one that cannot be written is no error.
 
         Raises:
-            WeightsError: as in `fill`.
+            WeightsError: as in `fill`, if it was not computed before.
         """
-        with reading(self._path):
-            kept = folder / (_fingerprint(self._path) + _SUFFIX)
+        kept = folder / (self._state.fingerprint + _SUFFIX)
         try:
             known = kept.read_text(encoding="ascii")
         except (OSError, ValueError):
@@ -71,11 +67,3 @@ class StoredText:
         with contextlib.suppress(OSError):  # then the next start takes a little longer
             write_to_cache(kept, digest.encode())
         return digest
-
-
-def _fingerprint(path: Path) -> str:
-    """What changes when a file does, or another takes its place."""
-    found = path.stat()
-    times = (found.st_mtime_ns, found.st_ctime_ns)
-    place = (os.fspath(path.resolve()), found.st_dev, found.st_ino, found.st_size)
-    return hashlib.sha256(repr((place, times)).encode("utf-8", "surrogateescape")).hexdigest()

@@ -1,4 +1,8 @@
-"""Results from the device to the host."""
+"""Results from the device to the host.
+
+From a GPU they come in one copy of two or three bytes a pixel, which is also the only moment of a
+frame at which the host waits for the device; confidence then has 8 bits, as masks have.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,8 @@ import torch
 from torch import Tensor
 
 
-def fetch_results(labels: Tensor, confidence: Tensor, wide: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and confidence as arrays.
-
-    From a GPU they come in one copy of two or three bytes a pixel, which is also the only moment of
-    a frame at which the host waits for the device; confidence then has 8 bits, as masks have.
+def result_arrays(labels: Tensor, confidence: Tensor, wide: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and confidence that are on the host as arrays.
 
     Args:
         labels: (B, H, W) integers, below 256, or below 65536 if `wide`.
@@ -20,15 +21,12 @@ def fetch_results(labels: Tensor, confidence: Tensor, wide: bool) -> tuple[np.nd
     Returns:
         (B, H, W) uint8 (uint16 if `wide`) and (B, H, W) float32.
     """
-    if labels.device.type == "cpu":
-        kind = np.uint16 if wide else np.uint8
-        return labels.numpy().astype(kind), confidence.numpy()
-    return unpack_results(pack_results(labels, confidence, wide).cpu().numpy())
+    return labels.numpy().astype(np.uint16 if wide else np.uint8), confidence.numpy()
 
 
 def pack_results(labels: Tensor, confidence: Tensor, wide: bool) -> Tensor:
-    """Both in one tensor, (2, B, H, W) uint8: confidence in steps of 1 / 255, then labels; (3, B,
-    H, W) if `wide`: the labels' lower and upper bytes.
+    """What `result_arrays` takes in one tensor, (2, B, H, W) uint8: confidence in steps of 1 / 255,
+    then labels; (3, B, H, W) if `wide`: the labels' lower and upper bytes.
     """
     steps = (confidence * 255.0).round_().to(torch.uint8)
     if not wide:
@@ -37,7 +35,7 @@ def pack_results(labels: Tensor, confidence: Tensor, wide: bool) -> Tensor:
 
 
 def unpack_results(packed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and confidence, as `fetch_results` returns them, of what `pack_results` gave."""
+    """Labels and confidence, as `result_arrays` returns them, of what `pack_results` gave."""
     steps, labels, *upper = packed
     if upper:
         labels = labels | upper[0].astype(np.uint16) << 8

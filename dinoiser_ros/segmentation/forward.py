@@ -1,0 +1,62 @@
+"""One batch of images on its way through everything: from pixels to probabilities and labels.
+
+Functions of tensors, all on one device, that look at no value: a GPU never makes the host wait
+here, and can be given the same work again as one CUDA graph (see `replays`).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from .frame import Frame, Parts
+from .image import scale_pixels
+from .labels import label_pixels
+from .methods import METHODS
+from .options import Options, method_options
+from .vocabulary import Vocabulary
+
+
+def classify_batch(batch: Tensor, parts: Parts, vocabulary: Vocabulary, options: Options) -> Tensor:
+    """Class probabilities on the method's grid.
+
+    Args:
+        batch: (B, 3, H, W) RGB, float32 in [0, 1].
+        parts: the networks that the options need.
+        vocabulary: what to look for.
+        options: the method and its thresholds.
+
+    Returns:
+        (B, K, h, w) float32 in [0, 1].
+    """
+    entry = METHODS[options.method]
+    dense = parts.backbone(batch, entry.request) if entry.request else None
+    chosen = method_options(options, parts.heads)
+    return entry.function(Frame(batch, dense, parts, vocabulary, chosen))
+
+
+def label_batch(
+    pixels: Tensor,
+    shape: tuple[int, int],
+    parts: Parts,
+    vocabulary: Vocabulary,
+    options: Options,
+) -> tuple[Tensor, Tensor]:
+    """The most probable class of every pixel, and its probability.
+
+    Args:
+        pixels: (B, H, W, 3) uint8 RGB, on the networks' device.
+        shape: height and width at inference.
+        parts, vocabulary, options: see `classify_batch`.
+
+    Returns:
+        Labels (B, H, W) int32, `unlabeled` where the confidence is below the threshold, and
+        confidence (B, H, W) float in [0, 1].
+    """
+    size = (pixels.shape[1], pixels.shape[2])
+    coarse = classify_batch(scale_pixels(pixels, shape), parts, vocabulary, options)
+    if METHODS[options.method].on_patches:
+        confidence, labels = label_pixels(coarse, parts.backbone.patch_size, shape, size)
+    else:  # its cells divide the image, whatever their number
+        confidence, labels = label_pixels(coarse, 1, coarse.shape[-2:], size)
+    unsure = confidence < options.confidence_threshold
+    return labels.masked_fill_(unsure, vocabulary.unlabeled), confidence.clamp_(0.0, 1.0)
