@@ -14,6 +14,7 @@ from torch import Tensor
 
 from dinoiser_ros.segmentation import Segmenter, Vocabulary
 from dinoiser_ros.segmentation.backbone import DenseFeatures
+from dinoiser_ros.segmentation.forward import cells
 from dinoiser_ros.segmentation.frame import Frame
 from dinoiser_ros.segmentation.image import to_batch, upsample
 from dinoiser_ros.segmentation.methods import METHODS
@@ -122,9 +123,7 @@ def _compare(
 
 def _of_pixels(segmenter: Segmenter, maps: Tensor, size: tuple[int, int]) -> Tensor:
     """(B, K, h, w) -> (B, K, H, W)."""
-    if METHODS[segmenter.options.method].on_patches:
-        return upsample(maps, segmenter.backbone.patch_size, size, size)
-    return upsample(maps, 1, maps.shape[-2:], size)
+    return upsample(maps, *cells(maps, size, segmenter.parts, segmenter.options), size)
 
 
 def _largest(differences: Tensor, where: Tensor) -> float:

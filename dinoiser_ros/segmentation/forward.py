@@ -34,6 +34,23 @@ def classify_batch(batch: Tensor, parts: Parts, vocabulary: Vocabulary, options:
     return entry.function(Frame(batch, dense, parts, vocabulary, chosen))
 
 
+def cells(
+    coarse: Tensor, shape: tuple[int, int], parts: Parts, options: Options
+) -> tuple[int, tuple[int, int]]:
+    """How the grid of `classify_batch` lies on an image, as `image.upsample` wants to know it.
+
+    Args:
+        coarse: (B, K, h, w).
+        shape: height and width at inference.
+
+    Returns:
+        Pixels of a cell's side, and the height and width that the grid covers in such pixels.
+    """
+    if METHODS[options.method].on_patches:
+        return parts.backbone.patch_size, shape
+    return 1, (coarse.shape[-2], coarse.shape[-1])  # cells divide the image, whatever their number
+
+
 def label_batch(
     pixels: Tensor,
     shape: tuple[int, int],
@@ -54,9 +71,6 @@ def label_batch(
     """
     size = (pixels.shape[1], pixels.shape[2])
     coarse = classify_batch(scale_pixels(pixels, shape), parts, vocabulary, options)
-    if METHODS[options.method].on_patches:
-        confidence, labels = label_pixels(coarse, parts.backbone.patch_size, shape, size)
-    else:  # its cells divide the image, whatever their number
-        confidence, labels = label_pixels(coarse, 1, coarse.shape[-2:], size)
+    confidence, labels = label_pixels(coarse, *cells(coarse, shape, parts, options), size)
     unsure = confidence < options.confidence_threshold
     return labels.masked_fill_(unsure, vocabulary.unlabeled), confidence.clamp_(0.0, 1.0)

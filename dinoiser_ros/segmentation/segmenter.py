@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .backbone import Backbone, check_architecture
+from .assembly import Assembly, assemble, assemble_closed
+from .backbone import Backbone
 from .classification import PD_THRESHOLD
 from .cliper import ATTENTION_THR
-from .closed_set import ClosedSet
 from .cuda_graphs import capture_cuda_graph
 from .dino import DinoTower
 from .download import Progress
@@ -22,20 +22,14 @@ from .embedding_network import EmbeddingNetwork
 from .errors import OptionError, PromptError
 from .forward import classify_batch, label_batch
 from .frame import Parts
-from .heads import INTERMEDIATE_LAYER, Heads
+from .heads import Heads
 from .image import check_image, inference_shape, stack_images, to_batch
 from .methods import MODEL_PARTS
 from .model import LoadedModel, load_closed_set, load_model
-from .options import (
-    Options,
-    check_precision,
-    resolve_device,
-    resolve_precision,
-)
+from .options import Options, check_precision, resolve_device
 from .pooling import KS_THRESHOLD
 from .replays import Replays
-from .text import TextEncoder
-from .text_cache import TextCache, open_text_cache
+from .text_cache import open_text_cache
 from .trained_text import TrainedText
 from .transfer import pack_results, result_arrays, unpack_results
 from .vocabulary import SegmentationClass, Vocabulary
@@ -137,13 +131,14 @@ class Segmenter:
         check_precision(precision)
         if spec.network and "network" in self._options.needs:
             closed = load_closed_set(spec, offline, progress)
-            self._assemble_closed(closed, spec, target, precision, cuda_graphs)
+            self._begin(assemble_closed(closed, spec, target, precision), cuda_graphs)
             return
         loaded = load_model(
             spec, weights, heads, dino=dino, diffusion=diffusion,
             needs=self._options.needs, offline=offline, progress=progress,
         )  # fmt: skip
-        self._assemble(loaded, spec, target, precision, cuda_graphs, open_text_cache())
+        assembly = assemble(loaded, spec, target, precision, open_text_cache())
+        self._begin(assembly, cuda_graphs)
 
     @classmethod
     def from_model(
@@ -171,53 +166,21 @@ class Segmenter:
         segmenter = cls.__new__(cls)
         segmenter._options = Options(**options)
         target = resolve_device(device)
-        segmenter._assemble(loaded, spec, target, precision, cuda_graphs, plain=plain)
+        assembly = assemble(loaded, spec, target, precision, plain=plain)
+        segmenter._begin(assembly, cuda_graphs)
         segmenter._check_parts(segmenter.options)
         return segmenter
 
-    def _assemble(
-        self,
-        loaded: LoadedModel,
-        spec: ModelSpec,
-        device: torch.device,
-        precision: str,
-        cuda_graphs: bool,
-        text_cache: TextCache | None = None,
-        plain: bool = False,
-    ) -> None:
-        clip = loaded.clip.eval().requires_grad_(False).to(device)
-        check_architecture(clip.visual)
-        dtype = resolve_precision(precision, device, clip.visual.conv1.out_channels)
-        clip.visual.to(dtype)  # the text tower stays in float32: it is not on the frame path
-        layer = loaded.heads.intermediate_layer if loaded.heads else INTERMEDIATE_LAYER
-        self.model_name = spec.name
-        self.default_inference_size = spec.inference_size
-        self._parts = Parts(
-            Backbone(clip.visual, layer, plain),
-            loaded.heads and loaded.heads.to(device),
-            loaded.dino and loaded.dino.to(device, dtype),
-            loaded.diffusion and loaded.diffusion.to(device, dtype),
-        )
-        self._text = TextEncoder(clip, loaded.tokenizer, text_cache, loaded.text)
-        self._vocabulary: Vocabulary | None = None
-        self._replays = _replays(device, cuda_graphs)
-
-    def _assemble_closed(
-        self,
-        closed: ClosedSet,
-        spec: ModelSpec,
-        device: torch.device,
-        precision: str,
-        cuda_graphs: bool,
-    ) -> None:
-        dtype = resolve_precision(precision, device, width=0)  # no wide network: see there
-        network = closed.network.to(device, dtype, memory_format=torch.channels_last)
-        self.model_name = spec.name
-        self.default_inference_size = closed.inference_size
-        self._parts = Parts(None, network=network)
-        self._text = closed.text.to(device)
-        self._vocabulary = self._text.trained
-        self._replays = _replays(device, cuda_graphs)
+    def _begin(self, assembly: Assembly, cuda_graphs: bool) -> None:
+        self.model_name = assembly.name
+        self.default_inference_size = assembly.inference_size
+        self._parts = assembly.parts
+        self._text = assembly.text
+        self._vocabulary: Vocabulary | None = self.trained
+        self._replays: Replays | None = None  # on a CPU, what a frame gives is on the host already
+        if self.device.type != "cpu":
+            graphs = cuda_graphs and self.device.type == "cuda"
+            self._replays = Replays(self.device, capture_cuda_graph if graphs else None)
 
     # -- prompts ---------------------------------------------------------------------------------
 
@@ -441,12 +404,6 @@ class Segmenter:
     def precision(self) -> str:
         """The network's floating-point type, for example "float32"."""
         return str(self._parts.main.dtype).removeprefix("torch.")
-
-
-def _replays(device: torch.device, cuda_graphs: bool) -> Replays | None:
-    if device.type == "cpu":
-        return None  # what a frame gives is on the host already
-    return Replays(device, capture_cuda_graph if cuda_graphs and device.type == "cuda" else None)
 
 
 def _option(name: str, description: str) -> property:
