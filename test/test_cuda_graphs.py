@@ -12,7 +12,7 @@ import pytest
 import torch
 from golden_data import GOLDEN_MODEL, GOLDEN_PROMPTS
 
-from dinoiser_ros.segmentation import Segmenter
+from dinoiser_ros.segmentation import Segmenter, cuda_graphs
 from dinoiser_ros.segmentation.cuda_graphs import capture_cuda_graph
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
@@ -91,9 +91,13 @@ def test_a_graph_is_captured_after_a_first_call(monkeypatch: pytest.MonkeyPatch)
     }.items():
         assert hasattr(torch.cuda, name)
         monkeypatch.setattr(torch.cuda, name, stand_in)
+    monkeypatch.setattr(cuda_graphs, "_streams", {})
     pixels = torch.zeros(3)
     replayed, packed = capture_cuda_graph(compute, pixels)
     assert replayed is replay and torch.equal(packed, torch.ones(3))
-    assert calls == [
+    first, calls[:] = calls[:], []
+    capture_cuda_graph(compute, pixels)
+    assert len(cuda_graphs._streams) == 1
+    assert first == calls == [
         "side waits", "stream {", "compute", "}", "current waits", "graph {", "compute", "}",
     ]  # fmt: skip

@@ -7,6 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+# One for each device, as cuBLAS keeps working memory for every stream that it was ever used on.
+_streams: dict[torch.device, torch.cuda.Stream] = {}
+
 
 def capture_cuda_graph(
     compute: Callable[[Tensor], Tensor], pixels: Tensor
@@ -24,7 +27,9 @@ def capture_cuda_graph(
         RuntimeError: it cannot be captured.
     """
     with torch.cuda.device(pixels.device):
-        stream = torch.cuda.Stream()
+        if pixels.device not in _streams:
+            _streams[pixels.device] = torch.cuda.Stream()
+        stream = _streams[pixels.device]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             compute(pixels)  # libraries choose their kernels and working memory at the first call
