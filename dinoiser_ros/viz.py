@@ -65,10 +65,9 @@ def overlay(
         (H, W, 3) uint8 RGB.
     """
     weight = round(alpha * 256)
-    colours = colour_labels(segmentation).astype(np.uint16)
-    blended = ((image * np.uint16(256 - weight) + colours * np.uint16(weight)) >> 8).astype(
-        np.uint8
-    )
+    # Both in 16 bits before the product: numpy 1 would choose the type by the weight's value.
+    colours, pixels = colour_labels(segmentation).astype(np.uint16), image.astype(np.uint16)
+    blended = ((pixels * (256 - weight) + colours * weight) >> 8).astype(np.uint8)
     return draw_legend(blended, segmentation) if legend else blended
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_flatten
 
 
 def record(
@@ -49,7 +49,7 @@ class _Recorder(TorchDispatchMode):
         """Run all operators again; what they allocate goes to where it was the first time."""
         for func, args, kwargs, result in self._steps:
             again = func(*args, **kwargs)
-            for old, new in zip(tree_leaves(result), tree_leaves(again), strict=True):
+            for old, new in zip(tree_flatten(result)[0], tree_flatten(again)[0], strict=True):
                 if isinstance(old, Tensor) and not _shared(old, new):  # else a view, or in place
                     old.copy_(new)
 

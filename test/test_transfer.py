@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_flatten
 
 from dinoiser_ros.segmentation import SegmentationClass
 from dinoiser_ros.segmentation.backbone import Backbone
@@ -53,7 +53,7 @@ class OnlyThere(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves((args, kwargs, result)):
+        for leaf in tree_flatten((args, kwargs, result))[0]:
             # Numbers of Python are tensors without dimensions, which are passed by value.
             if isinstance(leaf, torch.Tensor) and leaf.dim() and not leaf.is_meta:
                 raise RuntimeError(f"{func} uses a tensor on {leaf.device}")

@@ -181,15 +181,23 @@ def numpy_of_ros():
     return subprocess.run([VENV_PYTHON, "-c", code], capture_output=True, text=True).stdout
 
 
-def install_old_open_clip(venv_key):
-    """Install the oldest supported open_clip beside the newest one, for the tests of both."""
-    requirement = "open_clip_torch==2.24.0"
-    if is_done("old_open_clip", digest(venv_key, requirement)):
-        return
-    pip = [VENV_PYTHON, "-m", "pip", "install", "--no-deps", "--upgrade"]
-    target = VENV / "open_clip-2.24"
-    run(pip + ["--target", target, requirement], f"installing {requirement}")
-    mark_done("old_open_clip", digest(venv_key, requirement))
+# Older versions beside those in use, for the tests of both: folder in .venv -> requirements.
+OLD_VERSIONS = {
+    "open_clip-2.24": ["open_clip_torch==2.24.0"],  # the oldest that is supported
+    # What ROS 2 has up to Kilted; there is none for newer Pythons.
+    "numpy-1": ["numpy==1.26.4 ; python_version < '3.13'"],
+}
+
+
+def install_old_versions(venv_key):
+    """Install the older versions that tests run with, each into a folder of its own."""
+    for folder, requirements in OLD_VERSIONS.items():
+        key = digest(venv_key, *requirements)
+        if is_done(folder, key):
+            continue
+        pip = [VENV_PYTHON, "-m", "pip", "install", "--no-deps", "--upgrade"]
+        run(pip + ["--target", VENV / folder, *requirements], f"installing {folder}")
+        mark_done(folder, key)
 
 
 def install_command(venv_key):
@@ -273,7 +281,7 @@ def main(arguments):
             fcntl.flock(lock, fcntl.LOCK_EX)
             key = create_venv()
             install_packages(key)
-            install_old_open_clip(key)
+            install_old_versions(key)
             install_command(key)
             if step == "build":
                 build(key)

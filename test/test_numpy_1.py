@@ -1,0 +1,46 @@
+"""Arithmetic on pixels with the numpy that ROS 2 has up to Kilted.
+
+numpy 1 chooses the type of a result also by the values: 8 bits times a 16-bit 100 are 8 bits.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+NUMPY_1 = Path(sys.prefix) / "numpy-1"
+FILES = [
+    "test_conversions.py",
+    "test_evaluation_confusion.py",
+    "test_golden.py",
+    "test_media_inputs.py",
+    "test_regions.py",
+    "test_transfer.py",
+    "test_viz.py",
+]
+CODE = """
+import sys, numpy, pytest
+assert numpy.__version__.startswith("1."), numpy.__version__
+sys.exit(pytest.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(
+    not (NUMPY_1 / "numpy").is_dir(),
+    reason="needs numpy 1 beside numpy 2 (Python before 3.13): run `make test`",
+)
+def test_what_reckons_with_pixels_gives_the_same() -> None:
+    paths = [str(NUMPY_1), *filter(None, sys.path)]
+    done = subprocess.run(
+        [sys.executable, "-c", CODE, "-q", "-p", "no:cacheprovider", *FILES],
+        cwd=Path(__file__).parent,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    assert " passed" in done.stdout
