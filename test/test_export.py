@@ -19,7 +19,7 @@ from dinoiser_ros.export.command import export
 from dinoiser_ros.export.errors import ExportError
 from dinoiser_ros.export.graph import EXPORTED, Graph
 from dinoiser_ros.export.prompts import prompt_arrays
-from dinoiser_ros.segmentation import Segmenter
+from dinoiser_ros.segmentation import Segmenter, pooling
 from dinoiser_ros.segmentation.embedding_network import BACKBONES, HEADS, EmbeddingNetwork
 from dinoiser_ros.segmentation.options import Options
 from dinoiser_ros.sim.classes import CLASSES
@@ -163,6 +163,15 @@ def test_the_file_is_the_method(tmp_path, segmenter, method):
         (got,) = session.run(None, feed(session, images, segmenter.vocabulary))
         for one, image in zip(got, pictures, strict=True):
             np.testing.assert_allclose(one, segmenter.probabilities(image), atol=1e-4)
+
+
+@needs_onnx
+@pytest.mark.parametrize("method", ["dinoiser", "maskclip-ks"])
+def test_files_are_for_any_number_of_patches(tmp_path, segmenter, quick, method, monkeypatch):
+    """Also if the images they are written with took several rounds of pooling."""
+    monkeypatch.setattr(pooling, "_AT_ONCE", 20)
+    segmenter.method = method
+    export(segmenter, tmp_path / "model.onnx")
 
 
 @needs_onnx

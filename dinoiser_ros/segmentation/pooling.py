@@ -8,10 +8,6 @@ from torch import Tensor
 
 KS_THRESHOLD = 1.0  # of key smoothing: every patch that is not entirely sure
 
-
-# Exporting needs a newer PyTorch than everything else, and so has this.
-_is_exporting = getattr(torch.compiler, "is_compiling", lambda: False)
-
 # Correlations that are held at once (256 MB): those of 4 megapixels would take 1 GB.
 _AT_ONCE = 1 << 26
 
@@ -49,7 +45,7 @@ def guided_pooling(features: Tensor, embeddings: Tensor, gamma: float) -> Tensor
 
 def _blocks(unit: Tensor) -> list[slice]:
     """Patches of (B, N, D) whose correlations with all others are held at once."""
-    if _is_exporting():  # an exported graph is for any number of patches
+    if torch.jit.is_tracing():  # an exported graph is for any number of patches
         return [slice(None)]
     batch, patches, _ = unit.shape
     rows = max(1, _AT_ONCE // (batch * patches))
