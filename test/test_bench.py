@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from ros_helpers import GOLDEN_MODEL
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -190,6 +191,10 @@ def test_a_short_benchmark_of_the_engine(tmp_path: Path) -> None:
     assert measured["machine"]["peak_mb"] > measured["machine"]["weights_mb"] > 500
     assert list(measured["prompts, 48x48"]["best"]) == ["2 prompts", "40 prompts"]
     assert list(measured["fixed classes, 48x48"]["best"]) == ["dinoiser", "deeplabv3", "lraspp"]
+    with Image.open(tmp_path / "bench.png") as plot:
+        colours = plot.convert("RGB").getcolors(1 << 20)
+    bars = sum(count for count, colour in colours if colour == (31, 119, 180))
+    assert bars > 0.05 * plot.width * plot.height
     for beside in measured["a new prompt, 48x48"].values():
         assert beside["new prompt"]["median_ms"] > 0 and beside["frame"]["median_ms"] > 0
 

@@ -75,8 +75,8 @@ def main() -> int:
         print(subjects.best.cuda_graphs_problem)
     output = Path(options.output)
     write_json(output / "bench.json", machine, sections)
-    drawn = plot(output / "bench.png", sections)
-    print(f"written: {output / 'bench.json'}" + (f", {output / 'bench.png'}" if drawn else ""))
+    plot(output / "bench.png", sections)
+    print(f"written: {output / 'bench.json'}, {output / 'bench.png'}")
     print(last_line(sections["whole frame"]))
     return 0
 

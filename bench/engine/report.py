@@ -6,8 +6,12 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from .timing import Times
 
+_COLUMNS = 4  # of panels in the plot
+_LOGARITHMIC = 50  # times of a section that differ more get a logarithmic axis
 Section = Mapping[str, Mapping[str, Times]]  # variant -> what was timed -> times
 
 
@@ -50,17 +54,14 @@ def write_json(path: Path, machine: Mapping[str, object], sections: Mapping[str,
     path.write_text(json.dumps(content, indent=1) + "\n")
 
 
-def plot(path: Path, sections: Mapping[str, Section]) -> bool:
-    """One panel of bars a section, as PNG; False without matplotlib."""
-    try:
-        import matplotlib
-
-        matplotlib.use("Agg")
-        import matplotlib.pyplot as plt
-    except ImportError:
-        return False
-    figure, panels = plt.subplots(1, len(sections), figsize=(5 * len(sections), 4), squeeze=False)
-    for panel, (title, section) in zip(panels[0], sections.items(), strict=True):
+def plot(path: Path, sections: Mapping[str, Section]) -> None:
+    """One panel of bars a section, as PNG."""
+    rows = -(-len(sections) // _COLUMNS)
+    figure = Figure(figsize=(5 * _COLUMNS, 4 * rows))
+    panels = list(figure.subplots(rows, _COLUMNS, squeeze=False).flat)
+    for unused in panels[len(sections) :]:
+        unused.set_axis_off()
+    for panel, (title, section) in zip(panels, sections.items(), strict=False):
         names = list(dict.fromkeys(name for times in section.values() for name in times))
         for offset, (variant, times) in enumerate(section.items()):
             heights = [times[name].median if name in times else 0.0 for name in names]
@@ -75,8 +76,10 @@ def plot(path: Path, sections: Mapping[str, Section]) -> bool:
         panel.set_xticks([i + middle for i in range(len(names))], names, rotation=30, ha="right")
         panel.set_title(title)
         panel.set_ylabel("median ms")
+        medians = [t.median for times in section.values() for t in times.values()]
+        if max(medians) > _LOGARITHMIC * min(medians):
+            panel.set_yscale("log")
         panel.legend(fontsize=7)
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100)
-    return True
