@@ -19,7 +19,7 @@ FILES = [
     "test_golden.py",
     "test_media_inputs.py",
     "test_regions.py",
-    "test_transfer.py",
+    "test_transfer.py::test_results_survive_being_packed",
     "test_viz.py",
 ]
 CODE = """
