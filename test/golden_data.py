@@ -27,9 +27,16 @@ needs_old_open_clip = pytest.mark.skipif(
 
 def run_with_old_open_clip(code: str) -> subprocess.CompletedProcess:
     """Run Python in a process of its own, where the old open_clip and the tests are on the path."""
-    paths = [str(OLD_OPEN_CLIP), str(Path(__file__).parent), *filter(None, sys.path)]
+    return run_with(OLD_OPEN_CLIP, code)
+
+
+def run_with(folder: Path, code: str, *arguments: str) -> subprocess.CompletedProcess:
+    """Run Python among the tests, with the packages of a folder in front of all others."""
+    tests = Path(__file__).parent
+    paths = [str(folder), str(tests), *filter(None, sys.path)]
     return subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code],
+        [sys.executable, "-W", "ignore", "-c", code, *arguments],
+        cwd=tests,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         capture_output=True, text=True, timeout=300,
     )  # fmt: skip

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import naive_dinoiser as naive
@@ -13,7 +10,7 @@ import numpy as np
 import open_clip
 import pytest
 import torch
-from golden_data import GOLDEN, OLD_OPEN_CLIP
+from golden_data import GOLDEN, OLD_OPEN_CLIP, needs_old_open_clip, run_with_old_open_clip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -117,17 +114,9 @@ def test_the_authors_numbers(cliper, authors, name):
     check_the_authors_numbers(cliper, authors, name)
 
 
-@pytest.mark.skipif(
-    not OLD_OPEN_CLIP.is_dir(), reason="needs open_clip 2.24 beside the newest one: run `make test`"
-)
+@needs_old_open_clip
 def test_the_authors_numbers_on_open_clip_2_24():
-    """In a process of its own, where the old open_clip comes first on the path."""
-    paths = [str(OLD_OPEN_CLIP), str(Path(__file__).parent), *filter(None, sys.path)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", "import test_cliper; test_cliper.main()"],
-        env=environment, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+    done = run_with_old_open_clip("import test_cliper; test_cliper.main()")
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["matched", "with", str(OLD_OPEN_CLIP / "open_clip")]
 

@@ -171,7 +171,9 @@ def test_files_are_for_any_number_of_patches(tmp_path, segmenter, quick, method,
     """Also if the images they are written with took several rounds of pooling."""
     monkeypatch.setattr(pooling, "_AT_ONCE", 20)
     segmenter.method = method
-    export(segmenter, tmp_path / "model.onnx")
+    said = []
+    export(segmenter, tmp_path / "model.onnx", report=said.append)
+    assert len(said) == 2 and all(comparison.holds for comparison in said)
 
 
 @needs_onnx

@@ -5,12 +5,11 @@ numpy 1 chooses the type of a result also by the values: 8 bits times a 16-bit 1
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from golden_data import run_with
 
 NUMPY_1 = Path(sys.prefix) / "numpy-1"
 FILES = [
@@ -34,13 +33,6 @@ sys.exit(pytest.main(sys.argv[1:]))
     reason="needs numpy 1 beside numpy 2 (Python before 3.13): run `make test`",
 )
 def test_what_reckons_with_pixels_gives_the_same() -> None:
-    paths = [str(NUMPY_1), *filter(None, sys.path)]
-    done = subprocess.run(
-        [sys.executable, "-c", CODE, "-q", "-p", "no:cacheprovider", *FILES],
-        cwd=Path(__file__).parent,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-        capture_output=True,
-        text=True,
-    )
+    done = run_with(NUMPY_1, CODE, "-q", "-p", "no:cacheprovider", *FILES)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     assert " passed" in done.stdout

@@ -17,13 +17,10 @@ from recorded_graph import record
 from torch import Tensor
 
 from dinoiser_ros.segmentation import Segmentation, Segmenter, labels
+from dinoiser_ros.segmentation.methods import METHODS
 from dinoiser_ros.segmentation.replays import Replays
 
 CPU = torch.device("cpu")
-METHODS = [
-    "dinoiser", "dinoiser-dino", "dinoiser-keys", "dinoiser-keys-predictions",
-    "maskclip", "maskclip-ks", "maskclip-pd", "maskclip-ks-pd", "cliper",
-]  # fmt: skip
 
 
 class Counted:
@@ -80,7 +77,7 @@ def check(found: Segmentation, expected: Segmentation) -> None:
     assert found.classes == expected.classes
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", sorted(METHODS.keys() - {"cliper-diffusion", "maskclip+"}))
 def test_replayed_frames_are_segmented_as_others(method, plain, replaying):
     for segmenter in (plain, replaying):
         segmenter.set_options(method=method, inference_size=48, confidence_threshold=0.3)
@@ -231,7 +228,7 @@ def test_an_error_frees_the_graphs(replaying, monkeypatch):
     assert replaying.segment(image(0)).labels.shape == (40, 56)
 
 
-def test_what_a_graph_reads_stays_in_memory(plain, dino):
+def test_what_a_graph_reads_stays_in_memory(dino):
     def bare(compute: Callable[[Tensor], Tensor], pixels: Tensor) -> tuple:
         """Like a CUDA graph, it keeps nothing alive itself."""
         expected = compute(pixels)
@@ -266,5 +263,6 @@ def test_threads_get_their_own_results(plain, replaying):
     for thread in threads:
         thread.join()
     for seed, results in found.items():
+        assert len(results) == 10
         for result in results:
             check(result, expected[seed])

@@ -18,7 +18,7 @@ from dinoiser_ros.segmentation.pooling import guided_pooling
 
 from .timing import Times, in_turns
 
-_EQUAL_LABELS = 0.99
+_EQUAL_ON_A_GPU = 0.99  # of the labels: two ways through half precision need not round alike
 
 
 @torch.inference_mode()
@@ -69,8 +69,8 @@ def time_stages(segmenter: Segmenter, image: np.ndarray, rounds: int) -> dict[st
         "copy": lambda: given["resize"][1].cpu().numpy().astype(np.uint8),
     }
     times = in_turns({name: keep(name, stage) for name, stage in stages.items()}, rounds)
-    # On a GPU two ways through half precision need not round alike.
-    assert (given["copy"][0] == segmenter.segment(image).labels).mean() > _EQUAL_LABELS, (
+    equal = (given["copy"][0] == segmenter.segment(image).labels).mean()
+    assert equal >= (1.0 if segmenter.device.type == "cpu" else _EQUAL_ON_A_GPU), (
         "the stages timed here are not those of Segmenter.segment: bring them up to date"
     )
     return times

@@ -36,19 +36,14 @@ class Times:
         return sorted(self.samples)[rank - 1]
 
 
-def in_turns(
-    functions: Mapping[str, Callable[[], object]], rounds: int, warm_up: int | None = None
-) -> dict[str, Times]:
+def in_turns(functions: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Times]:
     """Call every function once a round, so that whatever slows the machine down meets all alike.
 
     Args:
         functions: what to time, by name.
-        rounds: how often.
-        warm_up: rounds before that do not count; None: 1, and 3 where there is a GPU, for which
-            the second frame of a kind makes a CUDA graph.
+        rounds: how often; what comes before, to warm up, does not count.
     """
-    if warm_up is None:
-        warm_up = 3 if torch.cuda.is_available() else 1
+    warm_up = 3 if torch.cuda.is_available() else 1  # the second frame of a kind makes a CUDA graph
     samples: dict[str, list[float]] = {name: [] for name in functions}
     for number in range(warm_up + rounds):
         for name, function in functions.items():

@@ -99,7 +99,7 @@ class Graph(nn.Module):
     @property
     def dim(self) -> int:
         """Length of the text embeddings."""
-        return (self.parts.network or self.parts.backbone).dim
+        return self.parts.main.dim
 
     @property
     def inputs(self) -> tuple[str, ...]:
