@@ -34,16 +34,16 @@ lint: setup ## Run ruff
 	@.venv/bin/python -m ruff check .
 
 demo-model: build ## Rebuild the embedded models from a seed
-	@. tools/env.sh && python3 tools/run_module.py dinoiser_ros.training.demo_model && \
-		exec python3 tools/run_module.py dinoiser_ros.training.demo_maskclip_plus
+	@. tools/env.sh && python3 tools/run_module.py dinoiser_ros.training.demo.build_model && \
+		exec python3 tools/run_module.py dinoiser_ros.training.demo.build_maskclip_plus
 
 table: build ## Measure all methods on the held-out frames, write the README's table [METHODS="a b"] [LIMIT=8: print only]
-	@. tools/env.sh && exec python3 tools/run_module.py dinoiser_ros.evaluation.ablation \
+	@. tools/env.sh && exec python3 tools/run_module.py dinoiser_ros.evaluation.tables.ablation \
 		$(if $(METHODS),--methods $(METHODS)) $(if $(LIMIT),--limit "$(LIMIT)",--state build/table.state --readme README.md)
 
 # Every fourth frame: with all of them it takes hours.
 robustness: build ## The same under noise, blur, darkness, JPEG: docs/robustness.md [LIMIT=8: print only]
-	@. tools/env.sh && exec python3 tools/run_module.py dinoiser_ros.evaluation.robustness \
+	@. tools/env.sh && exec python3 tools/run_module.py dinoiser_ros.evaluation.tables.robustness \
 		$(if $(LIMIT),--limit "$(LIMIT)",--limit 60 --state build/robustness.state --output docs/robustness.md)
 
 soak: build ## The node under faults, at full rate [FRAMES=20000]

@@ -57,5 +57,5 @@ setup(
         "train": ["timm>=0.9"],
         "test": requirements("requirements-dev.txt"),
     },
-    entry_points={"console_scripts": ["dinoiser = dinoiser_ros.cli:main"]},
+    entry_points={"console_scripts": ["dinoiser = dinoiser_ros.cli.main:main"]},
 )

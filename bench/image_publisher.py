@@ -21,7 +21,7 @@ def main() -> None:
     import numpy as np
     from std_msgs.msg import Header
 
-    from dinoiser_ros.ros.conversions import image_message
+    from dinoiser_ros.messages.encode import image_message
 
     rclpy.init()
     node = rclpy.create_node("image_publisher")

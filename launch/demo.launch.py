@@ -1,6 +1,6 @@
 """Starts the simulated camera and the segmentation node with the embedded model.
 
-    ros2 launch dinoiser_ros demo.launch.py viewer:=true
+ros2 launch dinoiser_ros demo.launch.py viewer:=true
 """
 
 from pathlib import Path

@@ -18,9 +18,7 @@ from pathlib import Path
 # The build machine's interpreter, as in manylinux images: /opt/python/cp312-cp312 and so on.
 BUILD_PREFIX = r"/opt/python/[^/;\"]+"
 PYTHON_HEADERS = re.compile(BUILD_PREFIX + r"/include/python[^/;\"]+")
-NUMPY_HEADERS = re.compile(
-    BUILD_PREFIX + r"/lib/python[^/;\"]+/site-packages/numpy/_?core/include"
-)
+NUMPY_HEADERS = re.compile(BUILD_PREFIX + r"/lib/python[^/;\"]+/site-packages/numpy/_?core/include")
 
 
 def patch_text(text: str, python_headers: str, numpy_headers: str) -> str:

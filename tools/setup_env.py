@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / "bin" / "python"
 STAMPS = VENV / "stamps"
+THIRD_PARTY = "third_party/vision_msgs"  # built where no ROS brings it
 SUPPORTED = ("3.10", "3.11", "3.12", "3.13")
 ROS_DISTRO = os.environ.get("ROS_DISTRO", "")
 
@@ -118,9 +119,10 @@ def find_python():
 
 def find_python_of_ros(python):
     """Return (interpreter, "3.x") of the sourced ROS; rclpy is compiled for that one only."""
-    if version_of(python) is None or subprocess.run(
-        [python, "-c", "import rclpy"], stderr=subprocess.DEVNULL
-    ).returncode:
+    if (
+        version_of(python) is None
+        or subprocess.run([python, "-c", "import rclpy"], stderr=subprocess.DEVNULL).returncode
+    ):
         raise SetupError(
             f"ROS 2 {ROS_DISTRO} is sourced, but {python} cannot import rclpy: install "
             f"ros-{ROS_DISTRO}-rclpy, or work without ROS in a shell where it is not sourced"
@@ -216,10 +218,10 @@ def build_key(venv_key):
     Modules are linked into install/, so an edited one needs no build; a new or removed one does.
     """
     contents = [ROOT / "CMakeLists.txt", ROOT / "package.xml"]
-    for folder in ("msg", "srv", "no_ros"):
+    for folder in ("msg", "srv", "third_party"):
         contents += sorted(path for path in (ROOT / folder).rglob("*") if path.is_file())
     listed = []
-    for folder in ("dinoiser_ros", "scripts", "launch", "config", "test/data/heldout"):
+    for folder in ("dinoiser_ros", "scripts", "launch", "config", "data/heldout"):
         files = (ROOT / folder).rglob("*") if (ROOT / folder).is_dir() else []
         listed += sorted(str(path) for path in files if "__pycache__" not in path.parts)
     return digest(venv_key, *contents, *listed)
@@ -252,7 +254,7 @@ def build(venv_key):
     say("building the package with colcon (about half a minute the first time)")
     command = ["colcon", "build", "--symlink-install", "--base-paths", "."]
     if not ROS_DISTRO:
-        command.append("no_ros/vision_msgs")
+        command.append(THIRD_PARTY)
     command += ["--cmake-args", "-DBUILD_TESTING=OFF", f"-DPython3_EXECUTABLE={VENV_PYTHON}"]
     clear_moved_build(venv_key)
     run(command, "colcon build", env=build_environment())
@@ -260,13 +262,13 @@ def build(venv_key):
 
 
 def clear_moved_build(venv_key):
-    """Remove what another .venv built: CMake keeps its paths forever."""
-    owner = ROOT / "build" / "made_with"
-    if owner.parent.exists() and not (owner.is_file() and owner.read_text() == venv_key):
+    """Remove what another .venv, or other sources, built: CMake keeps their paths forever."""
+    owner, key = ROOT / "build" / "made_with", f"{venv_key} {THIRD_PARTY}"
+    if owner.parent.exists() and not (owner.is_file() and owner.read_text() == key):
         for name in ("build/dinoiser_ros", "build/vision_msgs", "install"):
             shutil.rmtree(ROOT / name, ignore_errors=True)
     owner.parent.mkdir(exist_ok=True)
-    owner.write_text(venv_key)
+    owner.write_text(key)
 
 
 def main(arguments):

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dinoiser_ros.markdown import replace_part
 from dinoiser_ros.ros.parameter_spec import markdown_table
-from dinoiser_ros.ros.parameters import SPECS
+from dinoiser_ros.ros.segment.parameters import SPECS
+from dinoiser_ros.utils.markdown import replace_part
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import open_clip
 import torch
 
-from dinoiser_ros.segmentation.embedding_network import HEADS
+from dinoiser_ros.segmentation.networks.embedding_network import HEADS
 
 from .report import Section, plot, table, write_json
 from .stages import time_stages

@@ -10,11 +10,11 @@ import torch
 from PIL import Image
 
 from dinoiser_ros.segmentation import Segmenter
-from dinoiser_ros.segmentation.background import filter_background
-from dinoiser_ros.segmentation.classification import classify
-from dinoiser_ros.segmentation.image import to_batch
-from dinoiser_ros.segmentation.labels import label_pixels
-from dinoiser_ros.segmentation.pooling import guided_pooling
+from dinoiser_ros.segmentation.methods.background import filter_background
+from dinoiser_ros.segmentation.methods.classification import classify
+from dinoiser_ros.segmentation.methods.pooling import guided_pooling
+from dinoiser_ros.segmentation.pixels.postprocess import label_pixels
+from dinoiser_ros.segmentation.pixels.preprocess import to_batch
 
 from .timing import Times, in_turns
 

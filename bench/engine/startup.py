@@ -16,7 +16,7 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
-from dinoiser_ros.segmentation.heads import NAMES
+from dinoiser_ros.segmentation.networks.dinoiser_heads import NAMES
 
 from .subjects import random_parts
 from .timing import Times

@@ -15,12 +15,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from dinoiser_ros.segmentation import SegmentationClass, Segmenter
-from dinoiser_ros.segmentation.embedding_network import BACKBONES, EmbeddingNetwork
-from dinoiser_ros.segmentation.heads import Heads
-from dinoiser_ros.segmentation.model import LoadedModel, read_config
-from dinoiser_ros.segmentation.vocabulary import Vocabulary
-from dinoiser_ros.segmentation.weights import find_model
-from dinoiser_ros.training.plus_file import save_closed_set
+from dinoiser_ros.segmentation.models.loading import LoadedModel, read_config
+from dinoiser_ros.segmentation.models.registry import find_model
+from dinoiser_ros.segmentation.networks.dinoiser_heads import Heads
+from dinoiser_ros.segmentation.networks.embedding_network import BACKBONES, EmbeddingNetwork
+from dinoiser_ros.segmentation.text.vocabulary import Vocabulary
+from dinoiser_ros.training.maskclip_plus.checkpoint_file import save_closed_set
 
 HEAD_CHANNELS = 256  # as the authors' heads have
 

@@ -134,7 +134,7 @@ class RawFrames:
     """
 
     def __init__(self, size: tuple[int, int], rng: random.Random) -> None:
-        from dinoiser_ros.encodings import ENCODINGS
+        from dinoiser_ros.messages.decode import ENCODINGS
 
         self.size = size
         self._rng = rng

@@ -10,17 +10,17 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from dinoiser_ros.files import write_whole
-from dinoiser_ros.segmentation.methods import METHODS
+from dinoiser_ros.errors import EvaluationError
+from dinoiser_ros.evaluation.datasets.benchmarks import BENCHMARKS, PUBLIC
+from dinoiser_ros.evaluation.datasets.samples import Sample
+from dinoiser_ros.evaluation.datasets.simulated import FOLDER
+from dinoiser_ros.evaluation.metrics.tally import Tally
+from dinoiser_ros.evaluation.reports.report import Heading, markdown, overview, percent, to_json
+from dinoiser_ros.segmentation.methods.registry import METHODS
+from dinoiser_ros.utils.atomic_files import write_whole
 
-from .benchmarks import BENCHMARKS, PUBLIC
-from .errors import EvaluationError
-from .report import Heading, markdown, overview, percent, to_json
 from .runner import Load, backbone_digest, evaluate, with_method
-from .samples import Sample
-from .simulated import FOLDER
 from .state import State
-from .tally import Tally
 
 INTERRUPTED = 130  # the shell's status of a program ended by Ctrl-C
 

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dinoiser_ros.evaluation.datasets.benchmarks import Benchmark
+from dinoiser_ros.evaluation.datasets.samples import Sample
+from dinoiser_ros.evaluation.metrics.tally import Tally
 from dinoiser_ros.segmentation import OptionError, PromptError, Segmenter
 
-from . import sliding
-from .benchmarks import Benchmark
-from .samples import Sample
+from . import sliding_window as sliding
 from .state import State
-from .tally import Tally
 
 Predict = Callable[[np.ndarray], np.ndarray]
 Load = Callable[[str], Segmenter]

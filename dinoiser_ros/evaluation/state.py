@@ -7,10 +7,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from dinoiser_ros.files import write_whole
-
-from .errors import EvaluationError
-from .tally import Tally
+from dinoiser_ros.errors import EvaluationError
+from dinoiser_ros.evaluation.metrics.tally import Tally
+from dinoiser_ros.utils.atomic_files import write_whole
 
 SAVE_EVERY = 10.0  # seconds of work that a kill may cost
 

@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 
 from dinoiser_ros.segmentation import Segmenter, Vocabulary
-from dinoiser_ros.segmentation.backbone import DenseFeatures
-from dinoiser_ros.segmentation.forward import cells
-from dinoiser_ros.segmentation.frame import Frame
-from dinoiser_ros.segmentation.image import to_batch, upsample
-from dinoiser_ros.segmentation.methods import METHODS
+from dinoiser_ros.segmentation.inference.forward import cells
+from dinoiser_ros.segmentation.methods.inputs import Frame
+from dinoiser_ros.segmentation.methods.registry import METHODS
+from dinoiser_ros.segmentation.networks.clip_backbone import DenseFeatures
 from dinoiser_ros.segmentation.options import method_options
+from dinoiser_ros.segmentation.pixels.postprocess import upsample
+from dinoiser_ros.segmentation.pixels.preprocess import to_batch
 
 from .prompts import prompt_arrays
 

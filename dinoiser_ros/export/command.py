@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from dinoiser_ros.errors import ExportError
 from dinoiser_ros.segmentation import Segmenter, Vocabulary
 from dinoiser_ros.segmentation.options import Options
 
-from .errors import ExportError
 from .graph import EXPORTED, Graph
 from .prompts import prompt_arrays
 

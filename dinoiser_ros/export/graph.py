@@ -13,8 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dinoiser_ros.segmentation import Segmenter, vit
-from dinoiser_ros.segmentation.backbone import (
+from dinoiser_ros.errors import ExportError
+from dinoiser_ros.segmentation import Segmenter
+from dinoiser_ros.segmentation.methods.inputs import Frame, MethodOptions, Parts
+from dinoiser_ros.segmentation.methods.registry import METHODS
+from dinoiser_ros.segmentation.networks import vit
+from dinoiser_ros.segmentation.networks.clip_backbone import (
     MEAN,
     STD,
     Backbone,
@@ -23,11 +27,7 @@ from dinoiser_ros.segmentation.backbone import (
     projection,
     resize_positions,
 )
-from dinoiser_ros.segmentation.frame import Frame, MethodOptions, Parts
-from dinoiser_ros.segmentation.methods import METHODS
 from dinoiser_ros.segmentation.options import method_options
-
-from .errors import ExportError
 
 # Those on the features that `dense_features` gives, not CLIPer's; and maskclip+, which needs none.
 EXPORTED = tuple(
@@ -142,7 +142,7 @@ class Graph(nn.Module):
         return probabilities, labels.to(torch.int32), confidence
 
     def _of_pixels(self, probabilities: Tensor, images: Tensor) -> Tensor:
-        """(B, K, h, w) -> (B, K, H, W), see `image.upsample`."""
+        """(B, K, h, w) -> (B, K, H, W), see `postprocess.upsample`."""
         height, width = images.shape[-2:]
         if not self.method.on_patches:  # the cells divide the image, whatever their number
             return F.interpolate(

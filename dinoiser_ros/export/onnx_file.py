@@ -10,11 +10,11 @@ from pathlib import Path
 import onnx
 import torch
 
+from dinoiser_ros.errors import ExportError
 from dinoiser_ros.segmentation import Segmenter
-from dinoiser_ros.segmentation.backbone import MEAN, STD
-from dinoiser_ros.segmentation.open_clip_parts import TEMPLATES
+from dinoiser_ros.segmentation.networks.clip_backbone import MEAN, STD
+from dinoiser_ros.segmentation.networks.open_clip_parts import TEMPLATES
 
-from .errors import ExportError
 from .graph import Graph
 
 # What the axes are called in the file; those of one name have one length.

@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from dinoiser_ros.errors import MediaError
+from dinoiser_ros.media.bags.segment import segment_bag
 from dinoiser_ros.segmentation import DinoiserError, Segmenter
 
-from .bags import segment_bag
-from .errors import MediaError
 from .inputs import BAG, PICTURE, SUPPORTED, VIDEO, Input, find_inputs
 from .pictures import segment_picture
 from .progress import bar, say

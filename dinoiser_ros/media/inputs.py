@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dinoiser_ros.sources import PICTURE_SUFFIXES
+from .frame_sources import PICTURE_SUFFIXES
 
 PICTURE, VIDEO, BAG = "picture", "video", "bag"
 VIDEO_SUFFIXES = frozenset(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from .errors import MediaError
+from dinoiser_ros.errors import MediaError
 
 
 def require(purpose: str, packages: dict[str, str], extra: str) -> None:

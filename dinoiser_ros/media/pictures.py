@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from PIL import Image
 
+from dinoiser_ros.errors import FrameSourceError, MediaError
 from dinoiser_ros.segmentation import Segmenter
-from dinoiser_ros.sources import SourceError, read_picture
 
-from .errors import MediaError
+from .frame_sources import read_picture
 from .inputs import Input
 from .results import Shares, render
 from .saving import whole
@@ -24,7 +24,7 @@ def segment_picture(segmenter: Segmenter, picture: Input, settings: Settings) ->
     """
     try:
         image = read_picture(picture.path)
-    except SourceError as error:
+    except FrameSourceError as error:
         raise MediaError(str(error)) from error
     result = segmenter.segment(image)
     arrays = render(image, result, settings.wanted(RESULTS), settings.alpha)

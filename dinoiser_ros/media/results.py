@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dinoiser_ros.encodings import confidence_pixels
+from dinoiser_ros.messages.encode import confidence_pixels
 from dinoiser_ros.segmentation import Segmentation, SegmentationClass
-from dinoiser_ros.viz import overlay
+from dinoiser_ros.visualization.overlay import overlay
 
 
 def render(

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import MediaError
+from dinoiser_ros.errors import MediaError
 
 RESULTS = ("overlay", "labels", "confidence")
 

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from dinoiser_ros.errors import FrameSourceError, MediaError
 from dinoiser_ros.segmentation import Segmenter
-from dinoiser_ros.sources import SourceError, Video
 
-from .errors import MediaError
+from .frame_sources import Video
 from .inputs import Input
 from .optional import require
 from .progress import bar
@@ -52,7 +52,7 @@ def segment_video(segmenter: Segmenter, video: Input, settings: Settings) -> Out
         settings.check_free(place)
     try:
         source = Video(video.path)
-    except SourceError as error:
+    except FrameSourceError as error:
         raise MediaError(str(error)) from error
     shares = Shares(segmenter.classes)
     with (

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dinoiser_ros.errors import ParameterError
+
 if TYPE_CHECKING:
     from rcl_interfaces.msg import ParameterDescriptor
     from rclpy.node import Node
@@ -22,10 +24,6 @@ CONFIGURE = "before configure"
 RUNNING = "any time"
 
 Value = bool | int | float | str | list[str]
-
-
-class ParameterError(ValueError):
-    """A parameter has a value that it cannot take; the message is one sentence."""
 
 
 @dataclass(frozen=True)

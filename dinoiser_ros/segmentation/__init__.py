@@ -6,9 +6,10 @@
 >>> labels = segmenter.segment(image).labels
 """
 
-from .errors import DinoiserError, ImageError, OptionError, PromptError, WeightsError
+from dinoiser_ros.errors import DinoiserError, ImageError, OptionError, PromptError, WeightsError
+from dinoiser_ros.segmentation.text.vocabulary import SegmentationClass, Vocabulary
+
 from .segmenter import Segmentation, Segmenter
-from .vocabulary import SegmentationClass, Vocabulary
 
 __all__ = [
     "DinoiserError",

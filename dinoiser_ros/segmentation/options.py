@@ -9,13 +9,13 @@ from pathlib import Path
 
 import torch
 
-from .classification import PD_THRESHOLD
-from .cliper import ATTENTION_THR
-from .errors import OptionError
-from .frame import MethodOptions
-from .heads import DELTA, GAMMA, Heads
-from .methods import BACKGROUND_SOURCES, METHODS
-from .pooling import KS_THRESHOLD
+from dinoiser_ros.errors import OptionError
+from dinoiser_ros.segmentation.methods.classification import PD_THRESHOLD
+from dinoiser_ros.segmentation.methods.cliper import ATTENTION_THR
+from dinoiser_ros.segmentation.methods.inputs import MethodOptions
+from dinoiser_ros.segmentation.methods.pooling import KS_THRESHOLD
+from dinoiser_ros.segmentation.methods.registry import BACKGROUND_SOURCES, METHODS
+from dinoiser_ros.segmentation.networks.dinoiser_heads import DELTA, GAMMA, Heads
 
 BACKGROUND_FILTERS = ("auto", "on", "off")
 BFLOAT16_WIDTH = 512  # channels from which on bfloat16 pays on a CPU

@@ -11,29 +11,35 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .assembly import Assembly, assemble, assemble_closed
-from .backbone import Backbone
-from .classification import PD_THRESHOLD
-from .cliper import ATTENTION_THR
-from .cuda_graphs import capture_cuda_graph
-from .dino import DinoTower
-from .download import Progress
-from .embedding_network import EmbeddingNetwork
-from .errors import OptionError, PromptError
-from .forward import classify_batch, label_batch
-from .frame import Parts
-from .heads import Heads
-from .image import check_image, inference_shape, stack_images, to_batch
-from .methods import MODEL_PARTS
-from .model import LoadedModel, load_closed_set, load_model
+from dinoiser_ros.errors import OptionError, PromptError
+from dinoiser_ros.segmentation.inference.cuda_graphs import capture_cuda_graph
+from dinoiser_ros.segmentation.inference.forward import classify_batch, label_batch
+from dinoiser_ros.segmentation.inference.replays import Replays
+from dinoiser_ros.segmentation.methods.classification import PD_THRESHOLD
+from dinoiser_ros.segmentation.methods.cliper import ATTENTION_THR
+from dinoiser_ros.segmentation.methods.inputs import Parts
+from dinoiser_ros.segmentation.methods.pooling import KS_THRESHOLD
+from dinoiser_ros.segmentation.methods.registry import MODEL_PARTS
+from dinoiser_ros.segmentation.models.assembly import Assembly, assemble, assemble_closed
+from dinoiser_ros.segmentation.models.loading import LoadedModel, load_closed_set, load_model
+from dinoiser_ros.segmentation.models.registry import ModelSpec, find_model
+from dinoiser_ros.segmentation.networks.clip_backbone import Backbone
+from dinoiser_ros.segmentation.networks.dino import DinoTower
+from dinoiser_ros.segmentation.networks.dinoiser_heads import Heads
+from dinoiser_ros.segmentation.networks.embedding_network import EmbeddingNetwork
+from dinoiser_ros.segmentation.pixels.preprocess import (
+    check_image,
+    inference_shape,
+    stack_images,
+    to_batch,
+)
+from dinoiser_ros.segmentation.pixels.transfer import pack_results, result_arrays, unpack_results
+from dinoiser_ros.segmentation.text.cache import open_text_cache
+from dinoiser_ros.segmentation.text.trained_phrases import TrainedText
+from dinoiser_ros.segmentation.text.vocabulary import SegmentationClass, Vocabulary
+from dinoiser_ros.segmentation.weights.download import Progress
+
 from .options import Options, check_precision, resolve_device
-from .pooling import KS_THRESHOLD
-from .replays import Replays
-from .text_cache import open_text_cache
-from .trained_text import TrainedText
-from .transfer import pack_results, result_arrays, unpack_results
-from .vocabulary import SegmentationClass, Vocabulary
-from .weights import ModelSpec, find_model
 
 PathLike = str | os.PathLike[str]
 

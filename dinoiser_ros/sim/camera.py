@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dinoiser_ros.sim.classes import UNLABELLED
-from dinoiser_ros.sim.gl import RendererUnavailable, load_mujoco
-from dinoiser_ros.sim.scene import SKY_THING, Scene, Thing
+from .classes import UNLABELLED
+from .gl import RendererUnavailable, load_mujoco
+from .scene import SKY_THING, Scene, Thing
 
 
 @dataclass

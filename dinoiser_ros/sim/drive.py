@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dinoiser_ros.sim.camera import Camera, Frame
-from dinoiser_ros.sim.layout import furnish, set_camera
-from dinoiser_ros.sim.scene import build_scene, repaint
+from .camera import Camera, Frame
+from .layout import furnish, set_camera
+from .scene import build_scene, repaint
 
 SPEED = 0.6  # metres per second
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dinoiser_ros.sim.classes import CLASSES
+from .classes import CLASSES
 
 INDEX = "index.json"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dinoiser_ros.sim.scene import Placed, Scene
+from .scene import Placed, Scene
 
 Rng = np.random.Generator
 _INWARD_YAW = {"east": 180.0, "west": 0.0, "north": 270.0, "south": 90.0}

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dinoiser_ros.sim.textures import smooth_noise
+from .textures import smooth_noise
 
 SIZE = 96
 Rng = np.random.Generator

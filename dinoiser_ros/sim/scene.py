@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
-from dinoiser_ros.sim import textures
-from dinoiser_ros.sim.classes import (
+from . import textures
+from .classes import (
     CLASS_IDS,
     COLOUR_NAMES,
     COLOURED,
@@ -19,9 +19,9 @@ from dinoiser_ros.sim.classes import (
     is_held_out,
     nearest_colour,
 )
-from dinoiser_ros.sim.gl import load_mujoco
-from dinoiser_ros.sim.objects import SHAPES, Shape
-from dinoiser_ros.sim.patterns import pattern
+from .gl import load_mujoco
+from .objects import SHAPES, Shape
+from .patterns import pattern
 
 Rng = np.random.Generator
 SKY_THING = 0

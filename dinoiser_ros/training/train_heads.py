@@ -18,28 +18,28 @@ import open_clip
 import torch
 from torch import nn
 
+from dinoiser_ros.errors import TrainingError
 from dinoiser_ros.segmentation import DinoiserError
-from dinoiser_ros.segmentation.backbone import Backbone
-from dinoiser_ros.segmentation.model import load_model
+from dinoiser_ros.segmentation.models.loading import load_model
+from dinoiser_ros.segmentation.models.registry import find_model
+from dinoiser_ros.segmentation.networks.clip_backbone import Backbone
 from dinoiser_ros.segmentation.options import resolve_device
-from dinoiser_ros.segmentation.weights import find_model
-from dinoiser_ros.training.errors import TrainingError
-from dinoiser_ros.training.head_options import HeadOptions, add_arguments
-from dinoiser_ros.training.head_trainer import train_heads
-from dinoiser_ros.training.heads import HeadBatch, build_heads
-from dinoiser_ros.training.heads_file import (
+from dinoiser_ros.training.common.image_folder import FolderBatches, digest, find_pictures
+from dinoiser_ros.training.common.processes import Team, team
+from dinoiser_ros.training.common.progress_bar import ProgressBar
+from dinoiser_ros.training.common.run_state import Checkpoint, Losses
+from dinoiser_ros.training.heads.files import (
     check_output,
     curve,
     read_heads,
     save_heads,
     write_record,
 )
-from dinoiser_ros.training.image_folder import FolderBatches, digest, find_pictures
-from dinoiser_ros.training.load_teachers import load_teachers
-from dinoiser_ros.training.processes import Team, team
-from dinoiser_ros.training.progress_bar import ProgressBar
-from dinoiser_ros.training.run_state import Checkpoint, Losses
-from dinoiser_ros.training.teacher import HeadTeacher, Teachers
+from dinoiser_ros.training.heads.load_teachers import load_teachers
+from dinoiser_ros.training.heads.losses import HeadBatch, build_heads
+from dinoiser_ros.training.heads.options import HeadOptions, add_arguments
+from dinoiser_ros.training.heads.teacher import HeadTeacher, Teachers
+from dinoiser_ros.training.heads.trainer import train_heads
 
 
 def run(options: HeadOptions) -> Path | None:

@@ -18,16 +18,16 @@ import torch
 import torchvision
 
 from dinoiser_ros.segmentation import Segmenter
-from dinoiser_ros.segmentation.embedding_network import EmbeddingNetwork
-from dinoiser_ros.training.heads_file import curve
-from dinoiser_ros.training.image_folder import FolderBatches, digest, find_pictures
-from dinoiser_ros.training.plus_file import save_closed_set
-from dinoiser_ros.training.plus_options import PlusOptions, load_teacher
-from dinoiser_ros.training.plus_trainer import LOSSES, Batch, PlusTrainer
-from dinoiser_ros.training.pretrained import load_pretrained_backbone
-from dinoiser_ros.training.progress_bar import ProgressBar
-from dinoiser_ros.training.pseudo_labels import teacher_labels
-from dinoiser_ros.training.run_state import Checkpoint, Losses
+from dinoiser_ros.segmentation.networks.embedding_network import EmbeddingNetwork
+from dinoiser_ros.training.common.image_folder import FolderBatches, digest, find_pictures
+from dinoiser_ros.training.common.progress_bar import ProgressBar
+from dinoiser_ros.training.common.run_state import Checkpoint, Losses
+from dinoiser_ros.training.heads.files import curve
+from dinoiser_ros.training.maskclip_plus.checkpoint_file import save_closed_set
+from dinoiser_ros.training.maskclip_plus.options import PlusOptions, load_teacher
+from dinoiser_ros.training.maskclip_plus.pretrained_backbone import load_pretrained_backbone
+from dinoiser_ros.training.maskclip_plus.pseudo_labels import teacher_labels
+from dinoiser_ros.training.maskclip_plus.trainer import LOSSES, Batch, PlusTrainer
 
 
 def run(options: PlusOptions, teacher: Segmenter) -> Path:

@@ -17,7 +17,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..sim_frames import CameraOptions
+from dinoiser_ros.ros.tools.sim_frames import CameraOptions
+
 from .children import Children
 from .score import PROMPT_SETS, overall_iou
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dinoiser_ros.evaluation.confusion import IGNORED, confusion_matrix, mean_iou
+from dinoiser_ros.evaluation.metrics.confusion import IGNORED, confusion_matrix, mean_iou
 from dinoiser_ros.sim.classes import CLASSES
 
 # Classes one by one at first; then grouped, as a robot that only wants to know where to drive.

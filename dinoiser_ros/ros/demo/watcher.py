@@ -14,7 +14,7 @@ from rclpy.time import Time
 from sensor_msgs.msg import Image
 from vision_msgs.msg import LabelInfo
 
-from dinoiser_ros.encodings import rgb_from_message
+from dinoiser_ros.messages.decode import rgb_from_message
 from dinoiser_ros.srv import SetPrompts
 
 from .score import Score, score_of

@@ -1,0 +1,1 @@
+"""The command line `dinoiser`: `main` has its subcommands, `arguments` what they share."""

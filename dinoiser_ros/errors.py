@@ -1,0 +1,65 @@
+"""Every error that this package raises on purpose: each message is one sentence that says what to
+do.
+"""
+
+from __future__ import annotations
+
+
+class DinoiserError(Exception):
+    """Base of them all: who catches it catches whatever is wrong with an input, option or file."""
+
+
+class PromptError(DinoiserError, ValueError):
+    """A prompt, or a list of prompts, cannot be used."""
+
+
+class ImageError(DinoiserError, ValueError):
+    """An image has the wrong type, shape or size."""
+
+
+class ImageMessageError(DinoiserError, ValueError):
+    """A camera message that cannot be used.
+
+    Attributes:
+        kind: what diagnostics count it under: "size", "encoding", "depth" or "decode".
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class OptionError(DinoiserError, ValueError):
+    """An option of the segmenter (method, threshold, device, ...) has a value it cannot take."""
+
+
+class ParameterError(DinoiserError, ValueError):
+    """A parameter of a node has a value that it cannot take."""
+
+
+class WeightsError(DinoiserError, RuntimeError):
+    """Weights cannot be found, fetched or verified, or do not fit the model."""
+
+
+class FileNotOnServerError(WeightsError):
+    """The server has no such file, but another source may."""
+
+
+class FrameSourceError(DinoiserError):
+    """A source of frames, or one frame of it, cannot be read."""
+
+
+class MediaError(DinoiserError, ValueError):
+    """A picture, a video or a bag cannot be read, or its results not be written."""
+
+
+class EvaluationError(DinoiserError, ValueError):
+    """A data set, a label picture, a state file or an option of an evaluation cannot be used."""
+
+
+class ExportError(DinoiserError, RuntimeError):
+    """A model cannot be written as ONNX, or the file does not compute what the model does."""
+
+
+class TrainingError(DinoiserError, RuntimeError):
+    """A training run cannot start or go on."""

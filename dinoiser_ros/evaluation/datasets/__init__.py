@@ -1,0 +1,1 @@
+"""The benchmarks: their folders, class names and label pictures, and the held-out frames."""

@@ -1,0 +1,1 @@
+"""Confusion matrices, mIoU, and what is counted over a data set."""

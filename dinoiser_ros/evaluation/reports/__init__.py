@@ -1,0 +1,1 @@
+"""Results as tables and JSON, beside the numbers of the papers."""

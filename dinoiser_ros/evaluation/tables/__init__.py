@@ -1,0 +1,1 @@
+"""The tables of this repository: `make table` (`ablation`) and `make robustness`."""

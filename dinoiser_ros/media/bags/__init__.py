@@ -1,0 +1,1 @@
+"""Segmenting bags: rosbag2 (mcap, sqlite3) and ROS 1, read and written without ROS."""

@@ -1,0 +1,109 @@
+"""One image topic of a bag, and what is written for its frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dinoiser_ros.media.results import Shares, render
+from dinoiser_ros.messages.decode import rgb_from_message
+from dinoiser_ros.segmentation import DinoiserError, Segmentation, Segmenter
+
+from .files import Bag
+from .messages import IMAGE, LABEL_INFO, image, label_info
+from .topics import OUTPUT_NAMES
+
+if TYPE_CHECKING:
+    from rosbags.interfaces import Connection
+
+
+class Camera:
+    """An image topic whose frames are segmented.
+
+    Args:
+        topic: the image topic.
+        connections: the bag's, of this topic.
+        namespace: where the topics of results live, such as "/dinoiser".
+        segmenter: with its prompts set.
+        wanted: the results to write, of `settings.RESULTS`.
+        alpha: strength of overlays (0 to 1).
+
+    Attributes:
+        length: how many messages the topic has.
+        shares: of the frames that were segmented.
+        topics: those of the results. label_info is the first: of messages of one time, readers
+            give those of the earlier topic first.
+    """
+
+    def __init__(
+        self,
+        topic: str,
+        connections: Sequence[Connection],
+        namespace: str,
+        segmenter: Segmenter,
+        wanted: Sequence[str],
+        alpha: float,
+    ) -> None:
+        self.connections = connections
+        self.length = sum(connection.msgcount for connection in connections)
+        self.shares = Shares(segmenter.classes)
+        self.topics = {"label_info": f"{namespace}/label_info"}
+        self.topics |= {name: f"{namespace}/{OUTPUT_NAMES[name]}" for name in wanted}
+        self._name, self._namespace = topic, namespace
+        self._segmenter, self._wanted, self._alpha = segmenter, wanted, alpha
+        self._targets: dict[str, Connection] = {}
+        self._bad, self._first_error = 0, ""
+
+    def __str__(self) -> str:
+        return f"{self._name} as {self._namespace}, {self.shares.frames} frames: {self.shares}"
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with the frames that were left alone, "" if none were."""
+        if not self._bad:
+            return ""
+        count = f"{self._bad} of {self.length} images"
+        return f"{self._name}: {count} were left alone; of the first one, {self._first_error}"
+
+    def add_topics(self, bag: Bag, writer: Any) -> None:
+        """Declare the topics of the results to a writer of `bag`."""
+        for key, topic in self.topics.items():
+            type_name = LABEL_INFO if key == "label_info" else IMAGE
+            reliable = key in ("label_info", "overlay")
+            self._targets[key] = bag.add(writer, topic, type_name, reliable)
+
+    def results(
+        self, bag: Bag, connection: Connection, data: bytes
+    ) -> list[tuple[Connection, memoryview]]:
+        """What is written for one image; nothing if it cannot be read."""
+        try:
+            message = bag.decode(data, connection.msgtype)
+            frame = rgb_from_message(message)
+        except Exception as error:  # whatever a library does with bytes that it did not expect
+            return self._leave(error)
+        try:
+            result = self._segmenter.segment(frame)
+        except DinoiserError as error:
+            return self._leave(error)
+        return self._messages(bag, message.header, frame, result)
+
+    def _leave(self, error: Exception) -> list[tuple[Connection, memoryview]]:
+        self._bad += 1
+        self._first_error = self._first_error or str(error) or type(error).__name__
+        return []
+
+    def _messages(
+        self, bag: Bag, header: Any, frame: np.ndarray, result: Segmentation
+    ) -> list[tuple[Connection, memoryview]]:
+        written = []
+        if not self.shares.frames:  # before the first mask, and never again: the prompts stay
+            threshold = self._segmenter.confidence_threshold
+            info = label_info(bag.store, header, result.classes, threshold)
+            written.append((self._targets["label_info"], bag.encode(info, LABEL_INFO)))
+        self.shares.add(result)
+        for key, pixels in render(frame, result, self._wanted, self._alpha).items():
+            content = bag.encode(image(bag.store, header, pixels), IMAGE)
+            written.append((self._targets[key], content))
+        return written

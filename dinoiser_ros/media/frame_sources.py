@@ -1,0 +1,219 @@
+"""Frames from pictures, videos and webcams: for `image_source` and the command line; no ROS."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
+
+import numpy as np
+
+from dinoiser_ros.errors import FrameSourceError
+
+PICTURE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+DEFAULT_RATE = 10.0  # Hz, of pictures and of videos that do not say theirs
+
+
+class Source(Protocol):
+    """What `image_source` publishes.
+
+    Attributes:
+        description: for the log.
+        rate: frames per second that the source itself suggests; positive.
+    """
+
+    description: str
+    rate: float
+
+    def read(self) -> np.ndarray | None:
+        """The next frame as (H, W, 3) uint8 RGB, or None at the end.
+
+        Raises:
+            FrameSourceError: this frame cannot be read; the next call goes on behind it.
+        """
+
+    def rewind(self) -> None:
+        """Go back to the first frame; raises FrameSourceError if that is not possible any more."""
+
+    def close(self) -> None:
+        """Free files and devices."""
+
+
+def open_source(path: str) -> Source:
+    """Open a picture, a folder of pictures, a video file or a webcam.
+
+    Args:
+        path: of a file or folder (~ is the home directory); or a webcam: "0", "/dev/video0".
+
+    Raises:
+        FrameSourceError: nothing readable is there.
+    """
+    if not path.strip():
+        raise FrameSourceError(
+            "set the parameter 'path' to a picture, a folder of pictures, a video file or a webcam "
+            "(0, 1, ... or /dev/video0)"
+        )
+    camera = re.fullmatch(r"(?:/dev/video)?(\d+)", path.strip())
+    if camera and not Path(path).is_file():
+        return Webcam(int(camera.group(1)))
+    place = Path(path).expanduser()
+    if place.is_dir():
+        files = sorted(entry for entry in place.iterdir() if _is_picture(entry))
+        if not files:
+            endings = ", ".join(sorted(PICTURE_SUFFIXES))
+            raise FrameSourceError(f"the folder {place} has no picture in it (one of {endings})")
+        return Pictures(files, f"{len(files)} pictures of {place}")
+    if not place.is_file():
+        raise FrameSourceError(f"there is no file or folder {place}: check the parameter 'path'")
+    return Pictures([place], f"picture {place}") if _is_picture(place) else Video(place)
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()
+
+
+class Pictures:
+    """Picture files, one after the other."""
+
+    rate = DEFAULT_RATE
+
+    def __init__(self, files: list[Path], description: str) -> None:
+        self.description = description
+        self._files = files
+        self._next = 0
+        self._only: np.ndarray | None = None  # a single picture is decoded once
+
+    def read(self) -> np.ndarray | None:
+        """See `Source.read`."""
+        if self._next >= len(self._files):
+            return None
+        path = self._files[self._next]
+        self._next += 1
+        if self._only is not None:
+            return self._only
+        frame = read_picture(path)
+        if len(self._files) == 1:
+            self._only = frame
+        return frame
+
+    def rewind(self) -> None:
+        """See `Source.rewind`."""
+        self._next = 0
+
+    def close(self) -> None:
+        """See `Source.close`."""
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """Read a picture file, turned upright as its camera noted it.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        FrameSourceError: the file is no picture, or a broken one.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as picture:
+            return np.array(ImageOps.exif_transpose(picture).convert("RGB"))
+    # Pillow's decoders raise whatever a broken file makes them raise, SyntaxError included.
+    except Exception as error:
+        raise FrameSourceError(f"the picture {path} cannot be read ({error})") from error
+
+
+class Video:
+    """A video file.
+
+    Attributes:
+        length: how many frames it says it has, 0 if it does not say.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the file; raises FrameSourceError if it holds no video."""
+        self.description = f"video {path}"
+        self._path = path
+        self._capture = _capture(str(path))
+        if self._capture.isOpened():
+            rate = self._capture.get(_cv2().CAP_PROP_FPS)
+        else:
+            raise FrameSourceError(
+                f"{path} is neither a picture nor a video that OpenCV can read: convert it to MP4 "
+                "or PNG"
+            )
+        self.rate = rate if 0.1 <= rate <= 1000.0 else DEFAULT_RATE
+        self.length = max(0, int(self._capture.get(_cv2().CAP_PROP_FRAME_COUNT)))
+
+    def read(self) -> np.ndarray | None:
+        """See `Source.read`."""
+        found, frame = self._capture.read()
+        return _rgb(frame) if found else None
+
+    def rewind(self) -> None:
+        """See `Source.rewind`."""
+        # Seeking to frame 0 is inexact or refused with some formats; opening again works with all.
+        self._capture.release()
+        self._capture = _capture(str(self._path))
+        if not self._capture.isOpened():
+            raise FrameSourceError(f"the video {self._path} is gone: it cannot be opened again")
+
+    def close(self) -> None:
+        """See `Source.close`."""
+        self._capture.release()
+
+
+class Webcam:
+    """A camera of this computer; reading waits for its next frame."""
+
+    def __init__(self, number: int) -> None:
+        """Open the camera; raises FrameSourceError if there is none."""
+        self.description = f"webcam {number}"
+        self._number = number
+        self._capture = _capture(number)
+        if not self._capture.isOpened():
+            raise FrameSourceError(
+                f"webcam {number} cannot be opened: is it plugged in, free, and may this user read "
+                f"/dev/video{number} (group video)?"
+            )
+        rate = self._capture.get(_cv2().CAP_PROP_FPS)
+        self.rate = rate if 0.1 <= rate <= 1000.0 else 30.0
+
+    def read(self) -> np.ndarray | None:
+        """See `Source.read`; a camera has no end."""
+        found, frame = self._capture.read()
+        if found:
+            return _rgb(frame)
+        # A camera that was unplugged comes back only when it is opened again.
+        self._capture.release()
+        self._capture = _capture(self._number)
+        raise FrameSourceError(
+            f"webcam {self._number} gives no picture: check its cable; trying again"
+        )
+
+    def rewind(self) -> None:
+        """See `Source.rewind`."""
+
+    def close(self) -> None:
+        """See `Source.close`."""
+        self._capture.release()
+
+
+def _cv2() -> ModuleType:
+    try:
+        import cv2
+    except ImportError as error:
+        raise FrameSourceError(
+            "videos and webcams need OpenCV: install python3-opencv (or pip install "
+            "opencv-python-headless)"
+        ) from error
+    return cv2
+
+
+def _capture(target: str | int) -> Any:
+    return _cv2().VideoCapture(target)
+
+
+def _rgb(bgr: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(bgr[..., ::-1])

@@ -1,0 +1,6 @@
+"""The node `dinoiser`.
+
+A frame's way: `image_subscription` -> `frame_queue` -> `inference_thread` -> `publishers`.
+`node` is the lifecycle node, `session` all that exists between configure and cleanup, `main` the
+process around them.
+"""

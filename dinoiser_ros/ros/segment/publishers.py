@@ -1,0 +1,246 @@
+"""What leaves the node for one camera: topics, QoS, and nothing that nobody subscribes to."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rclpy.qos import (
+    DurabilityPolicy,
+    HistoryPolicy,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_profile_sensor_data,
+)
+from sensor_msgs.msg import Image, RegionOfInterest
+from vision_msgs.msg import LabelInfo, VisionClass
+
+from dinoiser_ros.messages.encode import confidence_pixels, image_message
+from dinoiser_ros.messages.topic_names import class_topic_names
+from dinoiser_ros.msg import ClassMask, ClassMaskArray
+from dinoiser_ros.visualization.class_regions import class_mask, class_regions
+
+try:
+    from rclpy.event_handler import PublisherEventCallbacks
+except ImportError:  # ROS 2 Humble
+    from rclpy.qos_event import PublisherEventCallbacks
+
+if TYPE_CHECKING:
+    from builtin_interfaces.msg import Time
+    from rclpy.node import Node
+    from std_msgs.msg import Header
+
+    from dinoiser_ros.segmentation import Segmentation, SegmentationClass
+
+# For people and planners: a reliable publisher serves best-effort subscribers too.
+RELIABLE = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST, depth=2, reliability=ReliabilityPolicy.RELIABLE
+)
+# Costmap layers join late and need the names before the first mask.
+LATCHED = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST,
+    depth=1,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+)
+MAX_CLASS_TOPICS = 64  # a publisher takes milliseconds to create, and nobody wires more by hand
+_BIG = 4_000_000  # pixels; publishing 48 million holds all of Python up for 60 ms
+_PUBLISHERS: dict[str, tuple[type, QoSProfile]] = {
+    "mask": (Image, qos_profile_sensor_data),
+    "confidence": (Image, qos_profile_sensor_data),
+    "overlay": (Image, RELIABLE),
+    "class_masks": (ClassMaskArray, RELIABLE),
+}
+
+
+class CameraOutputs:
+    """The publishers of one camera.
+
+    Once the inference thread runs, it alone uses them; another thread may `prepare` and `tidy` the
+    topics of classes, which takes milliseconds each.
+
+    Args:
+        node: what the publishers belong to.
+        namespace: where they live, such as "~".
+        enabled: the outputs that exist, of `parameters.OUTPUTS`.
+    """
+
+    def __init__(self, node: Node, namespace: str, enabled: list[str]) -> None:
+        self._node = node
+        self._namespace = namespace
+        self._publishers = {
+            name: node.create_publisher(kind, f"{namespace}/{name}", qos)
+            for name, (kind, qos) in _PUBLISHERS.items()
+            if name in enabled
+        }
+        self._label_info = node.create_publisher(LabelInfo, f"{namespace}/label_info", LATCHED)
+        self._with_class_topics = "masks" in enabled
+        self._class_publishers: dict[str, Any] = {}  # by topic name, in the order of class ids
+        self._prepared: dict[str, Any] = {}  # for classes to come
+        self._retired: list[Any] = []  # of classes that were
+        self._described: tuple | None = None
+
+    def wanted(self) -> bool:
+        """Whether anybody subscribes to something that a frame would be segmented for."""
+        publishers = (*self._publishers.values(), *self._class_publishers.values())
+        return any(publisher.get_subscription_count() for publisher in publishers)
+
+    def prepare(self, class_names: list[str]) -> None:
+        """Create the topics of classes that will be described, while frames go on."""
+        if not self._with_class_topics:
+            return
+        for name in class_topic_names(class_names)[:MAX_CLASS_TOPICS]:
+            if name not in self._class_publishers and name not in self._prepared:
+                with _breath():
+                    self._prepared[name] = self._create(name)
+
+    def tidy(self) -> None:
+        """Take away the topics that no class has any more."""
+        while self._retired:
+            with _breath():
+                self._node.destroy_publisher(self._retired.pop())
+
+    def describe(
+        self, classes: tuple[SegmentationClass, ...], threshold: float, stamp: Time
+    ) -> None:
+        """Publish what the ids of the coming masks mean, unless the last LabelInfo says it."""
+        if self._described == (classes, threshold):
+            return
+        # Only for other classes: those of a change in preparation stay as they are.
+        if self._with_class_topics and (self._described or ((),))[0] != classes:
+            self._set_class_topics([entry.name for entry in classes])
+        self._label_info.publish(label_info_message(classes, threshold, stamp))
+        self._described = (classes, threshold)
+
+    def publish(
+        self,
+        segmentation: Segmentation,
+        image: np.ndarray,
+        header: Header,
+        settings: Mapping[str, Any],
+    ) -> None:
+        """Publish one frame's results, those with a subscriber.
+
+        Args:
+            segmentation: of `image`; `describe` was called with its classes.
+            image: (H, W, 3) uint8 RGB.
+            header: the image message's; every output carries it unchanged.
+            settings: the parameters "overlay_alpha" and "overlay_legend".
+        """
+        make: dict[str, Callable[[], Any]] = {
+            "mask": lambda: mask_message(segmentation, header),
+            "confidence": lambda: confidence_message(segmentation, header),
+            "class_masks": lambda: class_masks_message(segmentation, header),
+            "overlay": lambda: _overlay_message(segmentation, image, header, settings),
+        }
+        rest = _breath if segmentation.labels.size > _BIG else contextlib.nullcontext
+        for name, publisher in self._publishers.items():
+            if publisher.get_subscription_count():
+                with rest():
+                    publisher.publish(make[name]())
+        for class_id, publisher in enumerate(self._class_publishers.values()):
+            if publisher.get_subscription_count():
+                with rest():
+                    pixels = class_mask(segmentation.labels, class_id)
+                    publisher.publish(image_message(pixels, "mono8", header))
+
+    def destroy(self) -> None:
+        """Take the topics away."""
+        publishers = [*self._publishers.values(), *self._class_publishers.values()]
+        publishers += [*self._prepared.values(), *self._retired, self._label_info]
+        for publisher in publishers:
+            self._node.destroy_publisher(publisher)
+        self._publishers, self._class_publishers = {}, {}
+        self._prepared, self._retired = {}, []
+
+    def _set_class_topics(self, class_names: list[str]) -> None:
+        """Switch to the topics ~/masks/<class>; those of classes that stay keep their subscribers.
+
+        Only the first `MAX_CLASS_TOPICS` classes get one; ~/class_masks has them all.
+        """
+        old, prepared = self._class_publishers, self._prepared
+        self._class_publishers = {
+            name: old.pop(name, None) or prepared.pop(name, None) or self._create(name)
+            for name in class_topic_names(class_names)[:MAX_CLASS_TOPICS]
+        }
+        self._retired += old.values()
+        self._retired += prepared.values()  # of prompts that others overtook
+        prepared.clear()
+
+    def _create(self, topic: str) -> Any:
+        """A class's publisher.
+
+        It gets no event callbacks: those would be waited on by the executor, which is not safe
+        while another thread creates and destroys it.
+        """
+        return self._node.create_publisher(
+            Image,
+            f"{self._namespace}/masks/{topic}",
+            RELIABLE,
+            event_callbacks=PublisherEventCallbacks(use_default_callbacks=False),
+        )
+
+
+@contextlib.contextmanager
+def _breath() -> Iterator[None]:
+    """Rest as long as the work took: rclpy holds Python's lock in it, and services wait for it."""
+    start = time.monotonic()
+    yield
+    time.sleep(time.monotonic() - start)
+
+
+def mask_message(segmentation: Segmentation, header: Header) -> Image:
+    """Class ids as mono8, as mono16 where there are too many classes for it."""
+    encoding = "mono8" if segmentation.labels.dtype == np.uint8 else "mono16"
+    return image_message(segmentation.labels, encoding, header)
+
+
+def confidence_message(segmentation: Segmentation, header: Header) -> Image:
+    """Confidence as mono8, 0 to 255."""
+    return image_message(confidence_pixels(segmentation.confidence), "mono8", header)
+
+
+def label_info_message(
+    classes: tuple[SegmentationClass, ...], threshold: float, stamp: Time
+) -> LabelInfo:
+    """What the class ids mean.
+
+    Args:
+        threshold: confidence below which pixels are unlabeled, in [0, 1].
+        stamp: when this came into force.
+    """
+    message = LabelInfo()
+    message.header.stamp = stamp
+    message.class_map = [VisionClass(class_id=entry.id, class_name=entry.name) for entry in classes]
+    message.threshold = float(threshold)
+    return message
+
+
+def class_masks_message(segmentation: Segmentation, header: Header) -> ClassMaskArray:
+    """One entry for each class that has a pixel."""
+    message = ClassMaskArray(header=header)
+    classes = segmentation.classes
+    for region in class_regions(segmentation.labels, segmentation.confidence, len(classes)):
+        entry = ClassMask(class_id=region.id, class_name=classes[region.id].name)
+        entry.pixel_count = region.pixel_count
+        entry.box = RegionOfInterest(
+            x_offset=region.x, y_offset=region.y, width=region.width, height=region.height
+        )
+        entry.confidence = region.confidence
+        entry.mask = image_message(region.mask, "mono8", header)
+        message.masks.append(entry)
+    return message
+
+
+def _overlay_message(
+    segmentation: Segmentation, image: np.ndarray, header: Header, settings: Mapping[str, Any]
+) -> Image:
+    from dinoiser_ros.visualization.overlay import (
+        overlay,  # brings torch, which `engine` has loaded by now
+    )
+
+    alpha, legend = settings["overlay_alpha"], settings["overlay_legend"]
+    return image_message(overlay(image, segmentation, alpha, legend), "rgb8", header)

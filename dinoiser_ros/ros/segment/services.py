@@ -1,0 +1,118 @@
+"""The node's services: ~/set_prompts, ~/get_prompts and ~/segment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import TYPE_CHECKING, Any
+
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+
+from dinoiser_ros.srv import GetPrompts, Segment, SetPrompts
+
+from .publishers import confidence_message, label_info_message, mask_message
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
+
+    from dinoiser_ros.segmentation import SegmentationClass
+
+    from .session import Pipeline
+
+# Seconds until a call is given up. Embedding takes seconds for each new prompt on a slow CPU.
+PROMPTS_TIMEOUT = 600.0
+SEGMENT_TIMEOUT = 30.0
+_NOT_CONFIGURED = (
+    "the node is not configured: run 'ros2 lifecycle set <node> configure' first, "
+    "or set the parameter 'prompts'"
+)
+
+
+class Services:
+    """Creates the services. Each has a callback group of its own: none waits for another.
+
+    Args:
+        node: what they belong to.
+        pipeline: gives the pipeline, None while the node is unconfigured.
+        prompts_changed: called with the prompts after ~/set_prompts succeeded.
+        refused: called with ("prompts" or "segment", sentence) for each request that was refused.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        pipeline: Callable[[], Pipeline | None],
+        prompts_changed: Callable[[list[str]], None],
+        refused: Callable[[str, str], None],
+    ) -> None:
+        self._node = node
+        self._pipeline = pipeline
+        self._prompts_changed = prompts_changed
+        self._refused = refused
+        for kind, name, callback in (
+            (SetPrompts, "set_prompts", self._set_prompts),
+            (GetPrompts, "get_prompts", self._get_prompts),
+            (Segment, "segment", self._segment),
+        ):
+            group = MutuallyExclusiveCallbackGroup()
+            node.create_service(kind, f"~/{name}", callback, callback_group=group)
+
+    def _set_prompts(self, request: Any, response: Any) -> Any:
+        pipeline = self._pipeline()
+        if pipeline is None:
+            return self._refuse("prompts", response, _NOT_CONFIGURED)
+        prompts, before = pipeline.meant(request.prompts), pipeline.prompts
+        try:
+            pipeline.check({"prompts": prompts})
+            classes = pipeline.change({"prompts": prompts}).result(PROMPTS_TIMEOUT)
+        except Exception as error:  # answered, never raised: the node goes on
+            if pipeline.prompts == prompts:
+                pipeline.abandon_prompts(before)
+            return self._refuse("prompts", response, _sentence(error))
+        self._prompts_changed(prompts)
+        response.success = True
+        response.message = f"{len(classes)} classes"
+        return _with_classes(response, classes)
+
+    def _get_prompts(self, request: Any, response: Any) -> Any:
+        pipeline = self._pipeline()
+        if pipeline is None:
+            response.prompts = list(self._node.get_parameter("prompts").value)
+            return response
+        classes = pipeline.segmenter.classes
+        response.prompts = pipeline.prompts
+        return _with_classes(response, classes)
+
+    def _segment(self, request: Any, response: Any) -> Any:
+        pipeline = self._pipeline()
+        if pipeline is None:
+            return self._refuse("segment", response, _NOT_CONFIGURED)
+        try:
+            segmentation = pipeline.segment(request.image).result(SEGMENT_TIMEOUT)
+        except Exception as error:  # answered, never raised: the node goes on
+            return self._refuse("segment", response, _sentence(error))
+        header = request.image.header
+        response.mask = mask_message(segmentation, header)
+        response.confidence = confidence_message(segmentation, header)
+        threshold = pipeline.settings["confidence_threshold"]
+        response.labels = label_info_message(segmentation.classes, threshold, header.stamp)
+        response.success = True
+        return response
+
+    def _refuse(self, kind: str, response: Any, sentence: str) -> Any:
+        self._refused(kind, sentence)
+        response.success = False
+        response.message = sentence
+        return response
+
+
+def _with_classes(response: Any, classes: Sequence[SegmentationClass]) -> Any:
+    response.class_ids = [entry.id for entry in classes]
+    response.class_names = [entry.name for entry in classes]
+    return response
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, FutureTimeoutError):
+        return "it takes too long on this machine: try again with fewer prompts or smaller images"
+    return str(error) or type(error).__name__

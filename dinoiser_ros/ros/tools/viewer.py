@@ -1,0 +1,80 @@
+"""The node `viewer`: shows the image topic `image` in a window, for desktops without rqt."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rclpy.node import Node
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import Image
+
+from dinoiser_ros.errors import ImageMessageError
+from dinoiser_ros.messages.decode import rgb_from_message
+
+from .process import Finished, NodeError, run_node
+
+if TYPE_CHECKING:
+    import tkinter
+
+_REFRESH = 0.03  # seconds between looks at the window's own events
+_SMALLEST = 640  # px; narrower pictures are enlarged by a whole factor
+
+
+class Viewer(Node):
+    """Shows the newest image; closing the window ends the process."""
+
+    def __init__(self) -> None:
+        """Open the window; raises NodeError where there is no desktop."""
+        super().__init__("viewer")
+        self._window = _open_window()
+        self._picture = None
+        self.create_subscription(Image, "image", self._show, qos_profile_sensor_data)
+        self.create_timer(_REFRESH, self._refresh)
+
+    def _show(self, message: Image) -> None:
+        from PIL import Image as Picture
+        from PIL import ImageTk
+
+        try:
+            picture = Picture.fromarray(np.ascontiguousarray(rgb_from_message(message)))
+        except ImageMessageError as error:
+            self.get_logger().warning(str(error), throttle_duration_sec=5.0)
+            return
+        factor = max(1, _SMALLEST // picture.width)
+        size = picture.width * factor, picture.height * factor
+        # Tk shows it only as long as somebody holds it.
+        self._picture = ImageTk.PhotoImage(picture.resize(size, Picture.Resampling.NEAREST))
+        self._window.label.configure(image=self._picture)
+
+    def _refresh(self) -> None:
+        if self._window.closed:
+            raise Finished("the window was closed")
+        self._window.update()
+
+
+def _open_window() -> tkinter.Tk:
+    try:
+        import tkinter
+        from tkinter import TclError
+    except ImportError as error:
+        raise NodeError("a window needs Tk: install the package python3-tk") from error
+    if not os.environ.get("DISPLAY"):
+        raise NodeError("there is no desktop to open a window on (DISPLAY is not set)")
+    try:
+        window = tkinter.Tk()
+    except TclError as error:
+        raise NodeError(f"no window can be opened: {error}") from error
+    window.title("dinoiser")
+    window.closed = False
+    window.protocol("WM_DELETE_WINDOW", lambda: setattr(window, "closed", True))
+    window.label = tkinter.Label(window, text="waiting for images", padx=120, pady=90)
+    window.label.pack()
+    return window
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the node until the window is closed or Ctrl-C; returns the exit status."""
+    return run_node(Viewer, arguments)

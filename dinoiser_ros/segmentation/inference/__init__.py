@@ -1,0 +1,1 @@
+"""One frame from pixels to labels (`forward`), and the same again as a CUDA graph (`replays`)."""

@@ -1,0 +1,76 @@
+"""One batch of images on its way through everything: from pixels to probabilities and labels.
+
+Functions of tensors, all on one device, that look at no value: a GPU never makes the host wait
+here, and can be given the same work again as one CUDA graph (see `replays`).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from dinoiser_ros.segmentation.methods.inputs import Frame, Parts
+from dinoiser_ros.segmentation.methods.registry import METHODS
+from dinoiser_ros.segmentation.options import Options, method_options
+from dinoiser_ros.segmentation.pixels.postprocess import label_pixels
+from dinoiser_ros.segmentation.pixels.preprocess import scale_pixels
+from dinoiser_ros.segmentation.text.vocabulary import Vocabulary
+
+
+def classify_batch(batch: Tensor, parts: Parts, vocabulary: Vocabulary, options: Options) -> Tensor:
+    """Class probabilities on the method's grid.
+
+    Args:
+        batch: (B, 3, H, W) RGB, float32 in [0, 1].
+        parts: the networks that the options need.
+        vocabulary: what to look for.
+        options: the method and its thresholds.
+
+    Returns:
+        (B, K, h, w) float32 in [0, 1].
+    """
+    entry = METHODS[options.method]
+    dense = parts.backbone(batch, entry.request) if entry.request else None
+    chosen = method_options(options, parts.heads)
+    return entry.function(Frame(batch, dense, parts, vocabulary, chosen))
+
+
+def cells(
+    coarse: Tensor, shape: tuple[int, int], parts: Parts, options: Options
+) -> tuple[int, tuple[int, int]]:
+    """How the grid of `classify_batch` lies on an image, as `upsample` wants to know it.
+
+    Args:
+        coarse: (B, K, h, w).
+        shape: height and width at inference.
+
+    Returns:
+        Pixels of a cell's side, and the height and width that the grid covers in such pixels.
+    """
+    if METHODS[options.method].on_patches:
+        return parts.backbone.patch_size, shape
+    return 1, (coarse.shape[-2], coarse.shape[-1])  # cells divide the image, whatever their number
+
+
+def label_batch(
+    pixels: Tensor,
+    shape: tuple[int, int],
+    parts: Parts,
+    vocabulary: Vocabulary,
+    options: Options,
+) -> tuple[Tensor, Tensor]:
+    """The most probable class of every pixel, and its probability.
+
+    Args:
+        pixels: (B, H, W, 3) uint8 RGB, on the networks' device.
+        shape: height and width at inference.
+        parts, vocabulary, options: see `classify_batch`.
+
+    Returns:
+        Labels (B, H, W) int32, `unlabeled` where the confidence is below the threshold, and
+        confidence (B, H, W) float in [0, 1].
+    """
+    size = (pixels.shape[1], pixels.shape[2])
+    coarse = classify_batch(scale_pixels(pixels, shape), parts, vocabulary, options)
+    confidence, labels = label_pixels(coarse, *cells(coarse, shape, parts, options), size)
+    unsure = confidence < options.confidence_threshold
+    return labels.masked_fill_(unsure, vocabulary.unlabeled), confidence.clamp_(0.0, 1.0)

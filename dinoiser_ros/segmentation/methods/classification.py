@@ -1,0 +1,53 @@
+"""Comparing dense features with text (MaskCLIP, arXiv 2112.01071, section 3)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dinoiser_ros.segmentation.text.vocabulary import Vocabulary
+
+# CLIP's trained temperature (its logit scale is clipped at 100); the methods fix it there.
+LOGIT_SCALE = 100.0
+PD_THRESHOLD = 0.5  # of prompt denoising, as in the paper
+_DROPPED = -100.0
+
+
+def class_logits(features: Tensor, vocabulary: Vocabulary) -> Tensor:
+    """Compare dense features with the prompts (MaskCLIP, section 3.1).
+
+    Args:
+        features: (B, d, h, w), any scale.
+        vocabulary: P phrases in K classes; a class scores as the best of its phrases.
+
+    Returns:
+        (B, K, h, w) float32: 100 x cosine similarity.
+    """
+    unit = F.normalize(features.float(), dim=1)
+    logits = LOGIT_SCALE * torch.einsum("bdhw,pd->bphw", unit, vocabulary.embeddings)
+    return vocabulary.best_of_phrases(logits)
+
+
+def classify(features: Tensor, vocabulary: Vocabulary) -> Tensor:
+    """(B, K, h, w) float32: softmax over the classes of `class_logits`."""
+    return F.softmax(class_logits(features, vocabulary), dim=1)
+
+
+def prompt_denoising(logits: Tensor, threshold: float) -> Tensor:
+    """Drop the classes of which no patch of the image is sure (MaskCLIP, section 3.2).
+
+    An image in which no class reaches the threshold keeps all of them: without that, every patch
+    would be given to the first.
+
+    Args:
+        logits: (B, K, h, w), see `class_logits`.
+        threshold: a class whose probability stays below it everywhere is dropped (0 to 1).
+
+    Returns:
+        (B, K, h, w): a copy in which the dropped classes' logits are -100.
+    """
+    best = F.softmax(logits, dim=1).amax(dim=(-2, -1))
+    dropped = best < threshold
+    dropped = dropped & ~dropped.all(dim=1, keepdim=True)
+    return logits.masked_fill(dropped[:, :, None, None], _DROPPED)

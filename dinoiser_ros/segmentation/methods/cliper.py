@@ -1,0 +1,138 @@
+"""CLIPer's early-layer fusion (arXiv 2411.13836, section 3.2), as its released code computes it.
+
+Every layer of the backbone gives a segmentation of its own, since all of them go through the same
+last block, whose attention is replaced by what the blocks before it attended to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dinoiser_ros.segmentation.networks.clip_backbone import Backbone, DenseFeatures
+from dinoiser_ros.segmentation.text.vocabulary import Vocabulary
+
+from .classification import LOGIT_SCALE
+
+ATTENTION_THR = 0.1  # of the released configuration for VOC
+_TINY = 1e-12  # keeps a row without any attention at 0 instead of 0 / 0
+
+
+def balanced(attention: Tensor) -> Tensor:
+    """Divide an attention map by its column sums and the result by its row sums; (..., T, T)."""
+    attention = attention / attention.sum(dim=-2, keepdim=True)
+    return attention / attention.sum(dim=-1, keepdim=True)
+
+
+def cleaned(attention: Tensor) -> Tensor:
+    """What is left of a balanced attention map where tokens attend to each other above average.
+
+    Averaged with its transpose, each column's mean subtracted, negative entries set to 0.
+
+    Args:
+        attention: (..., T, T), see `balanced`.
+
+    Returns:
+        (..., T, T) in [0, 1], rows sum to 1 (to 0 where nothing is left).
+    """
+    attention = (attention + attention.transpose(-1, -2)) / 2
+    attention = (attention - attention.mean(dim=-2, keepdim=True)).clamp(min=0.0)
+    return attention / attention.sum(dim=-1, keepdim=True).clamp(min=_TINY)
+
+
+def cleaned_rounds(attention: Tensor, rounds: int) -> Iterator[Tensor]:
+    """The cleaned map after 1, 2, ... `rounds` balancings.
+
+    The released code balances in place and once for each layer, so that every layer sees the map
+    balanced once more than the layer before it did.
+    """
+    for _ in range(rounds):
+        attention = balanced(attention)
+        yield cleaned(attention)
+
+
+def layer_features(backbone: Backbone, dense: DenseFeatures) -> tuple[Tensor, Tensor]:
+    """One feature map for each layer, and the attention that the last of them was made with.
+
+    Args:
+        dense: with `attention` and `layers`.
+
+    Returns:
+        (B, L, 1 + N, d) features in CLIP's joint space, CLS first, not normalised; (B, N, N)
+        float32: the last cleaned map without CLS, averaged over heads.
+    """
+    assert dense.layers is not None and dense.attention is not None, "the method asks for them"
+    features = []
+    for x, attention in zip(
+        dense.layers, cleaned_rounds(dense.attention, len(dense.layers)), strict=True
+    ):
+        features.append(backbone.attend_last(x, attention))
+    return torch.stack(features, dim=1), attention.mean(dim=1)[:, 1:, 1:]
+
+
+def layer_probabilities(features: Tensor, vocabulary: Vocabulary) -> Tensor:
+    """Compare each layer's features with the prompts.
+
+    Softmax of 100 x cosine over the foreground classes, each phrase of the class "background", and
+    one extra text: the mean of the foreground's embeddings. What the extra text gets belongs to
+    nobody.
+
+    Args:
+        features: (B, L, N, d), any scale.
+        vocabulary: a class scores as the best of its phrases; "background" gets the sum of its
+            own.
+
+    Returns:
+        (B, L, K, N) float32 in [0, 1]; classes sum to less than 1.
+    """
+    background = vocabulary.background
+    if background is not None and len(vocabulary.classes) == 1:
+        return features.new_ones((*features.shape[:2], 1, features.shape[2]), dtype=torch.float32)
+    # Masks instead of selections, for whose size one would have to wait for the GPU.
+    elsewhere = (vocabulary.phrase_class != (-1 if background is None else background))[:, None]
+    extra = F.normalize((vocabulary.embeddings * elsewhere).sum(dim=0), dim=0)
+    texts = torch.cat([vocabulary.embeddings, extra[None]])
+    logits = LOGIT_SCALE * texts @ F.normalize(features.float(), dim=-1).transpose(-1, -2)
+    phrases, last = logits[..., :-1, :], logits[..., -1:, :]
+    classes = vocabulary.best_of_phrases(phrases.flatten(0, 1).unsqueeze(-1))
+    classes = classes.squeeze(-1).unflatten(0, phrases.shape[:2])
+    if background is not None:
+        # A softmax over the phrases, summed for the background, is one over the log of its summed
+        # exponentials.
+        own = phrases.masked_fill(elsewhere, -torch.inf)
+        classes[..., background, :] = own.logsumexp(dim=-2)
+    return torch.cat([classes, last], dim=-2).softmax(dim=-2)[..., :-1, :]
+
+
+def fuse_layers(probabilities: Tensor, attention: Tensor, attention_thr: float) -> Tensor:
+    """Join the layers' segmentations.
+
+    In the last one, entries below `attention_thr` times the class's maximum become 0. The result,
+    spread by the attention, is added to the mean of all layers' (the last one as thresholded, as in
+    the released code).
+
+    Args:
+        probabilities: (B, L, K, N) in [0, 1], the last layer's at the end.
+        attention: (B, N, N), from `layer_features`.
+        attention_thr: in [0, 1].
+
+    Returns:
+        (B, K, N) scores, at most `fusion_weight` of their position.
+    """
+    last = probabilities[:, -1]
+    last = last.masked_fill(last < last.amax(dim=-1, keepdim=True) * attention_thr, 0.0)
+    mean = (probabilities[:, :-1].sum(dim=1) + last) / probabilities.shape[1]
+    return last @ attention + mean
+
+
+def fusion_weight(attention: Tensor) -> Tensor:
+    """What `fuse_layers` gives to a class that is certain everywhere: (B, 1, N), at least 1.
+
+    Attention is normalised over the patches that attend and not over those that are attended to, so
+    that scores may exceed 1. Divided by this they are averages of probabilities; as it is the same
+    for all classes, no label changes.
+    """
+    return 1 + attention.sum(dim=-2, keepdim=True)

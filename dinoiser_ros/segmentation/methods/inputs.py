@@ -1,0 +1,79 @@
+"""Everything that a method may use for one batch of images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from torch import Tensor
+
+from dinoiser_ros.segmentation.networks.clip_backbone import Backbone, DenseFeatures
+from dinoiser_ros.segmentation.networks.diffusion import Diffusion
+from dinoiser_ros.segmentation.networks.dino import DinoTower, LastLayer
+from dinoiser_ros.segmentation.networks.dinoiser_heads import Heads
+from dinoiser_ros.segmentation.networks.embedding_network import EmbeddingNetwork
+from dinoiser_ros.segmentation.text.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class MethodOptions:
+    """What a method needs besides features and text, each value as it is to be used.
+
+    Attributes:
+        gamma: pooling threshold in [0, 1].
+        delta: certainty threshold of the background filter in [0, 1].
+        filter_background: whether a background class, if there is one, gets the filter.
+        background_source: what the filter goes by, see `Options`.
+        background_uncertainty: whether only uncertain patches are filtered.
+        ks_threshold, pd_threshold, attention_thr: see `Options`.
+    """
+
+    gamma: float
+    delta: float
+    filter_background: bool
+    background_source: str
+    background_uncertainty: bool
+    ks_threshold: float
+    pd_threshold: float
+    attention_thr: float
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A segmenter's frozen networks. Those that its method can do without may be None."""
+
+    backbone: Backbone | None
+    heads: Heads | None = None
+    dino: DinoTower | None = None
+    diffusion: Diffusion | None = None
+    network: EmbeddingNetwork | None = None
+
+    @property
+    def main(self) -> Backbone | EmbeddingNetwork:
+        """What every image goes through."""
+        return self.network or self.backbone
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One batch on its way through a method; used by one thread.
+
+    Attributes:
+        images: (B, 3, H, W) RGB in [0, 1], as the backbone got them.
+        dense: what the method asked the backbone for; None if it asked for nothing.
+        parts: the networks; `Segmenter` sees to it that those the method needs are there.
+        vocabulary: what to look for.
+        options: thresholds and choices.
+    """
+
+    images: Tensor
+    dense: DenseFeatures | None
+    parts: Parts
+    vocabulary: Vocabulary
+    options: MethodOptions
+
+    @cached_property
+    def dino(self) -> LastLayer:
+        """DINO's last attention layer on these images: computed at the first use, then kept."""
+        assert self.parts.dino is not None, "Segmenter gives the method its DINO"
+        return self.parts.dino(self.images)

@@ -1,0 +1,82 @@
+"""A model that was loaded, made ready: on its device, in its precision, with its text side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from dinoiser_ros.segmentation.methods.inputs import Parts
+from dinoiser_ros.segmentation.networks.clip_backbone import Backbone, check_architecture
+from dinoiser_ros.segmentation.networks.dinoiser_heads import INTERMEDIATE_LAYER
+from dinoiser_ros.segmentation.options import resolve_precision
+from dinoiser_ros.segmentation.text.cache import TextCache
+from dinoiser_ros.segmentation.text.encoder import TextEncoder
+from dinoiser_ros.segmentation.text.trained_phrases import TrainedText
+
+from .loading import LoadedModel
+from .maskclip_plus_checkpoint import ClosedSet
+from .registry import ModelSpec
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """All that a segmenter computes with.
+
+    Attributes:
+        parts: the networks.
+        text: what makes a vocabulary of prompts.
+        name: the model's.
+        inference_size: shorter side in pixels that belongs to the model; None for an image's own.
+    """
+
+    parts: Parts
+    text: TextEncoder | TrainedText
+    name: str
+    inference_size: int | None
+
+
+def assemble(
+    loaded: LoadedModel,
+    spec: ModelSpec,
+    device: torch.device,
+    precision: str,
+    text_cache: TextCache | None = None,
+    plain: bool = False,
+) -> Assembly:
+    """Around a CLIP, whose modules are moved and frozen.
+
+    Args:
+        loaded: the model.
+        spec: its name and inference size.
+        precision: see `resolve_precision`.
+        text_cache: where text embeddings are kept; None: in memory only.
+        plain: see `Backbone`.
+
+    Raises:
+        OptionError: no such precision.
+        WeightsError: CLIP's vision tower is not a plain vision transformer.
+    """
+    clip = loaded.clip.eval().requires_grad_(False).to(device)
+    check_architecture(clip.visual)
+    dtype = resolve_precision(precision, device, clip.visual.conv1.out_channels)
+    clip.visual.to(dtype)  # the text tower stays in float32: it is not on the frame path
+    layer = loaded.heads.intermediate_layer if loaded.heads else INTERMEDIATE_LAYER
+    parts = Parts(
+        Backbone(clip.visual, layer, plain),
+        loaded.heads and loaded.heads.to(device),
+        loaded.dino and loaded.dino.to(device, dtype),
+        loaded.diffusion and loaded.diffusion.to(device, dtype),
+    )
+    text = TextEncoder(clip, loaded.tokenizer, text_cache, loaded.text)
+    return Assembly(parts, text, spec.name, spec.inference_size)
+
+
+def assemble_closed(
+    closed: ClosedSet, spec: ModelSpec, device: torch.device, precision: str
+) -> Assembly:
+    """Around a network of "maskclip+" instead; see `assemble`."""
+    dtype = resolve_precision(precision, device, width=0)  # no wide network: see there
+    network = closed.network.to(device, dtype, memory_format=torch.channels_last)
+    text = closed.text.to(device)
+    return Assembly(Parts(None, network=network), text, spec.name, closed.inference_size)

@@ -1,0 +1,282 @@
+"""Building an OpenCLIP model from its config and putting weights into it."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from dinoiser_ros.errors import WeightsError
+from dinoiser_ros.segmentation.methods.registry import MODEL_PARTS
+from dinoiser_ros.segmentation.networks.diffusion import Diffusion, load_diffusion
+from dinoiser_ros.segmentation.networks.dino import DinoTower
+from dinoiser_ros.segmentation.networks.dino_weights import from_dino, is_dinos_own
+from dinoiser_ros.segmentation.networks.dinoiser_heads import Heads, heads_from_state
+from dinoiser_ros.segmentation.networks.open_clip_parts import SimpleTokenizer, model_config
+from dinoiser_ros.segmentation.networks.plain_clip import PlainClip, is_plain_config
+from dinoiser_ros.segmentation.networks.uninitialised import Uninitialised
+from dinoiser_ros.segmentation.text.identity import text_names
+from dinoiser_ros.segmentation.text.stored_tower import StoredText
+from dinoiser_ros.segmentation.weights.checkpoint import (
+    StoredTensors,
+    check_fit,
+    copy_into,
+    load_into,
+    read_checkpoint,
+)
+from dinoiser_ros.segmentation.weights.download import Progress
+from dinoiser_ros.segmentation.weights.sources import Source, find_file, parse_source
+
+from .maskclip_plus_checkpoint import ClosedSet, read_closed_set
+from .registry import ModelSpec
+
+PathLike = str | os.PathLike[str]
+
+
+_NO_HEADS = "The model {} has no heads of its own: give `heads`, or use method 'maskclip'."
+_NO_DINO = (
+    "The model {} has no DINO of its own: give `dino`, the weights of timm's "
+    "vit_base_patch16_224.dino or the authors' dino_vitbase16_pretrain.pth."
+)
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A frozen OpenCLIP model in float32 with what belongs to it, as far as it is there.
+
+    Attributes:
+        text: the weights of `clip`'s text tower, if they are still in their file.
+    """
+
+    clip: nn.Module
+    tokenizer: object
+    heads: Heads | None
+    dino: DinoTower | None = None
+    diffusion: Diffusion | None = None
+    text: StoredText | None = None
+
+
+def load_model(
+    spec: ModelSpec,
+    weights: PathLike | None = None,
+    heads: PathLike | None = None,
+    *,
+    dino: PathLike | None = None,
+    diffusion: PathLike | None = None,
+    needs: frozenset[str] = frozenset({"heads"}),
+    offline: bool = False,
+    progress: Progress | None = None,
+) -> LoadedModel:
+    """Find, check and load everything that a model consists of.
+
+    Args:
+        spec: from `find_model`.
+        weights, heads, dino: paths or URLs that take the place of the registered ones.
+        diffusion: see `load_diffusion`.
+        needs: the parts whose absence is an error. Others than "backbone" are loaded if they are
+            given or at hand: the method may then be changed while running.
+        offline: never use the network.
+        progress: see `download`.
+
+    Raises:
+        WeightsError: one sentence that says what is wrong and what to do.
+        OptionError: diffusion is wanted, and the packages that it needs are not installed.
+    """
+    _check_kind(spec, needs)
+    config = read_config(spec.config)
+    weight_sources = (parse_source(weights),) if weights else spec.weights
+    head_sources = (parse_source(heads),) if heads else spec.heads
+    dino_sources = (parse_source(dino),) if dino else spec.dino
+    _require(weight_sources, f"The model {spec.name} has no weights of its own: give `weights`.")
+    if "heads" in needs:
+        _require(head_sources, _NO_HEADS.format(spec.name))
+    if "dino" in needs:
+        _require(dino_sources, _NO_DINO.format(spec.name))
+    # First, since all it may lack is a package, which is better said before a long download.
+    wants_diffusion = diffusion or "diffusion" in needs
+    loaded_diffusion = load_diffusion(diffusion, offline) if wants_diffusion else None
+    with Uninitialised():
+        clip, tokenizer = build_clip(config, spec.name)
+    path = find_file(weight_sources, offline, progress)
+    text = _read_clip(clip, path)
+    clip.eval().requires_grad_(False)
+    head_path = _find_part(head_sources, bool(heads) or "heads" in needs, offline, progress)
+    dino_path = _find_part(dino_sources, bool(dino) or "dino" in needs, offline, progress)
+    return LoadedModel(
+        clip,
+        tokenizer,
+        load_heads(head_path, clip) if head_path else None,
+        load_dino(dino_path, clip, spec.dino_config) if dino_path else None,
+        loaded_diffusion,
+        text,
+    )
+
+
+def _read_clip(clip: nn.Module, path: Path) -> StoredText | None:
+    """Fill the vision tower, and leave the rest in its file for when it is needed, if it can be.
+
+    Raises:
+        WeightsError: the file cannot be read, or does not fit; as a whole.
+    """
+    state, _ = read_checkpoint(path)
+    check_fit(clip, state, str(path))
+    if not isinstance(state, StoredTensors):  # PyTorch files are read as a whole
+        copy_into(clip, state, clip.state_dict())
+        return None
+    texts = set(text_names(state))
+    copy_into(clip, state, [name for name in clip.state_dict() if name not in texts])
+    return StoredText(clip, state)
+
+
+def load_closed_set(
+    spec: ModelSpec, offline: bool = False, progress: Progress | None = None
+) -> ClosedSet:
+    """Find and read the checkpoint of maskclip+ that a model is.
+
+    Raises:
+        WeightsError: the model is none, or see `read_closed_set`.
+    """
+    return read_closed_set(find_file(spec.network, offline, progress))
+
+
+def _check_kind(spec: ModelSpec, needs: frozenset[str]) -> None:
+    """Refuse a checkpoint of maskclip+ where a CLIP is wanted, and the reverse.
+
+    Raises:
+        WeightsError: the model is of the other kind.
+    """
+    if "network" in needs:
+        raise WeightsError(
+            f"The method 'maskclip+' {MODEL_PARTS['network']}, which {spec.name} is not: give the "
+            "path of one as `model`."
+        )
+    if spec.config is None:
+        raise WeightsError(
+            f"{spec.name} is a checkpoint of maskclip+ without a CLIP: use the method 'maskclip+', "
+            "or another model."
+        )
+
+
+def _require(sources: tuple[Source, ...], message: str) -> None:
+    if not sources:
+        raise WeightsError(message)
+
+
+def _find_part(
+    sources: tuple[Source, ...], wanted: bool, offline: bool, progress: Progress | None
+) -> Path | None:
+    """The file of a part. One that is not wanted is not worth a download: None if not at hand."""
+    if wanted:
+        return find_file(sources, offline, progress)
+    try:
+        return find_file(sources, offline=True)
+    except WeightsError:
+        return None
+
+
+def load_heads(path: Path, clip: nn.Module) -> Heads:
+    """Read heads and check that they fit the backbone.
+
+    Raises:
+        WeightsError: unreadable, or trained for features of another width.
+    """
+    state, metadata = read_checkpoint(path)
+    heads = heads_from_state(state, metadata, str(path))
+    width = clip.visual.conv1.out_channels
+    if heads.width != width:
+        raise WeightsError(
+            f"{path} was trained on features of width {heads.width}, this backbone has {width}: "
+            "give the heads that belong to it."
+        )
+    return heads
+
+
+def load_dino(path: Path, clip: nn.Module, config: Path | None = None) -> DinoTower:
+    """Read a DINO vision transformer that fits a backbone.
+
+    Args:
+        path: a file in DINO's own naming (see `from_dino`), or in OpenCLIP's.
+        clip: the model that it is used beside.
+        config: of OpenCLIP, for a file in OpenCLIP's naming.
+
+    Raises:
+        WeightsError: unreadable, another architecture, or other patches than the backbone's.
+    """
+    state, _ = read_checkpoint(path)
+    state = {name.removeprefix("backbone."): tensor for name, tensor in state.items()}
+    if is_dinos_own(state):
+        architecture, state = from_dino(state, str(path))
+    elif config is not None:
+        architecture = read_config(config)
+        state = {name.removeprefix("visual."): tensor for name, tensor in state.items()}
+    else:
+        raise WeightsError(
+            f"{path} holds no DINO: give the weights of timm's vit_base_patch16_224.dino or the "
+            "authors' dino_vitbase16_pretrain.pth."
+        )
+    with Uninitialised():
+        visual = build_clip(architecture, str(path))[0].visual
+    load_into(visual, state, str(path))
+    tower = DinoTower(visual.eval().requires_grad_(False))
+    patch = clip.visual.conv1.kernel_size[0]
+    if tower.patch_size != patch:
+        raise WeightsError(
+            f"{path} divides images into patches of {tower.patch_size} pixels, this backbone into "
+            f"patches of {patch}: give a DINO with the backbone's."
+        )
+    return tower
+
+
+def build_clip(config: dict, name: str = "The config") -> tuple[nn.Module, object]:
+    """An OpenCLIP model with random weights, and its tokenizer.
+
+    Args:
+        config: the keyword arguments of `open_clip.CLIP`, see `read_config`.
+        name: what to call it in an error message.
+
+    Raises:
+        WeightsError: the config cannot be read or is not one of a plain CLIP.
+    """
+    try:
+        clip = PlainClip(config) if is_plain_config(config) else _build_unusual(config)
+        context_length = config["text_cfg"].get("context_length", 77)
+    except (TypeError, KeyError, AttributeError, ValueError, AssertionError) as error:
+        raise WeightsError(
+            f"{name} is not the config of a plain OpenCLIP model ({error}): see the README for one."
+        ) from error
+    return clip, SimpleTokenizer(context_length=context_length)
+
+
+def _build_unusual(config: dict) -> nn.Module:
+    """A CLIP that needs all of open_clip."""
+    import open_clip  # takes seconds, see `open_clip_parts`
+
+    return open_clip.CLIP(**config)
+
+
+def read_config(config: str | Path) -> dict:
+    """The keyword arguments of `open_clip.CLIP` in a config.
+
+    Args:
+        config: path of an OpenCLIP config JSON, or the name of one that open_clip ships.
+
+    Raises:
+        WeightsError: it cannot be read or is no such config.
+    """
+    if isinstance(config, str):
+        values = model_config(config)
+    else:
+        try:
+            values = json.loads(config.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise WeightsError(f"{config} cannot be read as JSON ({error}): check it.") from error
+    if isinstance(values, dict):
+        values = values.get("model_cfg", values)  # the layout of OpenCLIP's files on hubs
+    if not isinstance(values, dict) or not {"embed_dim", "vision_cfg", "text_cfg"} <= values.keys():
+        raise WeightsError(
+            f"{config} is no OpenCLIP config: it needs embed_dim, vision_cfg and text_cfg."
+        )
+    return {key: value for key, value in values.items() if key != "custom_text"}

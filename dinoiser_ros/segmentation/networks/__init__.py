@@ -1,0 +1,5 @@
+"""The networks: CLIP's and DINO's vision transformers, the heads, Stable Diffusion, `maskclip+`.
+
+`clip_backbone` is what every image goes through; `vit`, `blocks` and `onednn_blocks` are its passes
+over weights. Nothing here reads a file or knows a prompt.
+"""

@@ -1,0 +1,167 @@
+"""Text embeddings of phrases: CLIP's 80 ImageNet templates, batched and remembered."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from functools import cached_property
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dinoiser_ros.errors import PromptError, WeightsError
+from dinoiser_ros.segmentation.networks.open_clip_parts import TEMPLATES
+
+from .cache import TextCache
+from .identity import text_identity, text_names, weights_digest
+from .stored_tower import StoredText
+from .tower import TextTower
+from .vocabulary import Vocabulary, parse_prompts, shorten
+
+_MAX_REMEMBERED = 4096  # phrases; 512 floats each
+
+
+class TextEncoder:
+    """Embeds phrases with the text tower of an OpenCLIP model.
+
+    Args:
+        clip: an OpenCLIP model in evaluation mode.
+        tokenizer: open_clip's tokenizer for this model.
+        cache: where embeddings are kept for other processes; None: nowhere.
+        stored: what the model's text tower is filled from when it is first needed; None if it is
+            complete.
+    """
+
+    def __init__(
+        self,
+        clip: nn.Module,
+        tokenizer: object,
+        cache: TextCache | None = None,
+        stored: StoredText | None = None,
+    ) -> None:
+        self._clip = clip
+        self._tower = TextTower(clip, _beginnings(tokenizer))
+        self._tokenizer = tokenizer
+        self._cache = cache
+        self._stored = stored
+        self._embeddings: OrderedDict[str, Tensor] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def cache_problem(self) -> str | None:
+        """Why embeddings could not be kept on disk, in one sentence; None if nothing is wrong."""
+        return self._cache and self._cache.problem
+
+    def check(self, prompts: Sequence[str]) -> None:
+        """Raise PromptError for prompts that no model could use; takes no time."""
+        parse_prompts(prompts)
+
+    def vocabulary(self, prompts: Sequence[str]) -> Vocabulary:
+        """Parse prompts and embed their phrases.
+
+        Raises:
+            PromptError: see `parse_prompts`; or a phrase is longer than the model's context.
+        """
+        cleaned, classes = parse_prompts(prompts)
+        phrases = [phrase for entry in classes for phrase in entry.phrases]
+        embeddings = self.embed(phrases)
+        owners = [entry.id for entry in classes for _ in entry.phrases]
+        owner_tensor = torch.tensor(owners, device=embeddings.device)
+        return Vocabulary(cleaned, classes, embeddings, owner_tensor)
+
+    def embed(self, phrases: Sequence[str]) -> Tensor:
+        """Average the embeddings of a phrase over the 80 templates of CLIP (arXiv 2103.00020,
+        3.1.4).
+
+        Args:
+            phrases: P texts.
+
+        Returns:
+            (P, d) float32 unit vectors; those of phrases seen before, by this process or an
+            earlier one, are not computed again.
+
+        Raises:
+            PromptError: a phrase does not fit the context of the text tower, or the tower is
+                needed and cannot be read from its file any more.
+        """
+        with self._lock:
+            known = {p: self._embeddings[p] for p in phrases if p in self._embeddings}
+        new = [phrase for phrase in dict.fromkeys(phrases) if phrase not in known]
+        if new:
+            try:
+                known.update(self._embed_new(new))
+            except WeightsError as error:
+                raise PromptError(f"Prompts cannot be embedded: {error}") from error
+        self._remember(known)
+        return torch.stack([known[phrase] for phrase in phrases])
+
+    def _embed_new(self, phrases: list[str]) -> dict[str, Tensor]:
+        """(d,) for each phrase, from the disk or the text tower."""
+        known = self._from_disk(phrases)
+        computed = self._compute([phrase for phrase in phrases if phrase not in known])
+        self._to_disk(computed)
+        return known | computed
+
+    def _compute(self, phrases: list[str]) -> dict[str, Tensor]:
+        """(d,) for each phrase; each by itself, so that it does not depend on its company."""
+        tokens = {phrase: self._tokenize(phrase) for phrase in phrases}  # all are checked first
+        if self._stored is not None and tokens:
+            self._stored.fill()
+        return {phrase: self._average(self._tower(texts)) for phrase, texts in tokens.items()}
+
+    @staticmethod
+    def _average(encoded: Tensor) -> Tensor:
+        """(T, d) -> (d,): the direction of the mean of the texts' directions."""
+        return F.normalize(F.normalize(encoded, dim=-1).mean(dim=0), dim=0)
+
+    @cached_property
+    def _identity(self) -> str:
+        if self._stored is not None and self._cache is not None:
+            digest = self._stored.digest(self._cache.folder)
+        else:
+            state = self._clip.state_dict()
+            digest = weights_digest(state, text_names(state))
+        return text_identity(self._clip, self._tokenizer, digest)
+
+    def _key(self, phrase: str) -> str:
+        return f"{self._identity} {phrase}"
+
+    def _from_disk(self, phrases: list[str]) -> dict[str, Tensor]:
+        if self._cache is None:
+            return {}
+        keys = {self._key(phrase): phrase for phrase in phrases}
+        found = self._cache.load(list(keys))
+        return {keys[key]: vector.to(self._tower.device) for key, vector in found.items()}
+
+    def _to_disk(self, embeddings: dict[str, Tensor]) -> None:
+        if self._cache is not None and embeddings:
+            self._cache.store({self._key(p): vector for p, vector in embeddings.items()})
+
+    def _tokenize(self, phrase: str) -> Tensor:
+        """(80, context) token ids of a phrase in all templates."""
+        texts = [template(phrase) for template in TEMPLATES]
+        room = self._tokenizer.context_length - 2  # start and end of text
+        longest = max(len(self._tokenizer.encode(text)) for text in texts)
+        if longest > room:
+            raise PromptError(
+                f"The phrase {shorten(phrase)!r} is {longest - room} tokens too long for this "
+                "model: shorten it."
+            )
+        return self._tokenizer(texts)
+
+    def _remember(self, embeddings: dict[str, Tensor]) -> None:
+        with self._lock:
+            for phrase, embedding in embeddings.items():
+                self._embeddings[phrase] = embedding
+                self._embeddings.move_to_end(phrase)
+            while len(self._embeddings) > _MAX_REMEMBERED:
+                self._embeddings.popitem(last=False)
+
+
+def _beginnings(tokenizer: object) -> list[list[int]]:
+    """The token ids that each template has in front of its phrase, whatever that is."""
+    one, other = (tokenizer([t(phrase) for t in TEMPLATES]) for phrase in ("floor", "wall"))
+    same = (one == other).long().cumprod(dim=1).sum(dim=1)
+    return [row[:length].tolist() for row, length in zip(one, same.tolist(), strict=True)]

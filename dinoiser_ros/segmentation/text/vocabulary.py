@@ -1,0 +1,167 @@
+"""From what a person types to classes: parsing, checking and the ids that masks carry.
+
+A prompt is a phrase ("wooden floor") or a class made of several ("floor: wooden floor, carpet").
+Class ids are given here and nowhere else: the position in the list.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dinoiser_ros.errors import PromptError
+
+BACKGROUND = "background"
+MAX_CLASSES = 65535  # ids are uint16 in the messages, and 65535 means unlabeled
+MAX_PHRASE_LENGTH = 200  # characters; CLIP's context is 77 tokens, templates included
+
+# Labels and ids: 8 bits as long as they fit beside the id that means "unlabeled".
+UNLABELED_8BIT = 255
+UNLABELED_16BIT = 65535
+
+
+@dataclass(frozen=True)
+class SegmentationClass:
+    """One class of a segmentation.
+
+    Attributes:
+        id: what the label image holds for it (0 to 65534).
+        name: what people call it.
+        phrases: the texts it is recognised by, at least one.
+    """
+
+    id: int
+    name: str
+    phrases: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Classes with their text embeddings: immutable, so that it can be swapped between two frames.
+
+    Attributes:
+        prompts: the prompts as given, cleaned, in order of class id.
+        classes: one for each prompt; `classes[i].id == i`.
+        embeddings: (P, d) float32 unit vectors, one for each phrase, in the order of the classes.
+        phrase_class: (P,) int64, the class id of each phrase.
+    """
+
+    prompts: tuple[str, ...]
+    classes: tuple[SegmentationClass, ...]
+    embeddings: Tensor
+    phrase_class: Tensor
+
+    @property
+    def background(self) -> int | None:
+        """Id of the class named "background", if there is one."""
+        for entry in self.classes:
+            if entry.name.casefold() == BACKGROUND:
+                return entry.id
+        return None
+
+    @property
+    def unlabeled(self) -> int:
+        """The label of pixels that belong to no class: 255, or 65535 with more than 254 classes."""
+        return unlabeled_id(len(self.classes))
+
+    def best_of_phrases(self, scores: Tensor) -> Tensor:
+        """Reduce phrase scores to class scores: the score of a class is the best of its phrases.
+
+        Args:
+            scores: (B, P, h, w).
+
+        Returns:
+            (B, K, h, w).
+        """
+        if len(self.classes) == len(self.phrase_class):
+            return scores
+        index = self.phrase_class.view(1, -1, 1, 1).expand_as(scores)
+        shape = (scores.shape[0], len(self.classes), *scores.shape[2:])
+        best = scores.new_full(shape, -torch.inf)
+        return best.scatter_reduce(1, index, scores, "amax")
+
+
+def unlabeled_id(classes: int) -> int:
+    """The id that means "unlabeled" for a number of classes: 255, or 65535 with more than 254."""
+    return UNLABELED_8BIT if classes < UNLABELED_8BIT else UNLABELED_16BIT
+
+
+def parse_prompts(prompts: Sequence[str]) -> tuple[tuple[str, ...], tuple[SegmentationClass, ...]]:
+    """Clean and check a list of prompts and give its classes.
+
+    A single prompt other than "background" gets "background" in front of it, as in the authors'
+    demo: one class alone would take every pixel.
+
+    Args:
+        prompts: phrases, or "name: phrase, phrase, ..." for a class of several phrases.
+
+    Returns:
+        The cleaned prompts and their classes, ids in the order given.
+
+    Raises:
+        PromptError: an entry is no text, empty, too long, has control characters, or repeats
+        another.
+    """
+    if isinstance(prompts, str) or not isinstance(prompts, Sequence):
+        raise PromptError(
+            "Prompts must be a list of texts: write ['floor', 'person'], not one text."
+        )
+    cleaned = tuple(_clean(prompt, f"Prompt {i}") for i, prompt in enumerate(prompts, start=1))
+    if not cleaned:
+        raise PromptError("There is no prompt: give at least one, for example 'person'.")
+    if len(cleaned) > MAX_CLASSES:
+        raise PromptError(f"{len(cleaned)} prompts are too many: give at most {MAX_CLASSES}.")
+    if len(cleaned) == 1 and cleaned[0].casefold() != BACKGROUND:
+        cleaned = (BACKGROUND, *cleaned)
+    classes = tuple(_parse(prompt, index) for index, prompt in enumerate(cleaned))
+    _refuse_repeats([entry.name for entry in classes], "class name")
+    _refuse_repeats([phrase for entry in classes for phrase in entry.phrases], "phrase")
+    return cleaned, classes
+
+
+def _clean(prompt: str, which: str) -> str:
+    """Collapse white space; raise PromptError for what cannot be a prompt."""
+    if not isinstance(prompt, str):
+        raise PromptError(f"{which} is a {type(prompt).__name__}: give a text.")
+    text = " ".join(prompt.split())
+    if not text:
+        raise PromptError(f"{which} is empty: write what to look for, for example 'person'.")
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
+        raise PromptError(f"{which} has control characters or broken Unicode: write plain text.")
+    return text
+
+
+def _parse(prompt: str, index: int) -> SegmentationClass:
+    """One cleaned prompt -> its class."""
+    name, colon, rest = prompt.partition(":")
+    phrases = tuple(part.strip() for part in rest.split(",")) if colon else (prompt,)
+    name = name.strip()
+    if not name or not all(phrases):
+        raise PromptError(
+            f"Prompt {index + 1} ({shorten(prompt)!r}) has an empty part: write a class of several "
+            "phrases as 'floor: wooden floor, carpet'."
+        )
+    for text in (name, *phrases):
+        if len(text) > MAX_PHRASE_LENGTH:
+            raise PromptError(
+                f"Prompt {index + 1} ({shorten(text)!r}) has {len(text)} characters: "
+                f"use at most {MAX_PHRASE_LENGTH}."
+            )
+    return SegmentationClass(index, name, phrases)
+
+
+def _refuse_repeats(texts: list[str], what: str) -> None:
+    seen: set[str] = set()
+    for text in texts:
+        if text.casefold() in seen:
+            raise PromptError(f"The {what} {shorten(text)!r} is given twice: remove one of them.")
+        seen.add(text.casefold())
+
+
+def shorten(text: str, length: int = 40) -> str:
+    """At most `length` characters of a text, for messages."""
+    return text if len(text) <= length else text[: length - 3] + "..."

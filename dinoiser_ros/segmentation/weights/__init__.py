@@ -1,0 +1,1 @@
+"""Files of weights: where they are (`sources`), fetching (`download`), reading (`checkpoint`)."""

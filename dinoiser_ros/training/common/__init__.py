@@ -1,0 +1,1 @@
+"""What all trainings share: pictures, options, processes, checkpoints of a run, its progress."""

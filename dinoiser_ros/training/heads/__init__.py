@@ -1,0 +1,1 @@
+"""Training CLIP-DINOiser's two heads: teachers, losses, options, files."""

@@ -1,0 +1,68 @@
+"""What the heads learn from, for batches of pictures: CLIP's intermediate features, DINO's and
+FOUND's targets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dinoiser_ros.segmentation.methods.pooling import correlations
+from dinoiser_ros.segmentation.networks.clip_backbone import Backbone
+from dinoiser_ros.segmentation.networks.dino import LastLayer
+
+from . import dino_features
+from .dino_features import Dino, on_grid
+from .losses import HeadBatch
+
+
+@dataclass(frozen=True)
+class Teachers:
+    """The frozen networks whose knowledge the heads take over.
+
+    Attributes:
+        dino: its values' correlations teach g.
+        found_dino: what `found` reads; may be the same object as `dino`.
+        found: a last layer to (B, N) float in [0, 1], above 0.5 where there are objects.
+    """
+
+    dino: Dino
+    found_dino: Dino
+    found: Callable[[LastLayer], Tensor]
+
+
+class HeadTeacher:
+    """Makes the heads' training batches from unlabelled pictures with frozen networks."""
+
+    def __init__(
+        self, backbone: Backbone, teachers: Teachers, precision: torch.dtype = torch.float32
+    ) -> None:
+        """Args:
+        backbone: the CLIP that the heads are for, with the layer that they read.
+        precision: what the frozen networks compute in (mixed precision, unless float32).
+        """
+        self.backbone, self.teachers, self.precision = backbone, teachers, precision
+
+    @torch.no_grad()
+    def __call__(self, rgb: Tensor) -> HeadBatch:
+        """The batch of some pictures.
+
+        Args:
+            rgb: (B, H, W, 3) uint8; H and W are multiples of all networks' patch sizes.
+        """
+        rgb = rgb.to(self.backbone.device, non_blocking=True)
+        mixed = self.precision != torch.float32
+        with torch.autocast(rgb.device.type, self.precision if mixed else None, enabled=mixed):
+            features = self.backbone(rgb.permute(0, 3, 1, 2).float() / 255).intermediate_map
+            pixels = dino_features.normalise(rgb)
+            last = self.teachers.dino.last_layer(pixels)
+            shared = self.teachers.found_dino is self.teachers.dino
+            found_last = last if shared else self.teachers.found_dino.last_layer(pixels)
+        grid = (features.shape[2], features.shape[3])
+        values = on_grid(last.values.float(), last.grid, grid)
+        likely = self.teachers.found(found_last)[..., None]
+        foreground = on_grid(likely, found_last.grid, grid)[..., 0] > 0.5
+        return HeadBatch(features.float(), correlations(values), foreground.unflatten(1, grid))

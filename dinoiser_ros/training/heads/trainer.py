@@ -1,0 +1,71 @@
+"""The training of the heads: their steps, in one process or in several."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+import torch
+from torch import nn
+
+from dinoiser_ros.training.common.processes import Team
+from dinoiser_ros.training.common.run_state import (
+    Checkpoint,
+    Losses,
+    Progress,
+    check_finite,
+    run_steps,
+)
+
+from .losses import HeadBatch, HeadSchedule, head_losses
+
+
+def train_heads(
+    heads: nn.ModuleDict,
+    batches_from: Callable[[int], Iterable[HeadBatch]],
+    schedule: HeadSchedule,
+    checkpoint: Checkpoint | None = None,
+    team: Team | None = None,
+    report: Callable[[int, Losses], None] | None = None,
+) -> list[Losses]:
+    """Train both heads with the sum of both losses, or go on where the checkpoint ends.
+
+    Args:
+        heads: from `build_heads`, on the device of the batches; changed in place.
+        batches_from: as in `run_steps`; in a team this process's part of each.
+        team: the processes that train together.
+        report: as in `run_steps`.
+
+    Returns:
+        The losses of g (correlation) and h (objectness) of every step, also of those before the
+        checkpoint.
+
+    Raises:
+        TrainingError: the checkpoint does not belong to this run, or a loss is not a number.
+    """
+    team = team or Team()
+    groups = [{"params": heads[name].parameters()} for name in ("obj_proj", "bkg_decoder")]
+    progress = Progress(torch.optim.AdamW(groups, lr=schedule.lr_projection))
+    saved = team.share(checkpoint.read() if checkpoint and team.is_main else None)
+    progress.restore(saved, heads)
+    update = partial(_update, heads, progress, schedule, team)
+    kept = checkpoint if team.is_main else None
+    return run_steps(heads, progress, batches_from, update, schedule.steps, kept, report)
+
+
+def _update(
+    heads: nn.ModuleDict, progress: Progress, schedule: HeadSchedule, team: Team, batch: HeadBatch
+) -> Losses:
+    """One step of the optimiser; returns the losses before it, averaged over the team."""
+    for group, rate in zip(
+        progress.optimiser.param_groups, schedule.rates(progress.step), strict=True
+    ):
+        group["lr"] = rate
+    losses = head_losses(heads, batch, schedule.dino_threshold)
+    progress.optimiser.zero_grad(set_to_none=True)
+    sum(losses).backward()
+    values = torch.stack(losses).detach()
+    team.average([values, *(parameter.grad for parameter in heads.parameters())])
+    check_finite(values, progress.step)
+    progress.optimiser.step()
+    return tuple(values.tolist())

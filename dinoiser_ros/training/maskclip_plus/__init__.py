@@ -1,0 +1,1 @@
+"""Training a network of `maskclip+`: pseudo labels, options, trainer, checkpoint."""

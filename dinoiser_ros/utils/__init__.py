@@ -1,0 +1,1 @@
+"""Small tools that know nothing of segmentation: files that are written as a whole, Markdown."""

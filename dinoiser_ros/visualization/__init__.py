@@ -1,0 +1,1 @@
+"""What people and planners look at: the overlay, and the regions of each class."""

@@ -1,0 +1,108 @@
+"""The set-up that make runs before everything else."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from paths import ROOT
+
+
+def tool(name: str) -> ModuleType:
+    """A module of tools/."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def setup_env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The set-up tool, working on an empty folder and without ROS."""
+    module = tool("setup_env")
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    monkeypatch.setattr(module, "VENV", tmp_path / ".venv")
+    monkeypatch.setattr(module, "STAMPS", tmp_path / ".venv" / "stamps")
+    monkeypatch.setattr(module, "ROS_DISTRO", "")
+    monkeypatch.delenv("PYTHON", raising=False)
+    return module
+
+
+def test_wheels_are_patched_once(tmp_path: Path) -> None:
+    patch = tool("patch_ros_wheels")
+    file = tmp_path / "share" / "sensor_msgs" / "cmake" / "export.cmake"
+    file.parent.mkdir(parents=True)
+    text = '  INCLUDES "{};{}"\n'
+    built = "/opt/python/cp312-cp312"
+    file.write_text(
+        text.format(
+            f"{built}/include/python3.12",
+            f"{built}/lib/python3.12/site-packages/numpy/_core/include",
+        )
+    )
+    assert patch.patch_prefix(tmp_path, "/py/include", "/np/include") == 1
+    assert file.read_text() == text.format("/py/include", "/np/include")
+    assert patch.patch_prefix(tmp_path, "/py/include", "/np/include") == 0
+
+
+def test_another_platform_is_told_what_to_do(
+    setup_env: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(setup_env.platform, "machine", lambda: "aarch64")
+    with pytest.raises(setup_env.SetupError, match="x86-64 only.*install ROS 2, source it"):
+        setup_env.find_python()
+
+
+def test_an_unsupported_python_is_told_what_to_do(
+    setup_env: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(setup_env, "version_of", lambda python: "CPython 3.9")
+    with pytest.raises(setup_env.SetupError, match="no CPython 3.10 to 3.13 found.*python3-venv"):
+        setup_env.find_python()
+
+
+def test_the_interpreter_is_found(setup_env: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHON", sys.executable)
+    version = "{}.{}".format(*sys.version_info[:2])
+    assert setup_env.find_python() == (sys.executable, version)
+
+
+def test_a_ros_without_rclpy_is_told_what_to_do(
+    setup_env: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(setup_env, "ROS_DISTRO", "jazzy")
+    with pytest.raises(setup_env.SetupError, match="ros-jazzy-rclpy"):
+        setup_env.find_python_of_ros("/nonexistent/python3")
+
+
+def test_a_step_is_repeated_when_its_input_changes(setup_env: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / ".venv").mkdir()
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text("numpy\n")
+    key = setup_env.digest("venv", requirements)
+    assert not setup_env.is_done("packages", key)
+    setup_env.mark_done("packages", key)
+    assert setup_env.is_done("packages", setup_env.digest("venv", requirements))
+    requirements.write_text("numpy>=2\n")
+    assert not setup_env.is_done("packages", setup_env.digest("venv", requirements))
+
+
+def test_a_failing_command_shows_its_output(
+    setup_env: ModuleType, tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    (tmp_path / ".venv").mkdir()
+    command = [sys.executable, "-c", "print('what went wrong'); raise SystemExit(3)"]
+    with pytest.raises(setup_env.SetupError, match="the example failed"):
+        setup_env.run(command, "the example")
+    assert "what went wrong" in capfd.readouterr().err
+
+
+def test_help_lists_the_commands() -> None:
+    done = subprocess.run(["make", "-C", ROOT, "help"], capture_output=True, text=True)
+    assert done.returncode == 0
+    for name in ("build", "demo", "test", "lint", "demo-model", "clean"):
+        assert f"make {name}" in done.stdout

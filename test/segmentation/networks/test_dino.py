@@ -1,0 +1,119 @@
+"""DINO towers: the same numbers as timm's, from every form that its weights come in."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from dino_files import HEADS, WIDTH, tiny_dino, write_dino
+from golden_data import GOLDEN, GOLDEN_MODEL
+from safetensors.torch import load_file, save_file
+
+from dinoiser_ros.segmentation import Segmenter, WeightsError
+from dinoiser_ros.segmentation.models.loading import build_clip, load_dino, read_config
+from dinoiser_ros.segmentation.networks.dino import MEAN, STD, DinoTower
+
+TIMM = "vit_base_patch16_224.dino"
+
+
+@pytest.fixture(scope="module")
+def clip():
+    """A backbone with patches of 16 pixels."""
+    return build_clip(read_config(GOLDEN / "golden-small.json"))[0]
+
+
+@torch.no_grad()
+def by_timm(model: torch.nn.Module, images: torch.Tensor):
+    """Values, keys and CLS attention, with timm's blocks; images in [0, 1] on whole patches."""
+    mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in (MEAN, STD))
+    patches = model.patch_embed.proj((images - mean) / std)
+    positions = model.pos_embed[:, 1:].transpose(1, 2).unflatten(2, (4, 4))
+    positions = F.interpolate(
+        positions, size=patches.shape[2:], mode="bicubic", align_corners=False
+    )
+    x = (patches + positions).flatten(2).transpose(1, 2)
+    cls = (model.cls_token + model.pos_embed[:, :1]).expand(len(x), -1, -1)
+    x = torch.cat([cls, x], dim=1)
+    for block in model.blocks[:-1]:
+        x = block(x)
+    last = model.blocks[-1]
+    q, k, v = last.attn.qkv(last.norm1(x)).chunk(3, dim=-1)
+    size, rows = WIDTH // HEADS, []
+    for head in range(HEADS):
+        part = slice(head * size, (head + 1) * size)
+        scores = q[:, 0, None, part] @ k[:, :, part].transpose(1, 2) / size**0.5
+        rows.append(scores.softmax(dim=-1)[:, 0, 1:])
+    return v[:, 1:], k[:, 1:].unflatten(-1, (HEADS, size)), torch.stack(rows, dim=1)
+
+
+@pytest.mark.parametrize("grid", [(4, 4), (3, 6)])
+@pytest.mark.parametrize("kind", ["safetensors", "pth"])
+def test_same_numbers_as_timm(tmp_path, clip, grid, kind):
+    model = tiny_dino()
+    path = tmp_path / f"dino.{kind}"
+    if kind == "pth":
+        torch.save(model.state_dict(), path)
+    else:
+        write_dino(path)
+    images = torch.rand(2, 3, 16 * grid[0], 16 * grid[1])
+    tower = load_dino(path, clip)
+    for got, wanted in zip(tower(images)[:3], by_timm(model, images), strict=True):
+        torch.testing.assert_close(got, wanted, atol=1e-4 * wanted.abs().max().item(), rtol=1e-4)
+
+
+def test_images_of_any_size_are_padded_as_for_the_backbone(tmp_path, clip):
+    tower = load_dino(write_dino(tmp_path / "dino.safetensors"), clip)
+    images = torch.rand(1, 3, 30, 50)
+    padded = F.pad(images, (0, 14, 0, 2))
+    for one, other in zip(tower(images)[:3], tower(padded)[:3], strict=True):
+        assert torch.equal(one, other)
+    assert tower(images).values.shape == (1, 2 * 4, WIDTH) and tower(images).grid == (2, 4)
+
+
+def test_the_embedded_one_is_loaded_by_the_same_door():
+    segmenter = Segmenter(model="demo", method="dinoiser-dino", device="cpu")
+    assert isinstance(segmenter.dino, DinoTower) and segmenter.dino.patch_size == 8
+
+
+def test_lower_precision(tmp_path, clip):
+    tower = load_dino(write_dino(tmp_path / "dino.safetensors"), clip)
+    images = torch.rand(1, 3, 48, 64)
+    wanted = tower(images).values
+    got = tower.to(torch.device("cpu"), torch.bfloat16)(images).values
+    assert got.dtype == torch.float32
+    assert (F.cosine_similarity(got, wanted, dim=-1) > 0.99).all()
+
+
+def changed(path, change):
+    state = load_file(write_dino(path))
+    change(state)
+    save_file(state, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda state: state.pop("cls_token"), "lacks cls_token"),
+        (lambda state: state.pop("blocks.1.attn.qkv.bias"), "missing: transformer.resblocks.1"),
+        (lambda state: state.update({"blocks.0.ls1.gamma": torch.ones(WIDTH)}), "ls1.gamma"),
+        (lambda state: state.update({"pos_embed": torch.zeros(1, 12, WIDTH)}), "not a plain DINO"),
+        (lambda state: state.pop("pos_embed"), f"holds no DINO.*{TIMM}"),
+    ],
+)
+def test_other_files_are_refused_with_a_sentence(tmp_path, clip, change, reason):
+    path = changed(tmp_path / "dino.safetensors", change)
+    with pytest.raises(WeightsError, match=reason):
+        load_dino(path, clip)
+
+
+def test_other_patches_are_refused(tmp_path, clip):
+    with pytest.raises(WeightsError, match=r"patches of 8 pixels.*patches of 16"):
+        load_dino(write_dino(tmp_path / "dino.safetensors", patch_size=8), clip)
+
+
+def test_a_missing_dino_is_said_before_anything_is_loaded():
+    with pytest.raises(WeightsError, match=rf"no DINO of its own.*`dino`.*{TIMM}"):
+        Segmenter(**GOLDEN_MODEL, method="dinoiser-dino")
+    with pytest.raises(WeightsError, match="nowhere"):
+        Segmenter(**GOLDEN_MODEL, dino="/nowhere/dino.pth")

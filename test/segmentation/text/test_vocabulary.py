@@ -1,0 +1,155 @@
+"""Prompts: what is accepted, what is refused and why, and the ids that classes get."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dinoiser_ros.segmentation import PromptError
+from dinoiser_ros.segmentation.text.vocabulary import (
+    MAX_PHRASE_LENGTH,
+    SegmentationClass,
+    Vocabulary,
+    parse_prompts,
+    unlabeled_id,
+)
+
+
+def test_ids_follow_the_order_given():
+    prompts, classes = parse_prompts(["person", "wooden  floor ", "background"])
+    assert prompts == ("person", "wooden floor", "background")
+    assert [(c.id, c.name, c.phrases) for c in classes] == [
+        (0, "person", ("person",)),
+        (1, "wooden floor", ("wooden floor",)),
+        (2, "background", ("background",)),
+    ]
+
+
+def test_a_class_of_several_phrases():
+    _, classes = parse_prompts(["floor: wooden floor, carpet ,tiles", "person"])
+    assert classes[0] == SegmentationClass(0, "floor", ("wooden floor", "carpet", "tiles"))
+
+
+def test_a_comma_without_a_name_stays_in_the_phrase():
+    _, classes = parse_prompts(["person", "small, red box"])
+    assert classes[1].phrases == ("small, red box",)
+
+
+@pytest.mark.parametrize("prompt", ["person", "floor: carpet, tiles"])
+def test_a_single_prompt_gets_a_background(prompt):
+    prompts, classes = parse_prompts([prompt])
+    assert prompts == ("background", prompt)
+    assert classes[0].name == "background"
+
+
+def test_background_alone_stays_alone():
+    assert parse_prompts(["Background"])[0] == ("Background",)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "reason"),
+    [
+        ("person", "must be a list"),
+        (None, "must be a list"),
+        ([], "no prompt"),
+        (["person", ""], "Prompt 2 is empty"),
+        (["person", " \t\n "], "Prompt 2 is empty"),
+        (["person", 3], "Prompt 2 is a int"),
+        (["person", "Person"], "given twice"),
+        (["floor: carpet", "carpet"], "given twice"),
+        (["a: b", "a: c"], "given twice"),
+        (["floor:", "person"], "empty part"),
+        ([": carpet", "person"], "empty part"),
+        (["floor: carpet,, tiles", "person"], "empty part"),
+        (["per\x00son", "x"], "control characters"),
+        (["\ud800", "x"], "control characters or broken Unicode"),
+        (["x" * 10_000, "person"], "10000 characters"),
+        (["p" * (MAX_PHRASE_LENGTH + 1), "person"], "201 characters"),
+    ],
+)
+def test_refused_with_a_reason(prompts, reason):
+    with pytest.raises(PromptError, match=reason):
+        parse_prompts(prompts)
+
+
+@pytest.mark.parametrize("prompt", ["человек", "木の床", "🦺", "chaise à bascule", "café-table №5"])
+def test_other_languages_and_emoji_are_texts(golden, prompt):
+    classes = golden.set_prompts([prompt, "person"])
+    assert classes[0].name == prompt
+
+
+texts = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=30)
+
+
+@given(st.lists(texts, max_size=8))
+def test_any_list_is_parsed_or_refused(prompts):
+    try:
+        cleaned, classes = parse_prompts(prompts)
+    except PromptError as error:
+        assert str(error).endswith(".")
+        return
+    assert [c.id for c in classes] == list(range(len(cleaned)))
+    assert len({c.name.casefold() for c in classes}) == len(classes)
+    assert all(c.phrases and all(p == p.strip() and p for p in c.phrases) for c in classes)
+    assert parse_prompts(cleaned) == (cleaned, classes), "cleaning twice changes nothing"
+
+
+@given(
+    st.lists(st.integers(1, 4), min_size=1, max_size=6),
+    st.integers(0, 2**31),
+)
+def test_a_class_scores_as_the_best_of_its_phrases(sizes, seed):
+    classes = tuple(
+        SegmentationClass(i, f"c{i}", tuple(f"c{i}p{j}" for j in range(n)))
+        for i, n in enumerate(sizes)
+    )
+    owners = torch.tensor([c.id for c in classes for _ in c.phrases])
+    vocabulary = Vocabulary((), classes, torch.zeros(len(owners), 2), owners)
+    scores = torch.randn(2, len(owners), 2, 3, generator=torch.Generator().manual_seed(seed))
+    best = vocabulary.best_of_phrases(scores)
+    for entry in classes:
+        assert torch.equal(best[:, entry.id], scores[:, owners == entry.id].amax(dim=1))
+
+
+@pytest.mark.parametrize(("classes", "wanted"), [(1, 255), (254, 255), (255, 65535), (400, 65535)])
+def test_unlabeled_id(classes, wanted):
+    assert unlabeled_id(classes) == wanted
+
+
+def test_failed_prompts_leave_everything_as_it_was(golden):
+    before = golden.vocabulary
+    for bad in (["person", ""], ["n0 " * 60, "person"]):
+        with pytest.raises(PromptError):
+            golden.set_prompts(bad)
+        assert golden.vocabulary is before
+
+
+def test_a_phrase_longer_than_the_context_is_refused(golden):
+    with pytest.raises(PromptError, match="tokens too long"):
+        golden.set_prompts(["n0 " * 60, "person"])
+
+
+def test_known_phrases_are_not_embedded_again(golden, monkeypatch):
+    encoded = []
+    encode = golden._text._tower
+
+    def counting(tokens):
+        encoded.append(len(tokens))
+        return encode(tokens)
+
+    counting.device = encode.device
+    monkeypatch.setattr(golden._text, "_tower", counting)
+    golden.set_prompts(["person", "background"])
+    assert encoded == []
+    first = golden.set_prompts(["person", "blue door"])
+    assert sum(encoded) == 80
+    assert golden.set_prompts(["person", "blue door"]) == first
+    assert sum(encoded) == 80
+
+
+def test_a_phrase_does_not_depend_on_its_company(golden):
+    alone = golden._text._compute(["blue door"])["blue door"]
+    together = golden._text._compute(["spilled coffee on a carpet", "blue door", "cup"])
+    assert torch.equal(alone, together["blue door"])
