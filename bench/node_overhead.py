@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the node costs on top of its engine: `make bench-node`.
 
 Overhead: from the moment at which the node receives an image to the moment at which its mask and

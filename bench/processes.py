@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Processes that a benchmark starts: the node under test, and the benchmark's own helpers."""
 
 from __future__ import annotations

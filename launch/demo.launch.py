@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Starts the simulated camera and the segmentation node with the embedded model.
 
 ros2 launch dinoiser_ros demo.launch.py viewer:=true

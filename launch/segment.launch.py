@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Starts the segmentation node.
 
     ros2 launch dinoiser_ros segment.launch.py image:=/camera/image_raw prompts:="[floor, person]"

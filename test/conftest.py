@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fixtures that the whole suite shares: the golden model and images."""
 
 from __future__ import annotations

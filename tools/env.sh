@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Source this (bash, zsh or sh) in the repository's root to use what "make build" built: `. tools/env.sh`
 # Gives python3, pytest, dinoiser and, without a ROS installation, rclpy from .venv, and the interfaces from install/.
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Make the CMake files of the ROS 2 wheels in this interpreter's environment usable.
 
 The wheels export, in ``share/<package>/cmake/*.cmake``, the header directories of the machine that

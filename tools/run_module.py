@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Run a module of an installed package, as python3 -m does, but never one of the current folder.
 
 In the root of this repository `python3 -m` finds ./dinoiser_ros, which lacks the generated

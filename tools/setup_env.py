@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Set up what make needs: .venv, its packages, the built interfaces. Standard library only.
 
 Usage: python3 tools/setup_env.py [setup|build]

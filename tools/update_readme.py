@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Write the parts of README.md that come from elsewhere: the parameters' table, the Nav2 file.
 
 Run it after changing them (`. tools/env.sh && python3 tools/update_readme.py`); a test compares.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How long the engine takes: `make bench`.
 
 ViT-B/16 with seeded random weights, so that nothing is downloaded; CLIP-DINOiser with a background

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The measurements as a table on the terminal, as JSON and as a plot."""
 
 from __future__ import annotations

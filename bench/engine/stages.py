@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The stages of a frame, timed one after the other with what the stage before gave."""
 
 from __future__ import annotations

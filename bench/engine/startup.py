@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From the start of a process to its first mask, and the memory that takes; ViT-B/16 from a file.
 
 Beside it what no implementation can do without: importing torch and open_clip, and reading the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is timed: ViT-B/16 with seeded random weights, random heads, random texts, random images."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A prompt that was never embedded before, by itself and while frames take all of the machine."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Times of several functions in one run, taken in turns."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The soak test: the node under two cameras, random faults and a busy operator.
 
     make soak FRAMES=20000

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the soak counts, and whether that is good enough. Pure functions and plain values."""
 
 from __future__ import annotations

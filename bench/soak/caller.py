@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Calls the node's services and times the answers: `python3 -m soak.caller --seed 0`.
 
 It does nothing else, so that the times are the node's. Writes one line of JSON for each call.

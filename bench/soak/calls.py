@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the soak asks of the node while it works: services, parameters, lifecycle; good and bad.
 
 Two sorts of calls. *Quick* ones answer from what the node knows or hand something over: reading

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The soak's two cameras, in one process: `python3 -m soak.cameras --seed 0`.
 
 Until the node is there they send good frames. If it has many classes then (it begins so) the second

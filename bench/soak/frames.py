@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Camera frames of the soak: every encoding, and every kind of the table of bad input.
 
 A frame says in its frame_id what its answer has to look like; so whoever sees a mask can check it
@@ -257,7 +258,7 @@ def _bytes_per_pixel(encoding: str) -> int:
 
 
 def _bytes(values: np.ndarray) -> array:
-    """rclpy takes an array('B') over as it is; any other sequence it checks byte by byte."""
+    """Rclpy takes an array('B') over as it is; any other sequence it checks byte by byte."""
     data = array("B")
     data.frombytes(np.ascontiguousarray(values).tobytes())
     return data

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sees what the node sends during a soak: masks, confidences and diagnostics."""
 
 from __future__ import annotations

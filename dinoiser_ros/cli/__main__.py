@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`python -m dinoiser_ros.cli` is the command `dinoiser`."""
 
 import sys

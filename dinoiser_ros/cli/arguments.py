@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which model, and where it computes: what the commands that segment have in common."""
 
 from __future__ import annotations

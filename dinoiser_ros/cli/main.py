@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The command line, `dinoiser`: segment files, measure, fetch and export models, train."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`dinoiser evaluate`: methods side by side on benchmarks whose files are on this machine."""
 
 from __future__ import annotations

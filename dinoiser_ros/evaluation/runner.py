@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One method over the samples of one benchmark."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sliding windows, as the literature measures: shorter side 448, window 448, stride 224."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What an evaluation has counted so far, on disk: whoever is stopped goes on from there."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whether a file computes what the segmenter that it was written from does."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`dinoiser export`: write a model as ONNX and make sure that the file computes the same."""
 
 from __future__ import annotations

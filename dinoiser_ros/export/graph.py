@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One method of a segmenter as a function of tensors alone, which can be traced into a file.
 
 The methods themselves are those of `segmentation.methods`. Written anew is what they find around

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writing a graph as ONNX, with what its user has to know in the file's metadata."""
 
 from __future__ import annotations

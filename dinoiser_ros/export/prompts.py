@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Prompts as the arrays that an exported model takes."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`dinoiser segment`: pictures, videos and bags, each with its results beside the others'."""
 
 from __future__ import annotations

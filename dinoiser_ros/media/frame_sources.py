@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Frames from pictures, videos and webcams: for `image_source` and the command line; no ROS."""
 
 from __future__ import annotations

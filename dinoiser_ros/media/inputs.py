@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which inputs there are: kinds of files, folders of them, and names that never collide."""
 
 from __future__ import annotations

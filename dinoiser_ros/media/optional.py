@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Packages that only some inputs need: looked for when such an input is there."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One picture: its results beside each other as PNG."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Progress bars: on a terminal only, and without breaking the lines that are printed."""
 
 from __future__ import annotations

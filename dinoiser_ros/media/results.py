@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is written of a segmentation, and told about it."""
 
 from __future__ import annotations

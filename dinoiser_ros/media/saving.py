@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Files and folders that get their name only when they are whole."""
 
 from __future__ import annotations

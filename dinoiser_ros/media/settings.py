@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the user of `dinoiser segment` wants written, and where."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A video: an overlay of the same size and frame rate, and frames without loss if wanted.
 
 Label maps do not survive a video codec, which is why they and the confidence become folders of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Camera messages to RGB arrays, whoever made the messages: rclpy or, from a bag, rosbags.
 
 A message is not trusted: its sizes are checked against its bytes before a pixel is touched, and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Arrays to image messages; the other direction is in `decode`."""
 
 from __future__ import annotations

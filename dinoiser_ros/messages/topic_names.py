@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Names: from class names and camera topics to valid, distinct ROS topic names. Pure functions."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a parameter of a node may be: its description, validation, declaration and table row.
 
 `check` answers for every way in (start, `ros2 param set`, parameter files) with one sentence that
@@ -117,7 +118,7 @@ def descriptor(spec: Spec) -> ParameterDescriptor:
 
 
 def values_of(parameters: Iterable[Any]) -> dict[str, Any]:
-    """rclpy parameters as plain values by name."""
+    """Rclpy parameters as plain values by name."""
     return {parameter.name: _plain(parameter.value) for parameter in parameters}
 
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Open-vocabulary segmentation with CLIP-DINOiser; needs no ROS.
 
 >>> from dinoiser_ros.segmentation import Segmenter

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The options of a segmenter that may change between two frames, and where it computes."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Segmenter: what everybody outside this package calls."""
 
 from __future__ import annotations

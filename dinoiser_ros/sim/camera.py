@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The simulated camera: a scene becomes an image with its ground truth."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What exists in the simulated world: class ids, colours, the pairs of them held back."""
 
 from __future__ import annotations

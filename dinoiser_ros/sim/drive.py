@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A simulated mobile robot driving through a scene: an endless stream of frames."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The held-out frames as files: pictures, labels and an index, readable without a renderer."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Finding an OpenGL library that MuJoCo can render with, without a display."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where the camera stands and where the objects go."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The objects of the world, each made of a few MuJoCo primitives around its own origin on the
 floor.
 """

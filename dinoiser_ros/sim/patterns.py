@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Surface patterns of objects: (S, S) brightness in [0, 1] that multiplies the object's colour.
 
 Every kind of object has its own, as things have: slats, rings, dots, weave. Amplitude, scale and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A random scene: a room or yard with surfaces, objects and a camera, as a MuJoCo model."""
 
 from __future__ import annotations
@@ -194,7 +195,7 @@ def _add_walls(draft: _Draft, half: tuple[float, float], indoor: bool) -> list[s
 
 
 def _wall_axes(yaw: float) -> str:
-    """x and y axes of a plane that stands upright and whose normal, x cross y, points into the
+    """X and y axes of a plane that stands upright and whose normal, x cross y, points into the
     room.
     """
     angle = np.radians(yaw)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Procedural surface textures: (S, S, 3) uint8 images that can be repeated."""
 
 from __future__ import annotations

@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """Training: the teachers (DINO, FOUND), the two heads, and the embedded demo model."""

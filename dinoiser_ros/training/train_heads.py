@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Train CLIP-DINOiser's heads for any OpenCLIP ViT from a folder of pictures, without labels.
 
 Also as ``python -m dinoiser_ros.training.train_heads``, which torchrun can start once for each

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Train MaskCLIP+ (arXiv 2112.01071, section 3.3): a fast network for a fixed list of classes.
 
 From a folder of pictures without labels: any method of this project labels them, a segmentation

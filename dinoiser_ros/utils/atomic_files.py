@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writing files so that they are whole, whenever the process ends."""
 
 from __future__ import annotations

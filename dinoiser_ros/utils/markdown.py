@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Markdown: tables that are readable as plain text too, and parts of files between markers."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where each class is in a segmentation: counts, boxes, mean confidences and binary masks."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pictures for people: class colours, and an overlay with a legend."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The soak and the node's benchmark: what they count by hand-made cases, and short runs of both."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`dinoiser evaluate` as its user runs it, on small data sets and the golden model."""
 
 from __future__ import annotations

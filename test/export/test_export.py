@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`dinoiser export`: the file computes what the segmenter does, or there is no file."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A small DINO as timm stores it, with random weights, for tests."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Small data sets in the layouts that users have on disk, and a segmenter that needs no network."""
 
 from __future__ import annotations

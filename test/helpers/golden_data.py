@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where the golden data are, and what they were made with."""
 
 from __future__ import annotations

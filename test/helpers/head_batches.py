@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A short training of heads, the same in one process and in several."""
 
 from __future__ import annotations

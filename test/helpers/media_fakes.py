@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A segmentation that costs nothing, for tests of what is done with results."""
 
 from __future__ import annotations

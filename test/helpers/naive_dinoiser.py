@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """CLIP-DINOiser written once more from the papers, slowly: numpy in double precision, no shortcuts.
 
 Attention goes head by head, pooling and comparing patch by patch. Only the weights come from

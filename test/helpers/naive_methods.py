@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """MaskCLIP's refinements and CLIPer written once more, slowly: numpy in double precision, loops.
 
 The vision transformer underneath is that of `naive_dinoiser`, with QuickGELU and a bilinear

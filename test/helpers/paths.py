@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where things are in this repository, for tests in any folder."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Small checkpoints of `maskclip+`: trained for nothing, but whole."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a CUDA graph is, on a CPU: operators with the memory they read and write, run again."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The node in a process of its own, and a client that talks to it over real topics and services.
 
 Whatever is waited for is a condition with a generous time-out, so that a loaded machine is only

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tiny stand-ins for rendered frames and models, so that training tests need no renderer and no
 time.
 """

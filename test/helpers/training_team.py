@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One of two processes that train heads together; `training/heads/test_trainer.py` starts it.
 
 It breaks off in the middle and goes on from the checkpoint that only the main process has.

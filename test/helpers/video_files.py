@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Videos as tests want them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the messages of the standard package vision_msgs hash to."""
 
 # Of the standard package vision_msgs 4.1.1, as rosidl of ROS 2 Kilted computes them.

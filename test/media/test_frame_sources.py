@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where image_source takes its frames from."""
 
 from __future__ import annotations

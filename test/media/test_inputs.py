@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which files `dinoiser segment` takes, what its results are called, and that they are whole."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Videos through `dinoiser segment`."""
 
 from __future__ import annotations

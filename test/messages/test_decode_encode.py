@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Camera messages to RGB and back: encodings, padding, byte order, and messages that lie."""
 
 from __future__ import annotations

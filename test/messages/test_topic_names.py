@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Names of topics: always valid for ROS, always distinct, always the same for the same classes."""
 
 from __future__ import annotations

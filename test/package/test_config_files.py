@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """config/ for RViz, Foxglove, SROS 2, DDS: the files parse, and name what the node really has."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The launch files, where the ROS 2 package `launch` is (it is not on PyPI)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Arithmetic on pixels with the numpy that ROS 2 has up to Kilted.
 
 numpy 1 chooses the type of a result also by the values: 8 bits times a 16-bit 100 are 8 bits.

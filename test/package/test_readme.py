@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """README.md says what the code does: its tables against the code and the running node."""
 
 from __future__ import annotations

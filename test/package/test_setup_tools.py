@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The set-up that make runs before everything else."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The engine against `naive_dinoiser`: parts on random tensors, and the whole of ViT-B/16."""
 
 from __future__ import annotations

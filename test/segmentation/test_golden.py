@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every stage against the numbers of the authors' implementation, on two open_clip versions."""
 
 from __future__ import annotations

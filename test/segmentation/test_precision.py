@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What bfloat16 costs: nearly nothing, on the simulated world with the embedded model."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Segmenter: results, options, and use from several threads."""
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def test_result_has_the_size_and_types_promised(golden):
     result = golden.segment(picture(61, 83))
     assert result.labels.shape == result.confidence.shape == (61, 83)
     assert (result.labels.dtype, result.confidence.dtype) == (np.uint8, np.float32)
-    assert 0 <= result.confidence.min() and result.confidence.max() <= 1
+    assert result.confidence.min() >= 0 and result.confidence.max() <= 1
     assert set(np.unique(result.labels)) <= {c.id for c in result.classes}
     assert [c.name for c in result.classes] == GOLDEN_PROMPTS
 

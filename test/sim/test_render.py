@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rendered scenes: reproducible, labelled, with depth. Skipped where no GL library is installed."""
 
 import numpy as np

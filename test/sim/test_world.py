@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Classes, colours, textures and stored frames: everything of the world that needs no renderer."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The command `dinoiser train-heads` from pictures to heads that the engine uses."""
 
 from __future__ import annotations

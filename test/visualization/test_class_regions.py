@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Regions of a segmentation against counting by hand."""
 
 from __future__ import annotations

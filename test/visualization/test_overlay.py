@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Colours, overlay and legend."""
 
 from __future__ import annotations

@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """The benchmarks: their folders, class names and label pictures, and the held-out frames."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The benchmarks by name: their classes, prompts, files and protocol."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The class names of the public data sets, in the order of their ids, as used for prompts."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The simulated world with "background": only its objects have names."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From the label pictures on disk to class ids: one table of 256 entries for each kind of file."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where data sets keep their files: a folder as users have it -> pairs of picture and label."""
 
 from __future__ import annotations

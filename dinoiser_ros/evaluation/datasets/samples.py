@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pictures with their labels, read when their turn comes."""
 
 from __future__ import annotations

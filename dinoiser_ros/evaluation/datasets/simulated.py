@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The simulated world as a benchmark: the stored held-out frames, with and without background."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Confusion matrices and what is read off them."""
 
 from __future__ import annotations

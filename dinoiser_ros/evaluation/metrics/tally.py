@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What an evaluation counts: confusion matrices of all pixels and of named parts of them."""
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class Tally:
         return iou(self.matrix)
 
     def mean_iou(self) -> float:
-        """mIoU in [0, 1]; NaN without a counted pixel."""
+        """MIoU in [0, 1]; NaN without a counted pixel."""
         return mean_iou(self.matrix)
 
     def pixel_accuracy(self) -> float:

@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """Results as tables and JSON, beside the numbers of the papers."""

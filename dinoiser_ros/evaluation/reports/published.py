@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The papers' mIoU in percent, quoted to be put beside what is measured here.
 
 Sources: CLIP-DINOiser's paper (arXiv 2312.12359), which also compares with MaskCLIP on its five

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Results as tables for people and as JSON for programs."""
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def percent(share: float) -> str:
 
 
 def summary(results: Results, heading: Heading) -> str:
-    """mIoU in percent: a row for each method, a column for each benchmark, and the paper's row."""
+    """MIoU in percent: a row for each method, a column for each benchmark, and the paper's row."""
     methods = list(dict.fromkeys(method for tallies in results.values() for method in tallies))
     header = ["mIoU, %", *(BENCHMARKS[name].title for name in results)]
     rows = [

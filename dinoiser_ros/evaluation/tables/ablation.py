@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The project's own table of methods, `make table`: the simulated world beside the papers."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What goes wrong with cameras, at five severities each: seeded, with numpy and Pillow only.
 
 In the spirit of MaskCLIP's test under corruptions (arXiv 2112.01071); kinds and strengths are this

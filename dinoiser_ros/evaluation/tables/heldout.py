@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The held-out frames as a benchmark: ``python -m dinoiser_ros.evaluation.heldout``."""
 
 from __future__ import annotations

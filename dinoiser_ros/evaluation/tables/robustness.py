@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How methods stand bad pictures, `make robustness`: mIoU by corruption and severity."""
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def measure(
     seed: int = 0,
     state: State | None = None,
 ) -> tuple[Scores, dict[str, str]]:
-    """mIoU of every method under every condition.
+    """MIoU of every method under every condition.
 
     Args:
         state: what an earlier run has counted.

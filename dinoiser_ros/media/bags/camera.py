@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One image topic of a bag, and what is written for its frames."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bags of ROS 2 and of ROS 1 behind one face: read, and copied with topics added."""
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def open_bag(path: Path) -> Iterator[Bag]:
 
 @contextmanager
 def _read_errors() -> Iterator[None]:
-    """rosbags' readers raise whatever a broken file makes them raise."""
+    """Rosbags' readers raise whatever a broken file makes them raise."""
     try:
         yield
     except OSError:

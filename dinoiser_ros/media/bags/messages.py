@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The messages that the node would publish, made for a bag with rosbags' types."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A bag: a copy of it with masks beside the images."""
 
 from __future__ import annotations

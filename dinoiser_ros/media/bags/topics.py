@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which topics of a bag are cameras, and what the topics of their results are called."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Child processes that are always ended and reaped, however the parent ends."""
 
 from __future__ import annotations

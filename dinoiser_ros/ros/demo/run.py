@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The executable `demo`: simulated camera -> topic -> node -> masks, over real DDS.
 
 Camera and node run in processes of their own; this one watches them, changes the prompts halfway

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the demo asks for, and how well the masks agree with the simulator's ground truth."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The demo's own node: watches camera, masks and ground truth, and changes the prompts."""
 
 from __future__ import annotations

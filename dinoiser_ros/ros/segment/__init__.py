@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The node `dinoiser`.
 
 A frame's way: `image_subscription` -> `frame_queue` -> `inference_thread` -> `publishers`.

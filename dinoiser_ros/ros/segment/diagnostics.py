@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """/diagnostics: what the node is doing, in words and levels that a fleet's dashboard can show."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The segmenter as the node holds it: loaded from parameters, changed between two frames.
 
 torch is imported when the first segmenter is loaded and not before: it takes seconds, and a wrong

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where frames wait: one place for each camera, the newest frame wins, memory is bounded."""
 
 from __future__ import annotations

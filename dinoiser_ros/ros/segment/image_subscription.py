@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One camera: its subscription, the type of its messages, and what belongs to it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The inference thread: newest frames in, published results out, outside the executor."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The executable `segment_node`: a process around the node that ends quickly and quietly."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The lifecycle node `dinoiser`: wires parameters, services, diagnostics and the pipeline."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The parameters of the node `dinoiser`: one table, from which the README's is made, too.
 
 Default values live here and nowhere else.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What leaves the node for one camera: topics, QoS, and nothing that nobody subscribes to."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The node's services: ~/set_prompts, ~/get_prompts and ~/segment."""
 
 from __future__ import annotations

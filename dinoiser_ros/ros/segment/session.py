@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Everything that exists between configure and cleanup: model, cameras, inference thread."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the node counts and measures: per camera, thread-safe, in bounded memory."""
 
 from __future__ import annotations

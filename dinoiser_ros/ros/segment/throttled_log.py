@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Log lines that come with every frame, at most one of a kind in a while."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The node `image_source`: a camera for people without a robot.
 
 Publishes a picture, a folder of pictures, a video file or a webcam as sensor_msgs/Image.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Running one node as a process: the same start, end and exit status for all small nodes."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The node `sim_camera`: the simulated robot's camera, with what it really sees.
 
 Publishes `image` (rgb8), `camera_info`, `depth` (32FC1, metres), `~/ground_truth` (mono8 class ids)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The frames that `sim_camera` publishes: rendered, or the shipped held-out ones. No ROS."""
 
 from __future__ import annotations

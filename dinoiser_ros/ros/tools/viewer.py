@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The node `viewer`: shows the image topic `image` in a window, for desktops without rqt."""
 
 from __future__ import annotations

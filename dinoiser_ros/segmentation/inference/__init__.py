@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """One frame from pixels to labels (`forward`), and the same again as a CUDA graph (`replays`)."""

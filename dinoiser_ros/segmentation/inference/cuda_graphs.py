@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Making CUDA graphs, see `replays` for what they are good for."""
 
 from __future__ import annotations

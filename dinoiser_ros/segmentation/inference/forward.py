@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One batch of images on its way through everything: from pixels to probabilities and labels.
 
 Functions of tensors, all on one device, that look at no value: a GPU never makes the host wait

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Frames given to a GPU again as one piece of work: CUDA graphs.
 
 A frame is some hundreds of kernels, and for a fast GPU it takes the host longer to launch them one

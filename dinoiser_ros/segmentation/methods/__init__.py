@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The methods of the three papers, as data flow over tensors.
 
 `registry` lists the methods by name and is where a new one is added; `inputs` is what a method

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Background filtering (CLIP-DINOiser, arXiv 2312.12359, section 3.3)."""
 
 from __future__ import annotations

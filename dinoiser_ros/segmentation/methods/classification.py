@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Comparing dense features with text (MaskCLIP, arXiv 2112.01071, section 3)."""
 
 from __future__ import annotations

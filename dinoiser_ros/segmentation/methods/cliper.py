@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """CLIPer's early-layer fusion (arXiv 2411.13836, section 3.2), as its released code computes it.
 
 Every layer of the backbone gives a segmentation of its own, since all of them go through the same

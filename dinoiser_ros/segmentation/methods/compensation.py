@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """CLIPer's fine-grained compensation (arXiv 2411.13836, section 3.3): details from a diffusion
 model's self-attention, as the released code computes it.
 """

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """FOUND's seed step: an image's background without any label (arXiv 2212.07834, section 3.1)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Everything that a method may use for one batch of images."""
 
 from __future__ import annotations

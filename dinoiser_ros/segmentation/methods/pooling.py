@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Averaging over patches that look alike: guided pooling and key smoothing."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The segmentation methods: each is a few lines of data flow over the parts beside this file.
 
 A method takes one batch as a `Frame` and gives (B, K, h, w) probabilities. Adding one means writing

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A model that was loaded, made ready: on its device, in its precision, with its text side."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Building an OpenCLIP model from its config and putting weights into it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Checkpoints of `maskclip+`: one safetensors file that holds all that inference needs.
 
 Tensors: `text` (P, d), the unit embedding of each phrase, and `network.<name>`. The header's

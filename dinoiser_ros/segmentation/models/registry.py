@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The models by name: where their files come from and what they work best with."""
 
 from __future__ import annotations

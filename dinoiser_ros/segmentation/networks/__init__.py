@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The networks: CLIP's and DINO's vision transformers, the heads, Stable Diffusion, `maskclip+`.
 
 `clip_backbone` is what every image goes through; `vit`, `blocks` and `onednn_blocks` are its passes

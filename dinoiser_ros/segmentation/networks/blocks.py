@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The two halves of a transformer block, attention and MLP, over its weights: the plain way.
 
 `fast_blocks` has the same in another way.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Stable Diffusion as a source of self-attention maps; needs the extra `diffusion`.
 
 Only its image encoder and a part of its UNet are used, once for each image: nothing is generated.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Self-attention maps of a diffusers UNet, without hooks and without running all of it.
 
 The UNet's blocks are called in the order of its own `forward`, up to the last transformer that is

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """DINO's own weights, as timm and the authors (arXiv 2104.14294) store them, in OpenCLIP's form."""
 
 from __future__ import annotations

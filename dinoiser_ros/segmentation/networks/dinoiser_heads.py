@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The two convolutions of CLIP-DINOiser (arXiv 2312.12359, section 3) and their thresholds."""
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Heads:
         return Heads(*moved, self.gamma, self.delta, self.intermediate_layer)
 
     def embeddings(self, intermediate: Tensor) -> Tensor:
-        """g's outputs, whose cosine similarities are the correlations A.
+        """G's outputs, whose cosine similarities are the correlations A.
 
         Args:
             intermediate: (B, width, h, w) intermediate features.
@@ -62,7 +63,7 @@ class Heads:
         return F.conv2d(padded, self.obj_weight, self.obj_bias).flatten(2).transpose(1, 2)
 
     def objectness(self, intermediate: Tensor) -> Tensor:
-        """h's logit that a patch shows an object rather than background.
+        """H's logit that a patch shows an object rather than background.
 
         Args:
             intermediate: (B, width, h, w) intermediate features.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """torchvision's segmentation networks as dense encoders into CLIP's space, for `maskclip+`.
 
 MaskCLIP+ (arXiv 2112.01071, section 3.3) trains an ordinary segmentation network whose classifier
@@ -86,7 +87,7 @@ class EmbeddingNetwork(nn.Module):
 
 
 def _build(head: str, backbone: str, dim: int) -> nn.Module:
-    """torchvision's network with random weights, `dim` channels for its classes."""
+    """Torchvision's network with random weights, `dim` channels for its classes."""
     from torchvision.models import segmentation  # takes a second or two, and only this needs it
 
     make = getattr(segmentation, f"{head}_{backbone}")

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Transformer blocks on a CPU, with less time lost around the arithmetic.
 
 oneDNN multiplies quicker than what PyTorch uses for float32 on many processors, and has the

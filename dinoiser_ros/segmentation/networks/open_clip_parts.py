@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """open_clip's tokenizer, prompt templates and configs, without the rest of open_clip.
 
 Importing open_clip brings timm, torchvision and PyTorch's compiler along: 1.5 s and 220 MB, of

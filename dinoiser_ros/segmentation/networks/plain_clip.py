@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """CLIP's two towers as open_clip lays them out: the same names of weights, without a forward pass.
 
 This package computes over weights (`backbone`, `text_tower`), and the configs of plain vision
@@ -108,7 +109,7 @@ class QuickGELU(nn.Module):
     """OpenAI's approximation of GELU, which its own weights were trained with."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """x * sigmoid(1.702 * x)."""
+        """X * sigmoid(1.702 * x)."""
         return x * torch.sigmoid(1.702 * x)
 
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Building networks whose weights are read from a file in the next moment."""
 
 from __future__ import annotations

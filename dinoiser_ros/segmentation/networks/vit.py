@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Plain passes through an OpenCLIP vision transformer's weights, differentiable, the same on every
 open_clip version.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From probabilities on the patch grid to a label for every pixel, without full-size class maps.
 
 The method's definition is: resize every class's probabilities bilinearly to the image, then take
@@ -133,7 +134,7 @@ def _candidates(probabilities: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _next(x: Tensor, dim: int) -> Tensor:
-    """x moved by one place along a dimension, its last entry repeated."""
+    """X moved by one place along a dimension, its last entry repeated."""
     last = x.shape[dim] - 1
     return x.index_select(dim, torch.arange(1, last + 2, device=x.device).clamp_(max=last))
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Images on their way in and maps on their way out: checks, resizing, and nothing else."""
 
 from __future__ import annotations

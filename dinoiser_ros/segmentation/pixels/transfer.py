@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Results from the device to the host.
 
 From a GPU they come in one copy of two or three bytes a pixel, which is also the only moment of a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From prompts to text embeddings.
 
 `vocabulary` parses prompts and gives class ids; `encoder` embeds phrases with `tower`, and keeps

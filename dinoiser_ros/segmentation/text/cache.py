@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Text embeddings on disk: a folder of small files that all processes of a user share.
 
 A file is a SHA-256 and a float32 vector, nothing that could be executed. The cache only ever saves

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Text embeddings of phrases: CLIP's 80 ImageNet templates, batched and remembered."""
 
 from __future__ import annotations

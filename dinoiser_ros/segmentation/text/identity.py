@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What tells one model's text embeddings from another's."""
 
 from __future__ import annotations

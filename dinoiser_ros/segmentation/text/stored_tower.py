@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The text tower in its file, until a phrase is asked for that no cache knows.
 
 A robot that starts with the prompts of the day before never needs it: that is a quarter of a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """CLIP's text tower over its weights: what texts begin with alike is computed once.
 
 Its attention only looks back, so what the tower makes of a token depends on the tokens before it

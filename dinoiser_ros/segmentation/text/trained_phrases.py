@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The phrases that a closed-set network was trained with, in the place of CLIP's text tower."""
 
 from __future__ import annotations

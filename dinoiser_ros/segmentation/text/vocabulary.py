@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From what a person types to classes: parsing, checking and the ids that masks carry.
 
 A prompt is a phrase ("wooden floor") or a class made of several ("floor: wooden floor, carpet").

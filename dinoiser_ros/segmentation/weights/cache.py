@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The folder that fetched files and text embeddings are kept in, and whether anything is fetched.
 
 The folder is `$DINOISER_CACHE`, else `$XDG_CACHE_HOME/dinoiser_ros`, else `~/.cache/dinoiser_ros`.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reading checkpoints: safetensors, or PyTorch files without executing anything in them."""
 
 from __future__ import annotations

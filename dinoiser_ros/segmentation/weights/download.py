@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fetching a file over HTTP(S) into the cache: whole and checked, or not at all."""
 
 from __future__ import annotations
@@ -152,7 +153,7 @@ class _RememberLinkedEtag(urllib.request.HTTPRedirectHandler):
     def __init__(self) -> None:
         self.etag: str | None = None
 
-    def redirect_request(self, req, fp, code, msg, headers, newurl):  # noqa: D102, ANN001, ANN201
+    def redirect_request(self, req, fp, code, msg, headers, newurl):
         self.etag = headers.get("X-Linked-Etag", self.etag)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 

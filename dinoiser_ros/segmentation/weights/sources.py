@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where the files of a model come from: local paths, the cache and the network.
 
 A source is a local path or an http(s) URL, with an optional `#sha256=<hex>` at its end. What is

@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """What all trainings share: pictures, options, processes, checkpoints of a run, its progress."""

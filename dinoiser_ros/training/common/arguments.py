@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Types of command line options that the training commands share, for argparse."""
 
 from __future__ import annotations

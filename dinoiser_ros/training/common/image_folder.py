@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A folder of pictures, without labels and in any layout, as batches of random views."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One training run in several processes, one for each GPU, as torchrun starts them."""
 
 from __future__ import annotations

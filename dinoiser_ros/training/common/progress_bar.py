@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A bar that shows how far a training is, and its losses."""
 
 from __future__ import annotations

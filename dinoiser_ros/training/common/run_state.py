@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A training run that may be broken off at any moment: its steps, and the file it is kept in."""
 
 from __future__ import annotations

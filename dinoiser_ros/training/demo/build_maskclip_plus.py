@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Builds the embedded checkpoint of `maskclip+` from the embedded model:
 ``python -m dinoiser_ros.training.demo_maskclip_plus``.
 

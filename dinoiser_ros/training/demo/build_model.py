@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Builds the embedded model from a seed: ``python -m dinoiser_ros.training.demo_model``.
 
 Stages, each kept in the work folder and not repeated: frames, clip, dino, heads. Then gamma and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Captions: words for what is visible, and for which other regions the same words would be true."""
 
 from __future__ import annotations

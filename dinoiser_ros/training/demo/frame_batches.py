@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Batches of rendered frames for the heads of the embedded model."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rendered training frames on disk: memory-mapped arrays, written by several processes at once."""
 
 from __future__ import annotations

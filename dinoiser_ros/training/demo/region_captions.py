@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Batches of crops with boxes and captions for what each box shows."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Crops of training frames with boxes in them, and what is visible in each box."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The three sets of scenes. Their seeds never meet, whatever the base seed."""
 
 from __future__ import annotations

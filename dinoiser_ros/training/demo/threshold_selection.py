@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Choosing gamma and delta on validation frames, through the product's own Segmenter."""
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ DELTAS = (0.0, 0.5, 0.8, 0.95, 0.99)
 def miou(
     segmenter: object, store: FrameStore, indices: Sequence[int], foreground: bool = False
 ) -> float:
-    """mIoU of a Segmenter whose prompts are set, over some frames of a store."""
+    """MIoU of a Segmenter whose prompts are set, over some frames of a store."""
     classes = len(FOREGROUND_CLASSES if foreground else CLASSES)
     matrix = np.zeros((classes, classes + 1), np.int64)
     for index in indices:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Training the demo's small CLIP: region captions through the value path, whole crops through all
 of it.
 """

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A small DINO: self-distillation without labels (arXiv 2104.14294) on the simulated robot's
 frames.
 """

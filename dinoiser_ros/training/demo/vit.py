@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The passes that training CLIP and the heads needs, on top of those of `segmentation.vit`.
 
 open_clip moved from sequence-first to batch-first blocks at 2.25; nothing here calls a block, only

@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """Training CLIP-DINOiser's two heads: teachers, losses, options, files."""

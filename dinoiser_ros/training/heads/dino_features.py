@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What heads learn from DINO: its last attention layer, whichever network computes it.
 
 A DINO here is any module with what `Dino` lists: an OpenCLIP tower

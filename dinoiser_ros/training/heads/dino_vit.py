@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """DINO's own vision transformer (arXiv 2104.14294), as its checkpoints and timm name its weights.
 
 Written out rather than taken from timm, so that a local checkpoint needs no further package. Only

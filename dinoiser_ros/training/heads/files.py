@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Trained heads as files: as the engine reads them, as the authors write them, and the record of
 what they were trained with.
 """

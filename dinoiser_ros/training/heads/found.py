@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """FOUND as a teacher: where objects are, without any label (arXiv 2212.07834).
 
 Two forms: the seed step (section 3.1, `segmentation.found`), which needs nothing but DINO, and the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The teachers by name or local file: DINO in three layouts, FOUND in two forms."""
 
 from __future__ import annotations

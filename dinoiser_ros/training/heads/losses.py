@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """CLIP-DINOiser's two heads in training: losses and schedule (arXiv 2312.12359, sections 3.2, 3.3).
 
 Functions over features: which backbone and which teacher they come from is the caller's business.
@@ -68,7 +69,7 @@ def projected_correlations(heads: nn.ModuleDict, features: Tensor) -> Tensor:
 
 
 def objectness_logits(heads: nn.ModuleDict, features: Tensor) -> Tensor:
-    """h's logits (B, h, w) for features (B, D, h, w), normalised first."""
+    """H's logits (B, h, w) for features (B, D, h, w), normalised first."""
     return heads["bkg_decoder"](F.normalize(features, dim=1))[:, 0]
 
 

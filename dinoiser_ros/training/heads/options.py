@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The options of training heads, and how a command line gives them."""
 
 from __future__ import annotations

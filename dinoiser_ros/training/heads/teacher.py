@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the heads learn from, for batches of pictures: CLIP's intermediate features, DINO's and
 FOUND's targets.
 """

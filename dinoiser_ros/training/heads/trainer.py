@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The training of the heads: their steps, in one process or in several."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writing checkpoints of `maskclip+`; `segmentation.closed_set` reads them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """ImageNet weights for the backbone of a closed-set network."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The training of a closed-set network: first with a teacher's labels, then with its own.
 
 Its own are those of a copy that is kept when the first phase ends.

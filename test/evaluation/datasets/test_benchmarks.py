@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The eight public benchmarks: names, prompts, and files against rules written out by hand."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The confusion matrix and its readings against loops over pixels."""
 
 import numpy as np

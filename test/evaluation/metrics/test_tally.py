@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tallies and their state on disk: counting, stopping half-way, going on."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Corrupted pictures: severity, seeds, shapes; and the table that is made with them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The held-out benchmark: its arithmetic, the shipped frames, and the shipped model on some of
 them.
 """

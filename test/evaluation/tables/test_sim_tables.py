@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`make table` and `make robustness` with the golden model on a few frames."""
 
 from __future__ import annotations

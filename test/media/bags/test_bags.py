@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bags through `dinoiser segment`, written and read back here with rosbags."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """make demo: three processes over real DDS, and the line that it ends with."""
 
 from __future__ import annotations

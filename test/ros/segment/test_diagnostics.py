@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Levels and sentences of /diagnostics, from counters with made-up times."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where frames wait: the newest wins, calls go first, a rate is kept, cameras do not wait."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The inference thread with a stand-in for the model: batches, failures, order, and its end."""
 
 from __future__ import annotations

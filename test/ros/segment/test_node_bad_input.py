@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Messages that lie or flood: counted and reported, and the next good one is served."""
 
 from __future__ import annotations

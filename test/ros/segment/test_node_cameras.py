@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Several cameras: outputs of their own, other sizes and types, and none waits for another."""
 
 from __future__ import annotations

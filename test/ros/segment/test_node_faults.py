@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Faults of the device, injected into a real node: it says so, and it lives."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The managed node: transitions, retries, and an end without delay or traceback at any moment."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The node with a checkpoint of `maskclip+`, over real topics."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Parameters of the running node: refused with a reason, set as a group, in force on the stream."""
 
 from __future__ import annotations

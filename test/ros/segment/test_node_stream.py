@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The node's contract on a stream: topics, headers, sizes, QoS, prompts, and laziness."""
 
 from __future__ import annotations

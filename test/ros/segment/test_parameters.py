@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The table of parameters: consistent in itself, strict, and the source of the README's table."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The two cameras of this package, in processes of their own."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The frames of sim_camera: rendered, or recorded ones where nothing can be rendered."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """CUDA graphs: on a GPU where there is one, and the calls that make them where there is none."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Frames as CUDA graphs, as far as that can be tried without a GPU: the graph is a recording."""
 
 from __future__ import annotations

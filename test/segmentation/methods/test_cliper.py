@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """CLIPer: the authors' numbers, naive code, and what its scores mean for our vocabularies."""
 
 from __future__ import annotations

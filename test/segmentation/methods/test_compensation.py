@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """CLIPer's fine-grained compensation: the chain of attention maps, and the way to its grid."""
 
 from __future__ import annotations

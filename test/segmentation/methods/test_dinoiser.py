@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The ablation of CLIP-DINOiser: where pooling weights and background come from."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """FOUND's seed step against the authors' implementation and against loops."""
 
 import numpy as np

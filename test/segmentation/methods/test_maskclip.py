@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """MaskCLIP's refinements: key smoothing and prompt denoising."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`maskclip+` where it is used: its checkpoints, its prompts, the segmenter, the command line."""
 
 from __future__ import annotations

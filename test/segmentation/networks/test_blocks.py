@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The fast transformer blocks against the plain ones, and attention against a naive one."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The extra `diffusion`: what is said without it, and with it a small UNet of the same classes."""
 
 from __future__ import annotations

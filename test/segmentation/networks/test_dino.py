@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """DINO towers: the same numbers as timm's, from every form that its weights come in."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The towers built here are open_clip's, and open_clip is only imported for those that are not."""
 
 from __future__ import annotations

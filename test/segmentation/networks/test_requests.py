@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A method gets what it asked for from one pass of the backbone, and nothing else is computed."""
 
 from __future__ import annotations
@@ -200,4 +201,4 @@ def test_odd_sizes(segmenter, name, size):
     segmenter.set_options(method=name, background_source="found")
     result = segmenter.segment(picture()[:1, :1].repeat(size[0], 0).repeat(size[1], 1))
     assert result.labels.shape == size and np.isfinite(result.confidence).all()
-    assert 0 <= result.confidence.min() and result.confidence.max() <= 1
+    assert result.confidence.min() >= 0 and result.confidence.max() <= 1

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Networks built without values: the time is saved, and nothing else is different."""
 
 from __future__ import annotations

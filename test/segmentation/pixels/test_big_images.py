@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What grows with the square of the patches is computed in parts, and the parts make the whole."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The label of every pixel against its definition: resize all classes, then take the best."""
 
 from __future__ import annotations

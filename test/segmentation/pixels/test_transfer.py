@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is copied from the device, and that nothing before it waits for the device."""
 
 from __future__ import annotations

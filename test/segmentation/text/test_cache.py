@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Text embeddings on disk: bit by bit what was computed, and never in anybody's way."""
 
 from __future__ import annotations

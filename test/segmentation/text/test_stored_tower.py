@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The text tower stays in its file until it is needed, and gives the same then."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The short way through the text tower gives what open_clip's encode_text gives."""
 
 from __future__ import annotations

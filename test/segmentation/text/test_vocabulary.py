@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Prompts: what is accepted, what is refused and why, and the ids that classes get."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where weights come from: local files, a local HTTP server, the cache, and every way to fail."""
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Server(http.server.ThreadingHTTPServer):
 class Handler(http.server.SimpleHTTPRequestHandler):
     server: Server
 
-    def do_GET(self):  # noqa: N802
+    def do_GET(self):
         self.server.requests += 1
         name = self.path.removeprefix("/redirect")
         if name != self.path:  # as a hub does: a redirect to the storage that names the SHA-256

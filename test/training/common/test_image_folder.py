@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Folders of pictures as training views: any layout, drawn from the seed, bad ones named."""
 
 from __future__ import annotations

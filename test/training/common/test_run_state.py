@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every trainer takes a few steps on tiny sizes: it learns, it is reproducible, it resumes."""
 
 import numpy as np

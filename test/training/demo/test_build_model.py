@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the embedded model's build writes, and how its thresholds are counted."""
 
 import json

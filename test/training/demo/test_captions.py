@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Captions and what they could be said of, against loops."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Crops, boxes and region batches."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The differentiable passes against open_clip's own forward and against the engine."""
 
 import torch

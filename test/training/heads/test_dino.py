@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """DINO in every layout that teachers come in, against a naive forward pass."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Losses and their gradients against slow re-implementations."""
 
 import numpy as np

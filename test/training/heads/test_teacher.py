@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the heads' batches are made of: the engine's features, DINO's and FOUND's targets."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The heads' training loop: the same twice, broken off and resumed, in two processes."""
 
 from __future__ import annotations

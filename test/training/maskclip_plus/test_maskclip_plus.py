@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Training MaskCLIP+: labels and loss against loops, seeds, breaks, and the command."""
 
 from __future__ import annotations
