@@ -250,7 +250,7 @@ def running_node(
             client.close()
 
 
-class Camera:
+class FakeCamera:
     """Publishes images of a test, each with a stamp of its own.
 
     Args:
