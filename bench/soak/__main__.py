@@ -119,8 +119,10 @@ class Soak:
         )
 
     def _warmed_up(self) -> bool:
-        """Whether the second camera is done with huge frames: the largest that there are with many
-        classes, as much memory as they take the middleware keeps for ever.
+        """Whether the second camera has sent its huge frames.
+
+        With many classes they are the largest messages of the run; the middleware never gives the
+        memory back that they take.
         """
         return bool(self.watcher.answers.kinds - {"good", "huge"})
 

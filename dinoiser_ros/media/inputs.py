@@ -95,7 +95,7 @@ def _kind_by_content(path: Path) -> str | None:
     return None
 
 
-def _walk(folder: Path, output: Path) -> Iterator[tuple[Path, str]]:
+def _walk(folder: Path, output: Path) -> Iterator[tuple[Path, str | None]]:
     """What a folder has, in the order of names; links are followed, a bag is not looked into."""
     seen = {output}
     for place, folders, files in os.walk(folder, followlinks=True):

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -55,8 +57,8 @@ class Placed:
 class Scene:
     """A compiled scene. ``geom_thing`` (ngeom,) indexes ``things``; -1 is an unlabelled geom."""
 
-    model: object
-    data: object
+    model: Any  # mujoco.MjModel
+    data: Any  # mujoco.MjData
     half: tuple[float, float]
     indoor: bool
     walls: list[str]
@@ -81,7 +83,7 @@ class _Draft:
     owner: dict[str, int] = field(default_factory=dict)
 
 
-def _numbers(values: object) -> str:
+def _numbers(values: Iterable[float]) -> str:
     return " ".join(f"{float(v):.4f}" for v in values)
 
 
@@ -195,9 +197,7 @@ def _add_walls(draft: _Draft, half: tuple[float, float], indoor: bool) -> list[s
 
 
 def _wall_axes(yaw: float) -> str:
-    """X and y axes of a plane that stands upright and whose normal, x cross y, points into the
-    room.
-    """
+    """X and y axes of an upright plane whose normal, x cross y, points into the room."""
     angle = np.radians(yaw)
     normal = np.array([-np.sin(angle), np.cos(angle), 0.0])
     up = np.array([0.0, 0.0, 1.0])
@@ -251,8 +251,10 @@ def _add_paint(draft: _Draft, body: str, name: str) -> None:
 
 
 def _add_object(draft: _Draft, index: int, name: str) -> tuple[str, Shape, list[tuple[str, float]]]:
-    """A body with its parts, hidden under the floor until placed; returns what is painted, by geom
-    name.
+    """Add a body with its parts, hidden under the floor until it is placed.
+
+    Returns:
+        Name of the body, its shape, and what is painted: (geom name, brightness) pairs.
     """
     shape = SHAPES[name](draft.rng)
     body, thing, painted = f"object{index}", len(draft.things), []
@@ -300,7 +302,8 @@ def build_scene(seed: int, width: int = 256, height: int = 192, objects: int = 1
     rng = np.random.default_rng([seed, 1])
     draft = _Draft(rng)
     indoor = bool(rng.random() < 0.55)
-    half = tuple(float(v) for v in rng.uniform(2.6, 5.5, 2))
+    x, y = rng.uniform(2.6, 5.5, 2)
+    half = (float(x), float(y))
     _add_floors(draft, half, indoor)
     walls = _add_walls(draft, half, indoor)
     _add_lights(draft, half, indoor)
@@ -335,8 +338,10 @@ def build_scene(seed: int, width: int = 256, height: int = 192, objects: int = 1
 
 
 def repaint(scene: Scene, rng: Rng, held_out: float = 0.0) -> None:
-    """Give every object a fresh colour; with probability ``held_out`` a pair that training never
-    shows.
+    """Give every object a new colour.
+
+    Args:
+        held_out: probability of a colour in which training never shows the object.
     """
     for item in scene.objects:
         if item.name not in COLOURED:

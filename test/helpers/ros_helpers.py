@@ -66,7 +66,7 @@ class NodeProcess:
         program: str | None = None,
         **remappings: str,
     ) -> None:
-        self._file = tempfile.NamedTemporaryFile("w", suffix=".yaml", delete=False)
+        self._file = tempfile.NamedTemporaryFile("w", suffix=".yaml", delete=False)  # noqa: SIM115
         with self._file as file:
             file.write("/**:\n  ros__parameters:\n")
             for name, value in {**GOLDEN_MODEL, **(parameters or {})}.items():

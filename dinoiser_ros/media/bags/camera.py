@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rosbags.interfaces import Connection
 
 
-class Camera:
+class BagCamera:
     """An image topic whose frames are segmented.
 
     Args:

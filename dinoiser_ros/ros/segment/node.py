@@ -35,7 +35,7 @@ SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FA
 class SegmentNode(LifecycleNode):
     """Open-vocabulary segmentation of camera topics.
 
-    Needs a MultiThreadedExecutor: a transition that loads a model must not hold services up.
+    Needs a MultiThreadedExecutor: a transition that loads a model must not block services.
 
     Raises:
         ParameterError: a parameter given at start has a value that it cannot take.

@@ -55,7 +55,7 @@ LATCHED = QoSProfile(
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
 MAX_CLASS_TOPICS = 64  # a publisher takes milliseconds to create, and nobody wires more by hand
-_BIG = 4_000_000  # pixels; publishing 48 million holds all of Python up for 60 ms
+_BIG = 4_000_000  # pixels; publishing 48 million blocks all of Python for 60 ms
 _PUBLISHERS: dict[str, tuple[type, QoSProfile]] = {
     "mask": (Image, qos_profile_sensor_data),
     "confidence": (Image, qos_profile_sensor_data),

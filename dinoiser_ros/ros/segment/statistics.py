@@ -35,7 +35,7 @@ class Series:
         return [value for _, value in self._samples]
 
     def rate(self, now: float) -> float:
-        """Samples per second: counted by the time that they span, so that it is right at once."""
+        """Samples per second of the time that they span, so that it is right from the start."""
         count = len(self.values(now))
         if count < 2:
             return count / WINDOW

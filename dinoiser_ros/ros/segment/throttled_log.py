@@ -13,7 +13,7 @@ PERIOD = 5.0  # seconds between two lines of one kind
 class ThrottledLog:
     """Passes a message on unless one of the same kind was passed on lately.
 
-    rclpy's own throttling goes by the line of code, so a flood of one kind would hide the others.
+    rclpy throttles each line of code, so that many messages of one kind would hide the others.
     """
 
     def __init__(self, emit: Callable[[str], object], period: float = PERIOD) -> None:

@@ -152,6 +152,19 @@ def test_a_frame_that_fails_is_skipped_and_the_rest_of_its_batch_is_not(make: Ca
     assert setup.reports == ["/0: an image was skipped: bad picture"]
 
 
+def test_a_message_that_breaks_a_decoder_is_counted_and_the_next_one_is_segmented(
+    make: Callable,
+) -> None:
+    setup = make()
+    broken = SimpleNamespace(header=Header(), encoding="rgb8")  # the decoder misses its height
+    setup.thread.put(setup.cameras[0], broken, 0.0)
+    wait_until(lambda: setup.reports, "the report")
+    assert setup.cameras[0].statistics.totals().bad == {"internal": 1}
+    assert setup.reports[0].startswith("/0: an image could not be read: AttributeError(")
+    setup.send({0: (4, 4)})
+    wait_until(lambda: setup.published() == 1, "the result of the next image")
+
+
 def test_that_cuda_graphs_cannot_be_used_is_said_once(make: Callable) -> None:
     setup = make()
     setup.model.fail = lambda images: setattr(setup.model, "cuda_graphs_problem", "no graphs")

@@ -22,7 +22,7 @@ import sys
 from pathlib import Path
 import dinoiser_ros.segmentation.segmenter as module
 
-fault, whole = Path({fault!r}), module.Segmenter.segment_batch
+fault, original = Path({fault!r}), module.Segmenter.segment_batch
 
 def segment_batch(self, images):
     if fault.exists():
@@ -34,10 +34,10 @@ def segment_batch(self, images):
         if (self.inference_size or self.default_inference_size) > int(number):
             import torch
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
-    return whole(self, images)
+    return original(self, images)
 
 module.Segmenter.segment_batch = segment_batch
-from dinoiser_ros.ros.segment_node import main
+from dinoiser_ros.ros.segment.main import main
 sys.exit(main())
 """
 
