@@ -9,7 +9,8 @@ import numpy as np
 
 from .classes import UNLABELLED
 from .gl import RendererUnavailable, load_mujoco
-from .scene import SKY_THING, Scene, Thing
+from .scene import Scene
+from .things import SKY_THING, Thing
 
 
 @dataclass
