@@ -158,7 +158,7 @@ class Soak:
             lambda: watcher.unchanged >= 2 and not watcher.counters.lost, _SETTLE_TIMEOUT
         ):
             return []
-        return ["the counters in /diagnostics did not come to rest after the cameras stopped"]
+        return ["the counters in /diagnostics still changed long after the cameras had stopped"]
 
     def _spin(self, until: Any, seconds: float) -> bool:
         """Handle messages until a condition, the time, or the node's end; returns the condition."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A video: an overlay of the same size and frame rate, and frames without loss if wanted.
+"""A video: an overlay of the same size and frame rate, and lossless frames if wanted.
 
-Label maps do not survive a video codec, which is why they and the confidence become folders of
+A video codec would change the ids of a label map; hence labels and confidence become folders of
 numbered PNGs.
 """
 

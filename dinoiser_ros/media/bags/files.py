@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bags of ROS 2 and of ROS 1 behind one face: read, and copied with topics added."""
+"""Bags of ROS 2 and of ROS 1 with one interface: read, and copied with topics added."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def segment_bag(segmenter: Segmenter, bag: Input, settings: Settings) -> Outcome
 
 
 def _image_connections(bag: Bag) -> dict[str, list[Connection]]:
-    """By topic, what carries images and has a message."""
+    """The connections that carry images and have a message, by topic."""
     found: dict[str, list[Connection]] = {}
     for connection in bag.connections:
         if connection.msgtype in (IMAGE, COMPRESSED_IMAGE) and connection.msgcount:

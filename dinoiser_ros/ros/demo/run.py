@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     _stay_on_this_machine()
-    # A flag and no exception: that could come between a child's start and its being noted.
+    # A flag, since an exception could come after a child was started and before it is registered.
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
