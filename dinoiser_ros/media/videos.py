@@ -61,12 +61,12 @@ def segment_video(segmenter: Segmenter, video: Input, settings: Settings) -> Out
         ExitStack() as stack,
         progress_bar(video.path.name, source.length or None, "frame", keep=False) as progress,
     ):
-        sinks: dict[str, _Folder | _VideoFile] = {
-            kind: stack.enter_context(
-                _video_sink(place, source.rate) if kind == "overlay" else _folder_sink(place)
-            )
-            for kind, place in places.items()
-        }
+        sinks: dict[str, _Folder | _VideoFile] = {}
+        for kind, place in places.items():
+            if kind == "overlay":
+                sinks[kind] = stack.enter_context(_video_sink(place, source.rate))
+            else:
+                sinks[kind] = stack.enter_context(_folder_sink(place))
         while (frame := source.read()) is not None:
             result = segmenter.segment(frame)
             for kind, array in render(frame, result, wanted, settings.alpha).items():

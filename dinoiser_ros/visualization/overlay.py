@@ -94,7 +94,8 @@ def draw_legend(picture: np.ndarray, segmentation: Segmentation) -> np.ndarray:
     room = max(1, min(_LEGEND_ENTRIES, int(height * _LEGEND_HEIGHT - 2 * margin) // step))
     shown, hidden = _largest(segmentation, room)
     if not shown:
-        return picture.copy()
+        copy: np.ndarray = picture.copy()
+        return copy
     font = _font(line)
     left = 2 * margin + line
     names = [_shortened(segmentation.classes[i].name, font, width - left - margin) for i in shown]

@@ -41,11 +41,11 @@ def is_device_lost(error: BaseException) -> bool:
 
 def reduce_resolution(segmenter: Segmenter) -> int | None:
     """Halve the size that images are resized to; returns it, None if it cannot be smaller."""
-    size = (segmenter.inference_size or segmenter.default_inference_size) // 2
-    if size < MIN_INFERENCE_SIZE:
+    size = segmenter.inference_size or segmenter.default_inference_size
+    if size is None or size // 2 < MIN_INFERENCE_SIZE:
         return None
-    segmenter.set_options(inference_size=size)
-    return size
+    segmenter.set_options(inference_size=size // 2)
+    return size // 2
 
 
 class Recovery:
