@@ -91,7 +91,7 @@ class CameraPublishers:
         self._retired: list[Any] = []  # of classes that are gone
         self._announced: tuple[tuple[SegmentationClass, ...], float] | None = None
 
-    def wanted(self) -> bool:
+    def have_subscribers(self) -> bool:
         """Whether anybody subscribes to something that a frame would be segmented for."""
         publishers = (*self._publishers.values(), *self._class_publishers.values())
         return any(publisher.get_subscription_count() for publisher in publishers)

@@ -56,7 +56,7 @@ class Publishers:
     has_subscriber: bool = True
     published: list[str] = field(default_factory=list)
 
-    def wanted(self) -> bool:
+    def have_subscribers(self) -> bool:
         return self.has_subscriber
 
     def publish_label_info(self, *_: Any) -> None:
