@@ -47,7 +47,7 @@ def atomic_write_text(path: Path, text: str) -> None:
 
 
 def move_into_place(source: Path, path: Path, *, durable: bool = True) -> None:
-    """Give a complete file or folder its name; what has the name is replaced.
+    """Give a complete file or folder its name; a file replaces a file, a folder a folder.
 
     Args:
         source: on the same file system as `path`, with nothing left in a buffer.
@@ -55,12 +55,12 @@ def move_into_place(source: Path, path: Path, *, durable: bool = True) -> None:
         durable: see `atomic_write`; for files only.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: it cannot be written, or a file has to replace a folder or a folder a file.
     """
     if durable and source.is_file():
         with source.open("rb+") as file:
             os.fsync(file.fileno())
-    if path.is_dir():
+    if source.is_dir() and path.is_dir():
         shutil.rmtree(path)
     os.replace(source, path)
 

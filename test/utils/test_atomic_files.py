@@ -90,3 +90,10 @@ def test_what_is_not_durable_does_not_wait_for_the_disk(tmp_path: Path, monkeypa
         with atomic_write(tmp_path / "a.png", durable=durable) as place:
             place.touch()
         assert len(synced) == wanted
+
+
+def test_a_file_never_replaces_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "a" / "inside").mkdir(parents=True)
+    with pytest.raises(OSError):
+        atomic_write_text(tmp_path / "a", "text")
+    assert (tmp_path / "a" / "inside").is_dir() and list(tmp_path.iterdir()) == [tmp_path / "a"]
