@@ -167,7 +167,10 @@ class InferenceThread:
         self, camera: ImageSubscription, message: Image | CompressedImage, received: float
     ) -> PendingFrame | None:
         """A message as a frame; None if nobody wants it or it cannot be read."""
-        if not self.settings["run_without_subscribers"] and not camera.publishers.have_subscribers():
+        if (
+            not self.settings["run_without_subscribers"]
+            and not camera.publishers.have_subscribers()
+        ):
             camera.statistics.idle()
             return None
         try:
