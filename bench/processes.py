@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -73,7 +74,7 @@ class NodeUnderTest:
         self._folder = tempfile.TemporaryDirectory(prefix="dinoiser_bench_")
         file = Path(self._folder.name, "parameters.yaml")
         file.write_text(_parameters_file(parameters), encoding="utf-8")
-        self._log_file: IO[str] = open(Path(self._folder.name, "log"), "w+", encoding="utf-8")
+        self._log_file: IO[str] = open(Path(self._folder.name, "log"), "w+", encoding="utf-8")  # noqa: SIM115
         command = [sys.executable, str(executable), "--ros-args", "--params-file", str(file)]
         self.process = _start(command, stdout=self._log_file, stderr=subprocess.STDOUT)
 
@@ -106,7 +107,7 @@ class NodeUnderTest:
         self._folder.cleanup()
 
 
-def _start(command: Sequence[str], **pipes: Any) -> subprocess.Popen:
+def _start(command: Sequence[str], **pipes: Any) -> subprocess.Popen[Any]:
     return subprocess.Popen(
         command,
         # Ctrl-C reaches the benchmark only, which ends the others in order.
@@ -116,7 +117,7 @@ def _start(command: Sequence[str], **pipes: Any) -> subprocess.Popen:
     )
 
 
-def _end(process: subprocess.Popen) -> int:
+def _end(process: subprocess.Popen[Any]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         if process.poll() is not None:
             break
@@ -130,10 +131,9 @@ def _end(process: subprocess.Popen) -> int:
 
 def _die_with_parent() -> None:
     """Linux: get SIGTERM when the parent is gone, even if it was killed."""
-    try:
+    # Suppressed: on another system the parent's own clean-up has to do.
+    with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    except (OSError, AttributeError):  # another system: the parent's own clean-up has to do
-        pass
 
 
 def _parameters_file(parameters: Mapping[str, Any]) -> str:

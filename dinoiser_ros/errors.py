@@ -22,7 +22,8 @@ class ImageMessageError(DinoiserError, ValueError):
     """A camera message that cannot be used.
 
     Attributes:
-        kind: what diagnostics count it under: "size", "encoding", "depth" or "decode".
+        kind: what diagnostics count it under: "size", "encoding", "depth" or "decode"; "internal"
+            where a library failed in a way that it does not document.
     """
 
     def __init__(self, kind: str, message: str) -> None:

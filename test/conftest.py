@@ -12,7 +12,7 @@ import pytest
 import torch
 from golden_data import GOLDEN, GOLDEN_MODEL, GOLDEN_PROMPTS
 from media_fakes import segment_by_brightness
-from ros_helpers import Camera, Client
+from ros_helpers import Client, FakeCamera
 
 torch.set_num_threads(2)
 
@@ -73,8 +73,8 @@ def quick(segmenter, monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.fixture(scope="module")
-def camera(client: Client) -> Camera:
+def camera(client: Client) -> FakeCamera:
     """A camera on the topic that the node of the test module's own `client` subscribes to."""
-    camera = Camera(client)
+    camera = FakeCamera(client)
     camera.connect()
     return camera

@@ -25,16 +25,16 @@ import torch
 from dinoiser_ros.segmentation.networks.embedding_network import HEADS
 
 from .report import Section, plot, table, write_json
-from .stages import time_stages
-from .startup import measure_startup
-from .subjects import (
-    Subjects,
+from .segmenters import (
+    TimedSegmenters,
     bare_blocks,
     closed_segmenter,
-    make_subjects,
+    make_segmenters,
     random_image,
     random_vocabulary,
 )
+from .stages import time_stages
+from .startup import measure_startup
 from .texts import time_new_prompts
 from .timing import Times, in_turns
 
@@ -47,11 +47,11 @@ def main() -> int:
     options = _parser().parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
-    subjects = make_subjects(options.device, options.precision)
-    options.rounds = options.rounds or ROUNDS.get(subjects.best.device.type, ROUNDS["cpu"])
-    machine = describe(subjects)
+    segmenters = make_segmenters(options.device, options.precision)
+    options.rounds = options.rounds or ROUNDS.get(segmenters.best.device.type, ROUNDS["cpu"])
+    machine = describe(segmenters)
     print(", ".join(f"{key}: {value}" for key, value in machine.items()))
-    subjects.use(_vocabulary(subjects, FEW))
+    segmenters.use(_vocabulary(segmenters, FEW))
     sections: dict[str, Section] = {}
     first, last = (f"{size[0]}x{size[1]}" for size in (options.sizes[0], options.sizes[-1]))
     for title, measure in (
@@ -62,7 +62,7 @@ def main() -> int:
         (f"fixed classes, {last}", fixed_classes),
         (f"a new prompt, {last}", new_prompts),
     ):
-        sections[title] = measure(subjects, options)
+        sections[title] = measure(segmenters, options)
         print(f"\n{table(title, sections[title])}", flush=True)
     if options.start_rounds:
         startup = measure_startup(options.precision, options.start_rounds)
@@ -72,8 +72,8 @@ def main() -> int:
         print(f"peak of memory: {startup.peak_mb:.0f} MB; weights: {startup.weights_mb:.0f} MB")
     print("\nmilliseconds: median (95th percentile)")
     print(_steadiness(sections["whole frame"]))
-    if subjects.best.cuda_graphs_problem:
-        print(subjects.best.cuda_graphs_problem)
+    if segmenters.best.cuda_graphs_problem:
+        print(segmenters.best.cuda_graphs_problem)
     output = Path(options.output)
     write_json(output / "bench.json", machine, sections)
     plot(output / "bench.png", sections)
@@ -82,11 +82,11 @@ def main() -> int:
     return 0
 
 
-def describe(subjects: Subjects) -> dict[str, object]:
+def describe(segmenters: TimedSegmenters) -> dict[str, object]:
     """What the numbers were measured on."""
     return {
-        "device": str(subjects.best.device),
-        "best precision": subjects.best.precision,
+        "device": str(segmenters.best.device),
+        "best precision": segmenters.best.precision,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "open_clip": open_clip.__version__,
@@ -95,75 +95,75 @@ def describe(subjects: Subjects) -> dict[str, object]:
     }
 
 
-def whole_frames(subjects: Subjects, options: argparse.Namespace) -> Section:
+def whole_frames(segmenters: TimedSegmenters, options: argparse.Namespace) -> Section:
     """Whole frames and bare blocks of both precisions, at each size."""
     section = {}
     for height, width in options.sizes:
         image = random_image(height, width)
         runs = {
-            "fp32": partial(subjects.fp32.segment, image),
-            "float32": partial(subjects.fast_fp32.segment, image),
-            "best": partial(subjects.best.segment, image),
-            "blocks fp32": bare_blocks(subjects.fp32, height, width),
-            "blocks best": bare_blocks(subjects.best, height, width),
+            "fp32": partial(segmenters.fp32.segment, image),
+            "float32": partial(segmenters.fast_fp32.segment, image),
+            "best": partial(segmenters.best.segment, image),
+            "blocks fp32": bare_blocks(segmenters.fp32, height, width),
+            "blocks best": bare_blocks(segmenters.best, height, width),
         }
-        if subjects.launched is not None:
-            runs["no CUDA graphs"] = partial(subjects.launched.segment, image)
+        if segmenters.launched is not None:
+            runs["no CUDA graphs"] = partial(segmenters.launched.segment, image)
         section[f"{height}x{width}"] = in_turns(runs, options.rounds)
     return section
 
 
-def stages(subjects: Subjects, options: argparse.Namespace) -> Section:
+def stages(segmenters: TimedSegmenters, options: argparse.Namespace) -> Section:
     """Where the time of a frame of the last size goes."""
     image = random_image(*options.sizes[-1])
     return {
-        "fp32": time_stages(subjects.fp32, image, options.rounds),
-        "best": time_stages(subjects.best, image, options.rounds),
+        "fp32": time_stages(segmenters.fp32, image, options.rounds),
+        "best": time_stages(segmenters.best, image, options.rounds),
     }
 
 
-def prompts(subjects: Subjects, options: argparse.Namespace) -> Section:
+def prompts(segmenters: TimedSegmenters, options: argparse.Namespace) -> Section:
     """How the number of classes tells."""
     image, vocabularies = random_image(*options.sizes[-1]), {}
     for number in options.prompts:
-        vocabularies[f"{number} prompts"] = _vocabulary(subjects, number)
+        vocabularies[f"{number} prompts"] = _vocabulary(segmenters, number)
 
     def segment(name: str) -> None:
-        subjects.best.use(vocabularies[name])
-        subjects.best.segment(image)
+        segmenters.best.use(vocabularies[name])
+        segmenters.best.segment(image)
 
     times = in_turns({name: partial(segment, name) for name in vocabularies}, options.rounds)
-    subjects.use(_vocabulary(subjects, FEW))
+    segmenters.use(_vocabulary(segmenters, FEW))
     return {"best": times}
 
 
-def batches(subjects: Subjects, options: argparse.Namespace) -> Section:
+def batches(segmenters: TimedSegmenters, options: argparse.Namespace) -> Section:
     """What two cameras cost in one batch."""
     images = [random_image(*options.sizes[0], seed) for seed in range(2)]
     return {
         "best": in_turns(
             {
-                "1 image": partial(subjects.best.segment_batch, images[:1]),
-                "2 images": partial(subjects.best.segment_batch, images),
+                "1 image": partial(segmenters.best.segment_batch, images[:1]),
+                "2 images": partial(segmenters.best.segment_batch, images),
             },
             options.rounds,
         )
     }
 
 
-def fixed_classes(subjects: Subjects, options: argparse.Namespace) -> Section:
+def fixed_classes(segmenters: TimedSegmenters, options: argparse.Namespace) -> Section:
     """The networks of maskclip+ beside the method that would train them."""
     image = random_image(*options.sizes[-1])
-    runs = {"dinoiser": partial(subjects.best.segment, image)}
+    runs = {"dinoiser": partial(segmenters.best.segment, image)}
     for head in HEADS:
-        network = closed_segmenter(head, subjects.best.vocabulary, options.device)
+        network = closed_segmenter(head, segmenters.best.vocabulary, options.device)
         runs[head] = partial(network.segment, image)
     return {"best": in_turns(runs, options.rounds)}
 
 
-def new_prompts(subjects: Subjects, options: argparse.Namespace) -> Section:
+def new_prompts(segmenters: TimedSegmenters, options: argparse.Namespace) -> Section:
     """What a prompt costs that no cache knows, and what it costs the stream."""
-    return time_new_prompts(subjects.best, random_image(*options.sizes[-1]), options.rounds)
+    return time_new_prompts(segmenters.best, random_image(*options.sizes[-1]), options.rounds)
 
 
 def last_line(whole: Section) -> str:
@@ -186,8 +186,8 @@ def _ms(times: Times) -> str:
     return f"{times.median:.1f}"
 
 
-def _vocabulary(subjects: Subjects, classes: int) -> object:
-    return random_vocabulary(classes, subjects.best.backbone.dim, subjects.best.device)
+def _vocabulary(segmenters: TimedSegmenters, classes: int) -> object:
+    return random_vocabulary(classes, segmenters.best.backbone.dim, segmenters.best.device)
 
 
 def _processor() -> str:

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 
 from dinoiser_ros.segmentation.networks.dinoiser_heads import NAMES
 
-from .subjects import random_parts
+from .segmenters import random_parts
 from .timing import Times
 
 _SIZE = (480, 640)

@@ -119,8 +119,10 @@ class Soak:
         )
 
     def _warmed_up(self) -> bool:
-        """Whether the second camera is done with huge frames: the largest that there are with many
-        classes, as much memory as they take the middleware keeps for ever.
+        """Whether the second camera has sent its huge frames.
+
+        With many classes they are the largest messages of the run; the middleware never gives the
+        memory back that they take.
         """
         return bool(self.watcher.answers.kinds - {"good", "huge"})
 
@@ -156,7 +158,7 @@ class Soak:
             lambda: watcher.unchanged >= 2 and not watcher.counters.lost, _SETTLE_TIMEOUT
         ):
             return []
-        return ["the counters in /diagnostics did not come to rest after the cameras stopped"]
+        return ["the counters in /diagnostics still changed long after the cameras had stopped"]
 
     def _spin(self, until: Any, seconds: float) -> bool:
         """Handle messages until a condition, the time, or the node's end; returns the condition."""

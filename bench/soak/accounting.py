@@ -11,8 +11,8 @@ from .frames import KINDS, Tag
 
 MAX_GROWTH_PERCENT = 2.0
 MAX_SERVICE_MS = 100.0
-# Share of the masks that has to be seen. Best-effort transport may lose some, but what is said of
-# their stamps has to rest on enough of them.
+# Share of the masks that has to be seen. Best-effort transport may lose some, but there have to be
+# enough of them to judge their stamps by.
 LEAST_SEEN = 0.9
 WARM_UP = 0.25  # share of the run's memory samples that do not count
 # Kinds of bad_<kind> in /diagnostics that a frame can have and be answered nevertheless.

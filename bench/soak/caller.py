@@ -6,7 +6,6 @@ It does nothing else, so that the times are the node's. Writes one line of JSON 
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import time
@@ -16,11 +15,12 @@ import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 
+from .arguments import parse_arguments
 from .calls import CALLS, NODE, Call, WrongAnswer, many_prompts
 
 _TIMEOUT = 120.0  # seconds for one answer, far beyond any target
 _DISCOVERY = 0.5  # seconds, before the first call of a service
-_BREATH = 0.05  # seconds between two calls: a busy operator, no denial of service
+_PAUSE = 0.05  # seconds between two calls: a busy operator, no denial of service
 
 
 class Caller:
@@ -42,7 +42,7 @@ class Caller:
         """
         if name not in self._clients:
             self._clients[name] = self._node.create_client(kind, f"{NODE}/{name}")
-            # Then the client has found the server, but perhaps not yet the other way round.
+            # The client has found the server now, but the server perhaps not yet the client.
             self._clients[name].wait_for_service(_TIMEOUT)
             time.sleep(_DISCOVERY)
         start = time.perf_counter()
@@ -59,7 +59,7 @@ class Caller:
             call.function(self.ask, variant)
         except WrongAnswer as problem:
             report(problem=f"{call.name}: {problem}")
-        time.sleep(_BREATH)
+        time.sleep(_PAUSE)
 
 
 def report(**fields: Any) -> None:
@@ -69,10 +69,7 @@ def report(**fields: Any) -> None:
 
 def main() -> None:
     """Make every call with every variant once, then calls at random until the process is ended."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--quick", action="store_true", help="leave out what takes long")
-    options = parser.parse_args()
+    options = parse_arguments(__doc__.splitlines()[0])
     rng = random.Random(options.seed)
     calls = [call for call in CALLS if not (options.quick and call.function is many_prompts)]
     rclpy.init()

@@ -6,8 +6,8 @@ prompts and parameters, setting parameters, refusing bad prompts or parameters, 
 and transitions. They have to answer within 100 ms while inference runs; the worst of them is
 `worst_service_ms`. *Slow* ones cannot answer before the network has worked: `~/segment` segments
 an image, and `~/set_prompts` embeds texts (80 templates for each new phrase) and waits for the
-frame in work, so that its answer means that the next mask has the new classes. They must not hold
-anything else up, which the quick ones show; their own times are reported apart.
+frame in work, so that its answer means that the next mask has the new classes. They must not
+delay anything else, which the quick ones show; their own times are reported separately.
 """
 
 from __future__ import annotations

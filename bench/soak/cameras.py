@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The soak's two cameras, in one process: `python3 -m soak.cameras --seed 0`.
 
-Until the node is there they send good frames. If it has many classes then (it begins so) the second
-one sends huge ones, alone, so that no other one replaces them.
-Each sends twice as many frames as the node answers (which /diagnostics says), so that the node
-never waits for one and drops about every second; and now and then a burst, one every millisecond.
+Until the node is there, both send good frames. If the node then has many classes, as it has at
+first, the second camera sends huge frames and nothing else, so that no other frame replaces them.
+Each sends twice as many frames as the node answers (by /diagnostics), so that the node never waits
+for a frame and drops about half of them; now and then it sends a burst, a frame each millisecond.
 """
 
 from __future__ import annotations
 
-import argparse
 import random
 import time
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from .arguments import parse_arguments
 from .frames import (
     COMPRESSED_KINDS,
     GOOD,
@@ -46,8 +46,8 @@ class Setup:
     size: tuple[int, int]
 
 
-# Of sizes whose mask and confidence fit into the transport's shared memory together (0.5 MB with
-# Fast DDS as it comes): best-effort messages beyond that get lost on the way, whoever sends them.
+# Sizes whose mask and confidence fit into the transport's shared memory together (0.5 MB by default
+# with Fast DDS): of best-effort messages beyond that some get lost, whoever sends them.
 RAW = Setup("front", "/front/image_raw", "/front/dinoiser", (240, 320))
 COMPRESSED = Setup("rear", "/rear/image_raw/compressed", "/rear/dinoiser", (120, 160))
 
@@ -151,10 +151,7 @@ def number_of_classes(message: DiagnosticArray) -> int:
 
 def main() -> None:
     """Publish until the process is ended."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--quick", action="store_true", help="leave out what takes long")
-    options = parser.parse_args()
+    options = parse_arguments(__doc__.splitlines()[0])
     rng = random.Random(options.seed)
     rclpy.init()
     node = rclpy.create_node("soak_cameras")

@@ -6,10 +6,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-
-from tqdm import tqdm
 
 from dinoiser_ros.errors import EvaluationError
 from dinoiser_ros.evaluation.datasets.benchmarks import BENCHMARKS, PUBLIC
@@ -18,16 +16,16 @@ from dinoiser_ros.evaluation.datasets.simulated import FOLDER
 from dinoiser_ros.evaluation.metrics.tally import Tally
 from dinoiser_ros.evaluation.reports.report import Heading, markdown, overview, percent, to_json
 from dinoiser_ros.segmentation.methods.registry import METHODS
-from dinoiser_ros.utils.atomic_files import write_whole
+from dinoiser_ros.utils.atomic_files import atomic_write_text
 
-from .runner import Load, backbone_digest, evaluate, with_method
+from .runner import Load, backbone_digest, evaluate, over_samples, with_method
 from .state import State
 
 INTERRUPTED = 130  # the shell's status of a program ended by Ctrl-C
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what `run` reads, but for the model's own arguments."""
+    """Declare what `run` reads, except the arguments of the model."""
     parser.add_argument(
         "benchmarks",
         nargs="+",
@@ -72,7 +70,7 @@ def run(options: argparse.Namespace, load: Load) -> int:
         The exit status: 0, or 130 when stopped by Ctrl-C; the same command then goes on.
 
     Raises:
-        DinoiserError, OSError: see `evaluate`, `Segmenter` and `write_whole`.
+        DinoiserError, OSError: see `evaluate`, `Segmenter` and `atomic_write_text`.
     """
     samples = find_samples(options.benchmarks, options.data, options.limit)
     place = options.output
@@ -85,8 +83,8 @@ def run(options: argparse.Namespace, load: Load) -> int:
         print(f"\nstopped; the same command goes on from {state.path}", file=sys.stderr)
         return INTERRUPTED
     values = json.dumps(to_json(results, heading), indent=1)
-    write_whole(place.with_suffix(".json"), f"{values}\n")
-    write_whole(place.with_suffix(".md"), markdown(results, heading))
+    atomic_write_text(place.with_suffix(".json"), f"{values}\n")
+    atomic_write_text(place.with_suffix(".md"), markdown(results, heading))
     state.remove()
     print(markdown(results, heading) if options.classes else overview(results, heading))
     print(f"written: {place.with_suffix('.json')} and {place.with_suffix('.md')}")
@@ -148,7 +146,7 @@ def _measure(
     for name, pictures in samples.items():
         for method in dict.fromkeys(methods):
             segmenter = with_method(segmenter, method, load)
-            bar = _bar(f"{BENCHMARKS[name].title}, {method}", len(pictures))
+            bar = over_samples(f"{BENCHMARKS[name].title}, {method}", len(pictures))
             tally = evaluate(segmenter, BENCHMARKS[name], pictures, state, bar)
             results.setdefault(name, {})[method] = tally
             score = percent(tally.mean_iou())
@@ -157,15 +155,3 @@ def _measure(
         segmenter.model_name, backbone_digest(segmenter), str(segmenter.device), segmenter.precision
     )
     return results, heading
-
-
-def _bar(title: str, total: int) -> Callable[[Sequence[Sample]], Iterable[Sample]]:
-    """A progress bar on a terminal, nothing elsewhere."""
-
-    def bar(left: Sequence[Sample]) -> Iterable[Sample]:
-        return tqdm(
-            left, title, total, initial=total - len(left), unit="picture", disable=None,
-            dynamic_ncols=True,
-        )  # fmt: skip
-
-    return bar

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -16,13 +16,31 @@ from dinoiser_ros.evaluation.datasets.benchmarks import Benchmark
 from dinoiser_ros.evaluation.datasets.samples import Sample
 from dinoiser_ros.evaluation.metrics.tally import Tally
 from dinoiser_ros.segmentation import OptionError, PromptError, Segmenter
+from dinoiser_ros.utils.progress import progress_bar
 
 from . import sliding_window as sliding
 from .state import State
 
 Predict = Callable[[np.ndarray], np.ndarray]
 Load = Callable[[str], Segmenter]
-Bar = Callable[[Iterable[Sample]], Iterable[Sample]]
+Bar = Callable[[Sequence[Sample]], Iterable[Sample]]
+
+
+def over_samples(title: str, total: int) -> Bar:
+    """A progress bar for `evaluate`; nothing where the errors do not go to a terminal.
+
+    Args:
+        total: all samples, those that are counted already included.
+    """
+
+    def show(left: Sequence[Sample]) -> Iterator[Sample]:
+        done = total - len(left)
+        with progress_bar(title, total, "picture", initial=done) as progress:
+            for sample in left:
+                yield sample
+                progress.update()
+
+    return show
 
 
 def with_method(segmenter: Segmenter, method: str, load: Load) -> Segmenter:
@@ -96,6 +114,7 @@ def settings(
 def backbone_digest(segmenter: Segmenter) -> str:
     """A few characters that differ between backbones, or networks, of different weights."""
     network = segmenter.backbone.visual if segmenter.backbone else segmenter.network
+    assert network is not None  # a model has one of the two
     return _digest(network.state_dict().values())
 
 
@@ -109,7 +128,7 @@ def _heads_digest(segmenter: Segmenter) -> str | None:
 def _digest(tensors: Iterable[Tensor]) -> str:
     digest = hashlib.sha256()
     for tensor in tensors:
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]
 
 

@@ -60,7 +60,8 @@ def window_average(rgb: np.ndarray, probabilities: Probabilities, patch_size: in
         (K, h, w) float32 in [0, 1].
     """
     height, width = rgb.shape[:2]
-    total, count = None, torch.zeros(height, width)
+    total: Tensor | None = None
+    count = torch.zeros(height, width)
     for top in window_starts(height, WINDOW, STRIDE):
         for left in window_starts(width, WINDOW, STRIDE):
             window = np.ascontiguousarray(rgb[top : top + WINDOW, left : left + WINDOW])
@@ -70,12 +71,13 @@ def window_average(rgb: np.ndarray, probabilities: Probabilities, patch_size: in
                 total = fine.new_zeros(len(fine), height, width)
             total[:, top : top + size[0], left : left + size[1]] += fine
             count[top : top + size[0], left : left + size[1]] += 1
+    assert total is not None  # there is at least one window
     return total.div_(count.to(total.device))
 
 
 def _to_pixels(coarse: Tensor, patch_size: int, size: tuple[int, int]) -> Tensor:
     """(K, rows, columns) -> (K, y, x) float32: a patch grid may reach beyond the window."""
-    grid = tuple(coarse.shape[-2:])
+    grid = (coarse.shape[-2], coarse.shape[-1])
     if grid == tuple(-(-side // patch_size) for side in size):
         return upsample(coarse[None].float(), patch_size, size, size)[0]
     return upsample(coarse[None].float(), 1, grid, size)[0]

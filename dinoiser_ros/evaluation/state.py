@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dinoiser_ros.errors import EvaluationError
 from dinoiser_ros.evaluation.metrics.tally import Tally
-from dinoiser_ros.utils.atomic_files import write_whole
+from dinoiser_ros.utils.atomic_files import atomic_write_text
 
 SAVE_EVERY = 10.0  # seconds of work that a kill may cost
 
@@ -71,7 +71,7 @@ class State:
             self.save()
 
     def save(self) -> None:
-        """Write the file, whole or not at all.
+        """Write the file completely or not at all.
 
         Raises:
             OSError: it cannot be written.
@@ -81,7 +81,7 @@ class State:
             for key, (settings, tally) in self._entries.items()
         }
         if entries and self.path is not None:
-            write_whole(self.path, json.dumps(entries, separators=(",", ":")))
+            atomic_write_text(self.path, json.dumps(entries, separators=(",", ":")))
         self._saved_at = time.monotonic()
 
     def remove(self) -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 from dinoiser_ros.errors import MediaError
 from dinoiser_ros.media.bags.segment import segment_bag
 from dinoiser_ros.segmentation import DinoiserError, Segmenter
+from dinoiser_ros.utils.progress import progress_bar, say
 
 from .inputs import BAG, PICTURE, SUPPORTED, VIDEO, Input, find_inputs
 from .pictures import segment_picture
-from .progress import bar, say
 from .settings import RESULTS, Outcome, Settings
 from .videos import segment_video
 
@@ -41,7 +41,7 @@ _SEGMENT: dict[str, Callable[[Segmenter, Input, Settings], Outcome]] = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what `run` reads, but for the model's own arguments and the method's."""
+    """Declare what `run` reads, except the arguments of the model and the method."""
     parser.add_argument(
         "inputs",
         nargs="+",
@@ -98,7 +98,7 @@ def _fraction(text: str) -> float:
 
 
 def run(options: argparse.Namespace, load: Callable[[], Segmenter]) -> int:
-    """Segment all inputs; what one of them does is no harm to the others.
+    """Segment all inputs; one that fails does not stop the others.
 
     Args:
         options: from a parser with `add_arguments`.
@@ -114,7 +114,7 @@ def run(options: argparse.Namespace, load: Callable[[], Segmenter]) -> int:
     try:
         return _run(options, load)
     except KeyboardInterrupt:
-        say("\ndinoiser: stopped; what is in the output folder is whole.", error=True)
+        say("\ndinoiser: stopped; what is in the output folder is complete.", error=True)
         return INTERRUPTED
 
 
@@ -135,16 +135,16 @@ def _run(options: argparse.Namespace, load: Callable[[], Segmenter]) -> int:
         options.overwrite,
     )
     done: Counter[str | None] = Counter()
-    whole = True
-    with bar("inputs", len(inputs), "input") as progress:
-        progress.disable = progress.disable or len(inputs) == 1
+    complete = True
+    several = len(inputs) > 1
+    with progress_bar("inputs", len(inputs), "input", keep=False, show=several) as progress:
         for entry in inputs:
             outcome = _segment(segmenter, entry, settings)
             done[entry.kind] += outcome is not None
-            whole &= outcome is not None and not outcome.problems
+            complete &= outcome is not None and not outcome.problems
             progress.update()
     say(f"{_count(inputs, done)} segmented into {options.output}")
-    return 0 if whole else 1
+    return 0 if complete else 1
 
 
 def _segment(segmenter: Segmenter, entry: Input, settings: Settings) -> Outcome | None:

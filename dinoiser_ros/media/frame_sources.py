@@ -31,7 +31,7 @@ class Source(Protocol):
         """The next frame as (H, W, 3) uint8 RGB, or None at the end.
 
         Raises:
-            FrameSourceError: this frame cannot be read; the next call goes on behind it.
+            FrameSourceError: this frame cannot be read; the next call goes on after it.
         """
 
     def rewind(self) -> None:

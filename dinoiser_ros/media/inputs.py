@@ -22,7 +22,7 @@ SUPPORTED = (
     f"videos ({', '.join(sorted(VIDEO_SUFFIXES))}), "
     "bags (a rosbag2 folder with its metadata.yaml, .mcap, .db3, or .bag of ROS 1)"
 )
-# How files begin that come without a telling suffix: bytes from a position on.
+# How files without a known suffix are recognised: position, bytes that are there, kind.
 _BEGINNINGS = (
     (0, b"\x89PNG\r\n\x1a\n", PICTURE),
     (0, b"\xff\xd8\xff", PICTURE),
@@ -95,7 +95,7 @@ def _kind_by_content(path: Path) -> str | None:
     return None
 
 
-def _walk(folder: Path, output: Path) -> Iterator[tuple[Path, str]]:
+def _walk(folder: Path, output: Path) -> Iterator[tuple[Path, str | None]]:
     """What a folder has, in the order of names; links are followed, a bag is not looked into."""
     seen = {output}
     for place, folders, files in os.walk(folder, followlinks=True):
@@ -140,5 +140,5 @@ def distinct_names(paths: Sequence[Path]) -> list[str]:
 
 
 def _without_suffix(path: Path) -> Path:
-    """A bag may be called 2026.05.01: only suffixes that are known are none of the name."""
+    """Without its suffix if that is a known one: a bag may be called 2026.05.01."""
     return path.with_suffix("") if path.suffix.lower() in _SUFFIXES else path

@@ -7,11 +7,11 @@ from PIL import Image
 
 from dinoiser_ros.errors import FrameSourceError, MediaError
 from dinoiser_ros.segmentation import Segmenter
+from dinoiser_ros.utils.atomic_files import atomic_write
 
 from .frame_sources import read_picture
 from .inputs import Input
 from .results import Shares, render
-from .saving import whole
 from .settings import RESULTS, Outcome, Settings
 
 
@@ -30,7 +30,9 @@ def segment_picture(segmenter: Segmenter, picture: Input, settings: Settings) ->
     result = segmenter.segment(image)
     arrays = render(image, result, settings.wanted(RESULTS), settings.alpha)
     for kind, array in arrays.items():
-        with whole(settings.output / f"{picture.name}_{kind}.png") as file:
+        place = settings.output / f"{picture.name}_{kind}.png"
+        # Of thousands of pictures, waiting for the disk would cost more than one made again.
+        with atomic_write(place, durable=False) as file:
             Image.fromarray(array).save(file)
     shares = Shares(result.classes)
     shares.add(result)

@@ -47,7 +47,7 @@ class Outcome:
 
     Attributes:
         summary: the classes found, for people.
-        problems: sentences about what is missing in the results; none if they are whole.
+        problems: sentences about what is missing in the results; none if they are complete.
         notes: sentences about what was left out on purpose.
     """
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A video: an overlay of the same size and frame rate, and frames without loss if wanted.
+"""A video: an overlay of the same size and frame rate, and lossless frames if wanted.
 
-Label maps do not survive a video codec, which is why they and the confidence become folders of
+A video codec would change the ids of a label map; hence labels and confidence become folders of
 numbered PNGs.
 """
 
@@ -18,13 +18,13 @@ from PIL import Image
 
 from dinoiser_ros.errors import FrameSourceError, MediaError
 from dinoiser_ros.segmentation import Segmenter
+from dinoiser_ros.utils.atomic_files import atomic_write
+from dinoiser_ros.utils.progress import progress_bar
 
 from .frame_sources import Video
 from .inputs import Input
 from .optional import require
-from .progress import bar
 from .results import Shares, render
-from .saving import whole
 from .settings import Outcome, Settings
 
 _DEFAULT = ("overlay",)
@@ -59,14 +59,14 @@ def segment_video(segmenter: Segmenter, video: Input, settings: Settings) -> Out
     with (
         closing(source),
         ExitStack() as stack,
-        bar(video.path.name, source.length or None, "frame") as progress,
+        progress_bar(video.path.name, source.length or None, "frame", keep=False) as progress,
     ):
-        sinks = {
-            kind: stack.enter_context(
-                _video_sink(place, source.rate) if kind == "overlay" else _folder_sink(place)
-            )
-            for kind, place in places.items()
-        }
+        sinks: dict[str, _Folder | _VideoFile] = {}
+        for kind, place in places.items():
+            if kind == "overlay":
+                sinks[kind] = stack.enter_context(_video_sink(place, source.rate))
+            else:
+                sinks[kind] = stack.enter_context(_folder_sink(place))
         while (frame := source.read()) is not None:
             result = segmenter.segment(frame)
             for kind, array in render(frame, result, wanted, settings.alpha).items():
@@ -111,7 +111,7 @@ class _VideoFile:
 
         if self._writer is None:
             height, width = frame.shape[:2]
-            code = cv2.VideoWriter_fourcc(*_CODEC)
+            code = cv2.VideoWriter_fourcc(*_CODEC)  # type: ignore[attr-defined]  # not in its stubs
             self._writer = cv2.VideoWriter(str(self._path), code, self._rate, (width, height))
             if not self._writer.isOpened():
                 raise MediaError(f"OpenCV cannot write a {width}x{height} video with {_CODEC}.")
@@ -137,7 +137,7 @@ class _VideoFile:
 
 @contextmanager
 def _video_sink(path: Path, rate: float) -> Iterator[_VideoFile]:
-    with whole(path) as place:
+    with atomic_write(path) as place:
         file = _VideoFile(place, rate)
         try:
             yield file
@@ -148,5 +148,5 @@ def _video_sink(path: Path, rate: float) -> Iterator[_VideoFile]:
 
 @contextmanager
 def _folder_sink(path: Path) -> Iterator[_Folder]:
-    with whole(path) as place:
+    with atomic_write(path) as place:
         yield _Folder(place)

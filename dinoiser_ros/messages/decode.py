@@ -57,7 +57,7 @@ ENCODINGS: tuple[str, ...] = (*_PLAIN, *_CODED, *_PLANAR)
 
 
 def preload() -> None:
-    """Import the libraries that messages are read with, which else holds the first frame up.
+    """Import the libraries that read messages, so that the first frame need not wait for it.
 
     One that is missing is not needed by every camera: it is reported with the first message.
     """

@@ -16,7 +16,7 @@ _PART = 1 << 20  # bytes
 
 
 def image_fields(pixels: np.ndarray, encoding: str) -> dict[str, Any]:
-    """The fields of a sensor_msgs/Image but for its header and data.
+    """The fields of a sensor_msgs/Image, except header and data.
 
     Args:
         pixels: (H, W) or (H, W, C), uint8 or uint16, H >= 1, contiguous; laid out as `encoding`
@@ -66,4 +66,4 @@ def image_message(pixels: np.ndarray, encoding: str, header: Header | None = Non
 
 
 def _is_little_endian(dtype: np.dtype) -> bool:
-    return dtype.newbyteorder("<") == dtype
+    return bool(dtype.newbyteorder("<") == dtype)

@@ -9,11 +9,12 @@ import numpy as np
 
 from .classes import UNLABELLED
 from .gl import RendererUnavailable, load_mujoco
-from .scene import SKY_THING, Scene, Thing
+from .scene import Scene
+from .things import SKY_THING, Thing
 
 
 @dataclass
-class Frame:
+class RenderedFrame:
     """What the camera sees.
 
     Attributes:
@@ -35,7 +36,7 @@ class Frame:
     fovy: float
 
 
-class Camera:
+class SceneCamera:
     """Renders one scene; close it (or use it in a ``with``) to give the GL context back."""
 
     def __init__(self, scene: Scene, width: int = 256, height: int = 192) -> None:
@@ -47,7 +48,7 @@ class Camera:
         except Exception as error:  # MuJoCo's backends raise whatever their bindings raise
             raise RendererUnavailable(f"no GL context could be created: {error}") from error
 
-    def __enter__(self) -> Camera:
+    def __enter__(self) -> SceneCamera:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -57,7 +58,7 @@ class Camera:
         """Free the GL context."""
         self._renderer.close()
 
-    def render(self, depth: bool = True) -> Frame:
+    def render(self, depth: bool = True) -> RenderedFrame:
         """Render the scene as it stands now, from its camera ``robot``."""
         scene, renderer = self._scene, self._renderer
         self._mujoco.mj_kinematics(scene.model, scene.data)
@@ -72,18 +73,19 @@ class Camera:
         classes[: len(scene.things)] = scene.class_of_things()
         distance = self._depth(geoms) if depth else None
         things = [Thing(thing.class_id, thing.colour) for thing in scene.things]
-        return Frame(
+        return RenderedFrame(
             rgb, classes[instances], distance, instances, things, float(scene.model.cam_fovy[0])
         )
 
     def _instances(self, geoms: np.ndarray) -> np.ndarray:
         """Geom ids (H, W), -1 in the sky, to indices of things, 255 for none."""
         owner = np.append(self._scene.geom_thing, SKY_THING)  # -1 reads the last one
-        return np.where(owner < 0, UNLABELLED, owner).astype(np.uint8)[geoms]
+        instances: np.ndarray = np.where(owner < 0, UNLABELLED, owner).astype(np.uint8)[geoms]
+        return instances
 
     def _depth(self, geoms: np.ndarray) -> np.ndarray:
         self._renderer.enable_depth_rendering()
-        depth = self._renderer.render().astype(np.float32)
+        depth: np.ndarray = self._renderer.render().astype(np.float32)
         self._renderer.disable_depth_rendering()
         depth[geoms < 0] = np.inf
         return depth

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .camera import Camera, Frame
+from .camera import RenderedFrame, SceneCamera
 from .layout import furnish, set_camera
 from .scene import build_scene, repaint
 
@@ -49,12 +49,13 @@ class SimulatedRobot:
         self._direction = 1 if rng.random() < 0.5 else -1
         path = np.stack([self._position(angle) for angle in np.linspace(0, 2 * np.pi, 64)])
         furnish(self._scene, rng, path)
-        self._camera = Camera(self._scene, width, height)
+        self._camera = SceneCamera(self._scene, width, height)
         self._step = 0
 
     def _position(self, angle: float) -> np.ndarray:
         """Where the robot is at an angle of its loop, (2,) in metres."""
-        return self._radii * np.array([np.cos(angle), np.sin(angle)])
+        position: np.ndarray = self._radii * np.array([np.cos(angle), np.sin(angle)])
+        return position
 
     def _pose(self, step: int) -> tuple[float, float, float, float]:
         """x, y, yaw, pitch of the camera at a step: along the loop, gaze swaying outwards."""
@@ -67,16 +68,17 @@ class SimulatedRobot:
         yaw = np.arctan2(tangent[1], tangent[0]) + outward
         return x, y, yaw, np.radians(-9 + 4 * np.sin(0.5 * seconds))
 
-    def frame(self, depth: bool = True) -> Frame:
+    def frame(self, depth: bool = True) -> RenderedFrame:
         """The next frame of the drive."""
         x, y, yaw, pitch = self._pose(self._step)
         set_camera(self._scene, x, y, self._height, yaw, pitch)
         self._step += 1
         return self._camera.render(depth)
 
-    def frames(self, depth: bool = True) -> Iterator[Frame]:
-        """Frames without end, ``1 / rate`` seconds of simulated time apart, as fast as they are
-        asked for.
+    def frames(self, depth: bool = True) -> Iterator[RenderedFrame]:
+        """Frames without end, ``1 / rate`` seconds of simulated time apart.
+
+        They are rendered as fast as they are asked for.
         """
         while True:
             yield self.frame(depth)

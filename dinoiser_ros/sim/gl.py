@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
 
@@ -53,9 +54,7 @@ def load_mujoco() -> ModuleType:
     """
     if os.environ.get("DINOISER_GL_CHECKED") != os.environ.get("MUJOCO_GL", ""):
         _choose_backend()
-    import mujoco
-
-    return mujoco
+    return import_module("mujoco")
 
 
 def _choose_backend() -> None:

@@ -12,8 +12,9 @@ _INWARD_YAW = {"east": 180.0, "west": 0.0, "north": 270.0, "south": 90.0}
 
 
 def set_camera(scene: Scene, x: float, y: float, z: float, yaw: float, pitch: float) -> None:
-    """Put the camera at (x, y, z) metres, looking along ``yaw``; ``pitch`` > 0 is up. Both in
-    radians.
+    """Put the camera at (x, y, z) in metres, looking along ``yaw`` and ``pitch``.
+
+    Both angles are in radians; a positive pitch looks up.
     """
     forward = np.array([np.cos(yaw) * np.cos(pitch), np.sin(yaw) * np.cos(pitch), np.sin(pitch)])
     right = np.array([np.sin(yaw), -np.cos(yaw), 0.0])
@@ -23,8 +24,9 @@ def set_camera(scene: Scene, x: float, y: float, z: float, yaw: float, pitch: fl
 
 
 def _quaternion(matrix: np.ndarray) -> np.ndarray:
-    """Rotation matrix (3, 3) to quaternion (w, x, y, z): the largest eigenvector of Bar-Itzhack's
-    matrix.
+    """Rotation matrix (3, 3) to quaternion (w, x, y, z).
+
+    It is the eigenvector of the largest eigenvalue of Bar-Itzhack's matrix.
     """
     m = matrix
     k = (
@@ -110,8 +112,10 @@ def _propose_in_view(
 
 
 def snapshot(scene: Scene, rng: Rng, objects: tuple[int, int] = (3, 10)) -> None:
-    """A random camera pose with a random number of the objects (bounds included) put where it
-    looks.
+    """A random camera pose, with some of the objects put where it looks.
+
+    Args:
+        objects: least and greatest number of objects.
     """
     fov = np.radians(scene.model.cam_fovy[0])
     for _ in range(30):

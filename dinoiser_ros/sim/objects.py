@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The objects of the world, each made of a few MuJoCo primitives around its own origin on the
-floor.
-"""
+"""The objects of the world: a few MuJoCo primitives each, around an origin on the floor."""
 
 from __future__ import annotations
 

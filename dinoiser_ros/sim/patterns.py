@@ -67,7 +67,8 @@ def planks(rng: Rng) -> np.ndarray:
     count = int(rng.integers(5, 8))
     tone = rng.uniform(0.75, 1.0, count)[(np.arange(SIZE) * count // SIZE) % count]
     joint = _wave(count) < 0.18
-    return np.broadcast_to(tone * _dark(rng, joint), (SIZE, SIZE)).copy()
+    boards: np.ndarray = np.broadcast_to(tone * _dark(rng, joint), (SIZE, SIZE)).copy()
+    return boards
 
 
 def holes(rng: Rng) -> np.ndarray:

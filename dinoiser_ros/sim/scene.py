@@ -3,38 +3,31 @@
 
 from __future__ import annotations
 
-import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from . import textures
 from .classes import (
-    CLASS_IDS,
     COLOUR_NAMES,
     COLOURED,
     COLOURS,
     OBJECTS,
-    TYPICAL_COLOURS,
     is_held_out,
-    nearest_colour,
 )
 from .gl import load_mujoco
-from .objects import SHAPES, Shape
-from .patterns import pattern
+from .objects import Shape
+from .scene_xml import Draft, add_floors, add_lights, add_object, add_walls, numbers
+from .things import Thing, paint
 
 Rng = np.random.Generator
-SKY_THING = 0
-GROUND_HALF = 40.0
-
-
-@dataclass
-class Thing:
-    """Something with a class in a scene: a surface or an object. ``colour`` None: no name fits."""
-
-    class_id: int
-    colour: str | None = None
+_TEMPLATE = """<mujoco><compiler angle="degree" inertiafromgeom="true" balanceinertia="true"/>
+<statistic extent="10" center="0 0 1"/>
+<visual><global offwidth="{width}" offheight="{height}"/><map znear="0.008" zfar="9"/>
+<quality shadowsize="{shadow}" offsamples="4"/>
+<headlight ambient="{ambient}" diffuse="{diffuse}" specular="0 0 0"/></visual>
+<asset>{assets}</asset><worldbody>{world}
+<camera name="robot" pos="0 0 1" fovy="{fovy:.2f}"/></worldbody></mujoco>"""
 
 
 @dataclass
@@ -55,8 +48,8 @@ class Placed:
 class Scene:
     """A compiled scene. ``geom_thing`` (ngeom,) indexes ``things``; -1 is an unlabelled geom."""
 
-    model: object
-    data: object
+    model: Any  # mujoco.MjModel
+    data: Any  # mujoco.MjData
     half: tuple[float, float]
     indoor: bool
     walls: list[str]
@@ -67,222 +60,6 @@ class Scene:
     def class_of_things(self) -> np.ndarray:
         """(number of things,) uint8: class id of each."""
         return np.array([thing.class_id for thing in self.things], np.uint8)
-
-
-@dataclass
-class _Draft:
-    """The XML being written: assets, bodies, and what each geom (by name) belongs to."""
-
-    rng: Rng
-    assets: list[str] = field(default_factory=list)
-    world: list[str] = field(default_factory=list)
-    files: dict[str, bytes] = field(default_factory=dict)
-    things: list[Thing] = field(default_factory=lambda: [Thing(CLASS_IDS["sky"])])
-    owner: dict[str, int] = field(default_factory=dict)
-
-
-def _numbers(values: object) -> str:
-    return " ".join(f"{float(v):.4f}" for v in values)
-
-
-def paint(rng: Rng, name: str) -> tuple[str | None, np.ndarray]:
-    """A colour for an object: its name (None if it fits no name well) and its RGB in [0, 1].
-
-    Never one of the held-out pairs, nor a nameless colour that comes close to one.
-    """
-    while True:
-        if rng.random() < 0.75:
-            choice = TYPICAL_COLOURS.get(name) if rng.random() < 0.3 else None
-            choice = choice or COLOUR_NAMES
-            colour = choice[rng.integers(len(choice))]
-            rgb = np.clip(
-                np.array(COLOURS[colour]) * rng.uniform(0.8, 1.15) + rng.normal(0, 0.03, 3), 0, 1
-            )
-            if nearest_colour(rgb) != colour:
-                continue
-        else:
-            rgb = rng.random(3)
-            colour = None
-        if not is_held_out(nearest_colour(rgb), name):
-            return colour, rgb
-
-
-def _png(image: np.ndarray) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(image).save(stream, "PNG", compress_level=1)
-    return stream.getvalue()
-
-
-def _add_material(draft: _Draft, name: str, image: np.ndarray, extent: float) -> None:
-    draft.files[f"{name}.png"] = _png(image)
-    draft.assets.append(f'<texture name="{name}" type="2d" file="{name}.png"/>')
-    shine = draft.rng.uniform(0, 0.25)
-    draft.assets.append(
-        f'<material name="{name}" texture="{name}" texuniform="true" specular="{shine:.2f}" '
-        f'texrepeat="{1 / extent:.4f} {1 / extent:.4f}"/>'
-    )
-
-
-def _add_surface(draft: _Draft, kind: str, attributes: str) -> None:
-    """A plane of class ``kind`` with a fresh texture."""
-    rng, name = draft.rng, f"surface{len(draft.things)}"
-    colour = None
-    if kind == "carpet":
-        colour, rgb = paint(rng, kind)
-        image = textures.carpet(rng, rgb)
-    else:
-        image = textures.PLAIN[kind](rng)
-    _add_material(draft, name, image, rng.uniform(*textures.EXTENT[kind]))
-    draft.owner[name] = len(draft.things)
-    draft.things.append(Thing(CLASS_IDS[kind], colour))
-    draft.world.append(f'<geom name="{name}" type="plane" material="{name}" {attributes}/>')
-
-
-def _add_floors(draft: _Draft, half: tuple[float, float], indoor: bool) -> None:
-    """The ground, and often a second floor in part of it: a rug, a path, a patio."""
-    rng = draft.rng
-    if indoor:
-        kinds = ["wooden floor", "tiled floor", "concrete floor", "carpet"]
-        first = kinds[rng.integers(4)]
-        size = (half[0], half[1])
-        kinds += ["carpet"]
-    else:
-        kinds = ["grass", "concrete floor", "tiled floor"]
-        first = kinds[rng.choice(3, p=[0.6, 0.25, 0.15])]
-        size = (GROUND_HALF, GROUND_HALF)
-    _add_surface(draft, first, f'size="{_numbers(size)} 1"')
-    if rng.random() < 0.6:
-        others = [kind for kind in kinds if kind != first]
-        second = others[rng.integers(len(others))]
-        extent = np.array(half) * rng.uniform(0.3, 0.8, 2)
-        centre = (np.array(half) - extent) * rng.uniform(-1, 1, 2)
-        if not indoor and rng.random() < 0.5:
-            extent[0], centre[0] = GROUND_HALF, 0.0
-        _add_surface(draft, second, f'size="{_numbers(extent)} 1" pos="{_numbers(centre)} 0.012"')
-
-
-def _add_walls(draft: _Draft, half: tuple[float, float], indoor: bool) -> list[str]:
-    """Walls on some or all of the four sides; returns the sides that have one."""
-    rng = draft.rng
-    height = rng.uniform(2.5, 3.6) if indoor else rng.uniform(1.6, 5.0)
-    kinds = ["white wall", "brick wall"]
-    main = kinds[rng.integers(2)]
-    sides = {
-        "east": (half[0], 0, 90, 1),
-        "west": (-half[0], 0, -90, 1),
-        "north": (0, half[1], 180, 0),
-        "south": (0, -half[1], 0, 0),
-    }
-    present = []
-    for side, (x, y, yaw, axis) in sides.items():
-        if not indoor and rng.random() < 0.6:
-            continue
-        present.append(side)
-        kind = main if rng.random() < 0.6 else kinds[rng.integers(2)]
-        length = half[axis] * (1.0 if indoor else rng.uniform(0.5, 1.0))
-        _add_surface(
-            draft,
-            kind,
-            f'size="{length:.3f} {height / 2:.3f} 1" '
-            f'pos="{x:.3f} {y:.3f} {height / 2:.3f}" xyaxes="{_wall_axes(yaw)}"',
-        )
-    if indoor:
-        draft.world.append(
-            f'<geom name="ceiling" type="plane" size="{_numbers(half)} 1" pos="0 0 {height:.3f}" '
-            f'zaxis="0 0 -1" rgba="0.86 0.86 0.84 1"/>'
-        )
-    return present
-
-
-def _wall_axes(yaw: float) -> str:
-    """X and y axes of a plane that stands upright and whose normal, x cross y, points into the
-    room.
-    """
-    angle = np.radians(yaw)
-    normal = np.array([-np.sin(angle), np.cos(angle), 0.0])
-    up = np.array([0.0, 0.0, 1.0])
-    return _numbers([*np.cross(up, normal), *up])
-
-
-def _add_lights(draft: _Draft, half: tuple[float, float], indoor: bool) -> None:
-    rng = draft.rng
-    if indoor:
-        for index in range(int(rng.integers(1, 3))):
-            x, y = rng.uniform(-0.6, 0.6, 2) * np.array(half)
-            power = rng.uniform(0.35, 0.7)
-            draft.world.append(
-                f'<light pos="{x:.2f} {y:.2f} 2.4" dir="0 0 -1" cutoff="90" exponent="1" diffuse='
-                f'"{_numbers(power * (1 - rng.uniform(0, 0.12, 3)))}" '
-                f'castshadow="{str(index == 0).lower()}"/>'
-            )
-    else:
-        tilt = rng.uniform(-0.9, 0.9, 2)
-        power = rng.uniform(0.4, 0.85)
-        draft.world.append(
-            f'<light directional="true" pos="0 0 6" dir="{_numbers(tilt)} -1" castshadow="true" '
-            f'diffuse="{_numbers(power * (1 - rng.uniform(0, 0.1, 3)))}"/>'
-        )
-    high = rng.uniform(0.45, 0.85)
-    low = high * rng.uniform(0.75, 1.15)
-    top, bottom = (
-        rng.uniform([0.15, 0.3, 0.6], [0.5, 0.65, 1.0]),
-        rng.uniform([0.6, 0.7, 0.8], [0.95, 0.95, 1.0]),
-    )
-    draft.assets.append(
-        f'<texture type="skybox" builtin="gradient" width="128" height="768" '
-        f'rgb1="{_numbers(bottom * high / 0.7)}" rgb2="{_numbers(top * low / 0.7)}"/>'
-    )
-
-
-def _add_paint(draft: _Draft, body: str, name: str) -> None:
-    """Two materials for an object: plain, and with the pattern of its kind for painted parts."""
-    shine = draft.rng.uniform(0, 0.7)
-    look = f'specular="{shine:.2f}" shininess="{shine:.2f}"'
-    draft.assets.append(f'<material name="{body}" {look}/>')
-    drawn = pattern(draft.rng, name)
-    if drawn is not None:
-        image, extent = drawn
-        draft.files[f"{body}.png"] = _png(image)
-        draft.assets.append(f'<texture name="{body}" type="cube" file="{body}.png"/>')
-        look += f' texture="{body}"'
-        if extent is not None:
-            look += f' texuniform="true" texrepeat="{1 / extent:.3f} {1 / extent:.3f}"'
-    draft.assets.append(f'<material name="{body}_paint" {look}/>')
-
-
-def _add_object(draft: _Draft, index: int, name: str) -> tuple[str, Shape, list[tuple[str, float]]]:
-    """A body with its parts, hidden under the floor until placed; returns what is painted, by geom
-    name.
-    """
-    shape = SHAPES[name](draft.rng)
-    body, thing, painted = f"object{index}", len(draft.things), []
-    draft.things.append(Thing(CLASS_IDS[name]))
-    _add_paint(draft, body, name)
-    for mesh, vertices in shape.meshes.items():
-        draft.assets.append(f'<mesh name="{body}_{mesh}" vertex="{_numbers(vertices.ravel())}"/>')
-    meshes, lines = iter(shape.meshes), []
-    for number, part in enumerate(shape.parts):
-        geom = f"{body}_{number}"
-        draft.owner[geom] = thing
-        if part.rgb is None:
-            painted.append((geom, part.tone))
-        size = f'size="{_numbers(part.size)}"' if part.size else f'mesh="{body}_{next(meshes)}"'
-        lines.append(
-            f'<geom name="{geom}" type="{part.type}" {size} pos="{_numbers(part.pos)}" '
-            f'material="{body}{"_paint" if part.rgb is None or part.patterned else ""}" '
-            f'euler="{_numbers(part.euler)}" rgba="{_numbers(part.rgb or (0.5, 0.5, 0.5))} 1"/>'
-        )
-    draft.world.append(f'<body name="{body}" pos="0 0 -20">{"".join(lines)}</body>')
-    return body, shape, painted
-
-
-_TEMPLATE = """<mujoco><compiler angle="degree" inertiafromgeom="true" balanceinertia="true"/>
-<statistic extent="10" center="0 0 1"/>
-<visual><global offwidth="{width}" offheight="{height}"/><map znear="0.008" zfar="9"/>
-<quality shadowsize="{shadow}" offsamples="4"/>
-<headlight ambient="{ambient}" diffuse="{diffuse}" specular="0 0 0"/></visual>
-<asset>{assets}</asset><worldbody>{world}
-<camera name="robot" pos="0 0 1" fovy="{fovy:.2f}"/></worldbody></mujoco>"""
 
 
 def build_scene(seed: int, width: int = 256, height: int = 192, objects: int = 14) -> Scene:
@@ -298,14 +75,15 @@ def build_scene(seed: int, width: int = 256, height: int = 192, objects: int = 1
     """
     mujoco = load_mujoco()
     rng = np.random.default_rng([seed, 1])
-    draft = _Draft(rng)
+    draft = Draft(rng)
     indoor = bool(rng.random() < 0.55)
-    half = tuple(float(v) for v in rng.uniform(2.6, 5.5, 2))
-    _add_floors(draft, half, indoor)
-    walls = _add_walls(draft, half, indoor)
-    _add_lights(draft, half, indoor)
+    x, y = rng.uniform(2.6, 5.5, 2)
+    half = (float(x), float(y))
+    add_floors(draft, half, indoor)
+    walls = add_walls(draft, half, indoor)
+    add_lights(draft, half, indoor)
     names = [OBJECTS[i] for i in rng.permutation(np.resize(rng.permutation(len(OBJECTS)), objects))]
-    added = [_add_object(draft, index, name) for index, name in enumerate(names)]
+    added = [add_object(draft, index, name) for index, name in enumerate(names)]
     ambient, diffuse = rng.uniform(0.3, 0.5), rng.uniform(0.1, 0.35)
     xml = _TEMPLATE.format(
         width=width,
@@ -314,8 +92,8 @@ def build_scene(seed: int, width: int = 256, height: int = 192, objects: int = 1
         assets="".join(draft.assets),
         world="".join(draft.world),
         fovy=rng.uniform(42, 60),
-        ambient=_numbers([ambient] * 3),
-        diffuse=_numbers([diffuse] * 3),
+        ambient=numbers([ambient] * 3),
+        diffuse=numbers([diffuse] * 3),
     )
     model = mujoco.MjModel.from_xml_string(xml, draft.files)
     owner = [draft.owner.get(model.geom(i).name, -1) for i in range(model.ngeom)]
@@ -335,8 +113,10 @@ def build_scene(seed: int, width: int = 256, height: int = 192, objects: int = 1
 
 
 def repaint(scene: Scene, rng: Rng, held_out: float = 0.0) -> None:
-    """Give every object a fresh colour; with probability ``held_out`` a pair that training never
-    shows.
+    """Give every object a new colour.
+
+    Args:
+        held_out: probability of a colour in which training never shows the object.
     """
     for item in scene.objects:
         if item.name not in COLOURED:

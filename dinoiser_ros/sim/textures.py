@@ -21,12 +21,19 @@ def smooth_noise(rng: Rng, cells_y: int, cells_x: int, size: int = SIZE) -> np.n
     y1, x1 = (y0 + 1) % cells_y, (x0 + 1) % cells_x
     top = grid[np.ix_(y0, x0)] * (1 - fx) + grid[np.ix_(y0, x1)] * fx
     bottom = grid[np.ix_(y1, x0)] * (1 - fx) + grid[np.ix_(y1, x1)] * fx
-    return top * (1 - fy) + bottom * fy
+    noise: np.ndarray = top * (1 - fy) + bottom * fy
+    return noise
+
+
+def _to_bytes(image: np.ndarray) -> np.ndarray:
+    """Values in [0, 1], clipped to them, as uint8."""
+    values: np.ndarray = (np.clip(image, 0, 1) * 255).astype(np.uint8)
+    return values
 
 
 def _shade(colour: np.ndarray, value: np.ndarray) -> np.ndarray:
     """Colour (3,) or (S, S, 3) in [0, 1] times brightness (S, S), as uint8."""
-    return (np.clip(colour * value[..., None], 0, 1) * 255).astype(np.uint8)
+    return _to_bytes(colour * value[..., None])
 
 
 def wooden_floor(rng: Rng) -> np.ndarray:
@@ -118,7 +125,7 @@ def brick_wall(rng: Rng) -> np.ndarray:
     mortar = ((y % height) < max(1.5, height * 0.14)) | ((shifted % width) < max(1.5, width * 0.06))
     image = np.clip(base * value[..., None], 0, 1)
     image[mortar] = np.array([0.74, 0.72, 0.68]) * rng.uniform(0.75, 1.1)
-    return (np.clip(image, 0, 1) * 255).astype(np.uint8)
+    return _to_bytes(image)
 
 
 PLAIN: dict[str, Callable[[Rng], np.ndarray]] = {

@@ -33,7 +33,8 @@ class Region:
 
 def class_mask(labels: np.ndarray, class_id: int) -> np.ndarray:
     """(H, W) class ids -> (H, W) uint8, 255 where the class is and 0 elsewhere."""
-    return (labels == class_id).view(np.uint8) * np.uint8(255)
+    mask: np.ndarray = (labels == class_id).view(np.uint8) * np.uint8(255)
+    return mask
 
 
 def class_regions(labels: np.ndarray, confidence: np.ndarray, classes: int) -> Iterator[Region]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import colorsys
 import functools
+from typing import cast
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -48,7 +49,8 @@ def colour_labels(segmentation: Segmentation) -> np.ndarray:
     """
     table = np.full((segmentation.unlabeled + 1, 3), _UNLABELED_COLOUR, np.uint8)
     table[: len(segmentation.classes)] = palette(len(segmentation.classes))
-    return table[segmentation.labels]
+    painted: np.ndarray = table[segmentation.labels]
+    return painted
 
 
 def overlay(
@@ -73,7 +75,7 @@ def overlay(
 
 
 def draw_legend(picture: np.ndarray, segmentation: Segmentation) -> np.ndarray:
-    """Name the classes that are in the picture, but for specks, in its upper left corner.
+    """Name the classes in the picture, except specks, in its upper left corner.
 
     If not all fit, the largest do, and the last line says how many more there are. The order is
     that of the ids, which stays the same in a video.
@@ -92,7 +94,8 @@ def draw_legend(picture: np.ndarray, segmentation: Segmentation) -> np.ndarray:
     room = max(1, min(_LEGEND_ENTRIES, int(height * _LEGEND_HEIGHT - 2 * margin) // step))
     shown, hidden = _largest(segmentation, room)
     if not shown:
-        return picture.copy()
+        copy: np.ndarray = picture.copy()
+        return copy
     font = _font(line)
     left = 2 * margin + line
     names = [_shortened(segmentation.classes[i].name, font, width - left - margin) for i in shown]
@@ -124,8 +127,8 @@ def _largest(segmentation: Segmentation, room: int) -> tuple[list[int], int]:
     least = max(1, _SPECK * segmentation.labels.size)
     present = [int(index) for index in order if counts[index] >= least]
     if len(present) > room:
-        present, rest = present[: max(1, room - 1)], present[max(1, room - 1) :]
-        return sorted(present), len(rest)
+        shown = max(1, room - 1)
+        return sorted(present[:shown]), len(present) - shown
     return sorted(present), 0
 
 
@@ -142,4 +145,5 @@ def _shortened(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
 @functools.lru_cache(maxsize=16)
 def _font(size: int) -> ImageFont.FreeTypeFont:
     """Pillow's own font, so that pictures look the same on every machine."""
-    return ImageFont.load_default(size)
+    # With a size it is this type in every Pillow that has FreeType, as all wheels do.
+    return cast(ImageFont.FreeTypeFont, ImageFont.load_default(size))

@@ -66,7 +66,7 @@ class NodeProcess:
         program: str | None = None,
         **remappings: str,
     ) -> None:
-        self._file = tempfile.NamedTemporaryFile("w", suffix=".yaml", delete=False)
+        self._file = tempfile.NamedTemporaryFile("w", suffix=".yaml", delete=False)  # noqa: SIM115
         with self._file as file:
             file.write("/**:\n  ros__parameters:\n")
             for name, value in {**GOLDEN_MODEL, **(parameters or {})}.items():
@@ -250,7 +250,7 @@ def running_node(
             client.close()
 
 
-class Camera:
+class FakeCamera:
     """Publishes images of a test, each with a stamp of its own.
 
     Args:

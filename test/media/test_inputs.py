@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dinoiser_ros.media.inputs import BAG, PICTURE, VIDEO, distinct_names, find_inputs, kind_of
-from dinoiser_ros.media.saving import whole
 
 
 def touch(folder: Path, *names: str, content: bytes = b"") -> None:
@@ -86,28 +85,3 @@ def test_names_are_distinct_and_stay_where_they_were(paths: list[Path]) -> None:
     found = distinct_names(paths)
     assert len(set(found)) == len(found) == len(paths)
     assert [Path(name).parent for name in found] == [path.parent for path in paths]
-
-
-def test_a_file_gets_its_name_when_it_is_whole(tmp_path: Path) -> None:
-    target = tmp_path / "deep" / "a.txt"
-    with pytest.raises(KeyboardInterrupt), whole(target) as place:
-        place.write_text("half")
-        raise KeyboardInterrupt
-    assert list(target.parent.iterdir()) == []
-    (target.parent / "a.txt.part").mkdir()  # of a process that was killed
-    with whole(target) as place:
-        place.write_text("first")
-        assert not target.exists() and place.name == target.name
-    with whole(target) as place:
-        place.write_text("second")
-        assert target.read_text() == "first"
-    assert target.read_text() == "second"
-    assert list(target.parent.iterdir()) == [target]
-
-
-def test_a_folder_is_replaced_by_a_folder(tmp_path: Path) -> None:
-    for name in ("old", "new"):
-        with whole(tmp_path / "frames") as place:
-            place.mkdir()
-            (place / name).touch()
-    assert [path.name for path in (tmp_path / "frames").iterdir()] == ["new"]

@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from dinoiser_ros.sim.camera import Camera
+from dinoiser_ros.sim.camera import SceneCamera
 from dinoiser_ros.sim.classes import CLASS_IDS, CLASSES, UNLABELLED, is_held_out
 from dinoiser_ros.sim.drive import SimulatedRobot
 from dinoiser_ros.sim.gl import RendererUnavailable, load_mujoco
@@ -27,7 +27,7 @@ def view(seed, **options):
     rng = np.random.default_rng(seed)
     repaint(scene, rng, **options)
     snapshot(scene, rng)
-    with Camera(scene, *SIZE) as camera:
+    with SceneCamera(scene, *SIZE) as camera:
         return camera.render()
 
 
@@ -56,7 +56,7 @@ def test_depth_is_metric():
     for item in scene.objects:
         assert not item.shown
     set_camera(scene, 0.0, 0.0, 1.0, 0.3, -np.pi / 2 + 1e-3)
-    with Camera(scene, *SIZE) as camera:
+    with SceneCamera(scene, *SIZE) as camera:
         assert camera.render().depth[36, 48] == pytest.approx(1.0, abs=0.03)
 
 

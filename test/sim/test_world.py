@@ -20,7 +20,7 @@ from dinoiser_ros.sim.classes import (
 from dinoiser_ros.sim.frames import LabelledFrame, read_frames, write_frames
 from dinoiser_ros.sim.gl import RendererUnavailable
 from dinoiser_ros.sim.objects import SHAPES
-from dinoiser_ros.sim.scene import paint
+from dinoiser_ros.sim.things import paint
 from dinoiser_ros.training.demo.splits import demo_splits
 
 

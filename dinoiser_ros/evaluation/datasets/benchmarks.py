@@ -31,7 +31,7 @@ class Benchmark:
         filter_background: whether methods that have a background filter use it; it needs the
             class "background".
         windows: whether pictures are resized and segmented in sliding windows, as the literature
-            does it, or whole and at their own size.
+            does it, or undivided and at their own size.
         samples: folder -> the pictures in it, in a fixed order. Raises EvaluationError.
     """
 

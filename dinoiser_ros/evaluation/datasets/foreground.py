@@ -15,4 +15,5 @@ def foreground_labels(labels: np.ndarray) -> np.ndarray:
     table = np.zeros(256, np.uint8)
     table[list(OBJECT_IDS)] = np.arange(1, len(OBJECT_IDS) + 1)
     table[UNLABELLED] = UNLABELLED
-    return table[labels]
+    relabelled: np.ndarray = table[labels]
+    return relabelled

@@ -40,7 +40,7 @@ class Layout:
             EvaluationError: a folder, the list or a file named by it is not there.
         """
         root = self._place(folder)
-        names = self._listed(root) if self.list_file else self._present(root)
+        names = self._listed(root / self.list_file) if self.list_file else self._present(root)
         found = []
         for name in names:
             picture = root / self.pictures / f"{name}{self.picture_end}"
@@ -59,8 +59,7 @@ class Layout:
             "benchmark with --data."
         )
 
-    def _listed(self, root: Path) -> Sequence[str]:
-        path = root / self.list_file
+    def _listed(self, path: Path) -> Sequence[str]:
         try:
             names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
         except (OSError, UnicodeDecodeError) as error:

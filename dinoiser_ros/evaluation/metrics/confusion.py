@@ -36,17 +36,20 @@ def confusion_matrix(truth: np.ndarray, predicted: np.ndarray, classes: int) -> 
 
 
 def iou(matrix: np.ndarray) -> np.ndarray:
-    """Intersection over union per class, (classes,) in [0, 1]; NaN for a class neither present nor
-    predicted.
+    """Intersection over union per class, (classes,) in [0, 1].
+
+    NaN for a class that is neither present nor predicted.
     """
     hit = np.diagonal(matrix).astype(float)
     union = matrix.sum(axis=1) + matrix[:, :-1].sum(axis=0) - hit
-    return np.divide(hit, union, out=np.full(len(hit), np.nan), where=union > 0)
+    shares: np.ndarray = np.divide(hit, union, out=np.full(len(hit), np.nan), where=union > 0)
+    return shares
 
 
 def mean_iou(matrix: np.ndarray, classes: list[int] | None = None) -> float:
-    """Mean of :func:`iou` over ``classes`` (all by default), those without a value left out; NaN if
-    none has one.
+    """Mean of :func:`iou` over ``classes`` (all by default); NaN if none has a value.
+
+    Classes without a value are left out.
     """
     values = iou(matrix)
     values = values if classes is None else values[classes]
@@ -61,8 +64,9 @@ def pixel_accuracy(matrix: np.ndarray) -> float:
 
 
 def mean_recall(matrix: np.ndarray) -> float:
-    """Share of a class's pixels that got it, averaged over the classes that have any; NaN if none
-    has one.
+    """Share of a class's pixels that are labelled as it, mean over the classes that have pixels.
+
+    NaN if no class has pixels.
     """
     pixels = matrix.sum(axis=1)
     there = pixels > 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -92,7 +93,7 @@ class Tally:
         }
 
     @classmethod
-    def from_json(cls, values: Mapping[str, object]) -> Tally:
+    def from_json(cls, values: Mapping[str, Any]) -> Tally:
         """The inverse of `to_json`.
 
         Raises:

@@ -13,10 +13,10 @@ from dinoiser_ros.evaluation.datasets.simulated import FOREGROUND, HELD_OUT_PART
 from dinoiser_ros.evaluation.metrics.tally import Tally
 from dinoiser_ros.evaluation.reports.published import published_table
 from dinoiser_ros.evaluation.reports.report import percent
-from dinoiser_ros.evaluation.runner import evaluate
+from dinoiser_ros.evaluation.runner import evaluate, over_samples
 from dinoiser_ros.evaluation.state import State
 from dinoiser_ros.segmentation import OptionError, Segmenter
-from dinoiser_ros.utils.atomic_files import write_whole
+from dinoiser_ros.utils.atomic_files import atomic_write_text
 from dinoiser_ros.utils.markdown import replace_part, table
 
 from . import sim_command
@@ -67,7 +67,7 @@ def measure(
     left_out: dict[str, str] = {}
     for segmenter in sim_command.each_method(methods, load, left_out):
         for name, frames in samples.items():
-            bar = sim_command.bar(f"{segmenter.method}, {BENCHMARKS[name].title}")
+            bar = over_samples(f"{segmenter.method}, {BENCHMARKS[name].title}", len(frames))
             tally = evaluate(segmenter, BENCHMARKS[name], frames, state or State(), bar)
             counts.setdefault(segmenter.method, {})[name] = tally
     return counts, left_out
@@ -79,7 +79,7 @@ def measure_backgrounds(
     limit: int | None = None,
     state: State | None = None,
 ) -> dict[str, Tally]:
-    """Count CLIP-DINOiser with each of `BACKGROUNDS`; those whose weights lack are not there.
+    """Count CLIP-DINOiser with each of `BACKGROUNDS`; those whose weights are missing are left out.
 
     Raises:
         EvaluationError: the frames cannot be read.
@@ -92,7 +92,7 @@ def measure_backgrounds(
             segmenter.set_options(**options)
         except OptionError:
             continue
-        bar = sim_command.bar(f"dinoiser, {title}")
+        bar = over_samples(f"dinoiser, {title}", len(frames))
         tallies[title] = evaluate(segmenter, _BACKGROUND, frames, state or State(), bar, title)
     return tallies
 
@@ -152,7 +152,7 @@ def main() -> None:
     print(text)
     if options.readme:
         before = options.readme.read_text(encoding="utf-8")
-        write_whole(options.readme, replace_part(before, MARKERS, text))
+        atomic_write_text(options.readme, replace_part(before, MARKERS, text))
     state.remove()
 
 

@@ -55,7 +55,7 @@ def motion_blur(rgb: np.ndarray, severity: int, random: Random) -> np.ndarray:
     padded = np.pad(rgb.astype(np.float64), ((edge, edge), (edge, edge), (0, 0)), mode="edge")
     height, width = rgb.shape[:2]
     views = [padded[edge + y : edge + y + height, edge + x : edge + x + width] for y, x in shifts]
-    return _to_bytes(sum(views) / len(views))
+    return _to_bytes(np.asarray(sum(views) / len(views)))
 
 
 CORRUPTIONS: dict[str, Corruption] = {
@@ -90,4 +90,5 @@ def corrupt(rgb: np.ndarray, name: str, severity: int, seed: int) -> np.ndarray:
 
 
 def _to_bytes(values: np.ndarray) -> np.ndarray:
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    pixels: np.ndarray = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return pixels

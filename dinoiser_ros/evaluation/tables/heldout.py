@@ -1,20 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The held-out frames as a benchmark: ``python -m dinoiser_ros.evaluation.heldout``."""
+"""Scores of any function from images to labels on the held-out frames.
+
+For models that are being built, and as a second way of counting that `dinoiser evaluate sim`, which
+needs a loaded `Segmenter` and sets its options, is tested against.
+"""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from dinoiser_ros.evaluation.datasets.simulated import FOLDER, HELD_OUT_PART, SEEN_PART, pair_parts
+from dinoiser_ros.evaluation.datasets.simulated import HELD_OUT_PART, SEEN_PART, pair_parts
 from dinoiser_ros.evaluation.metrics.confusion import mean_iou
 from dinoiser_ros.evaluation.metrics.tally import Tally
 from dinoiser_ros.sim.classes import CLASSES, OBJECT_IDS
-from dinoiser_ros.sim.frames import LabelledFrame, read_frames
+from dinoiser_ros.sim.frames import LabelledFrame
 
 
 @dataclass
@@ -33,9 +36,7 @@ class Score:
         self.tally = self.tally.plus(frame.labels, predicted, pair_parts(frame))
 
     def pair_recall(self, held_out: bool) -> float:
-        """Share of the pixels of named-colour objects found, averaged over classes; NaN without
-        any.
-        """
+        """Share of the pixels of coloured objects found, mean over classes; NaN without any."""
         return self.tally.part_recall(HELD_OUT_PART if held_out else SEEN_PART)
 
     def row(self) -> dict[str, float]:
@@ -57,24 +58,8 @@ def evaluate(segment: Callable[[np.ndarray], np.ndarray], frames: Iterable[Label
     return score
 
 
-def markdown(scores: dict[str, Score]) -> str:
-    """A table of the headline numbers, and one with the IoU of each class."""
-    rows = {method: score.row() for method, score in scores.items()}
-    columns = list(next(iter(rows.values())))
-    lines = ["| method | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
-    for method, row in rows.items():
-        lines.append(
-            f"| {method} | " + " | ".join(f"{row[column]:.3f}" for column in columns) + " |"
-        )
-    lines += ["", "| class | " + " | ".join(rows) + " |", "|---" * (len(rows) + 1) + "|"]
-    each = [score.tally.iou() for score in scores.values()]
-    for index, name in enumerate(CLASSES):
-        lines.append(f"| {name} | " + " | ".join(f"{values[index]:.3f}" for values in each) + " |")
-    return "\n".join(lines)
-
-
 def score_method(
-    method: str, frames: list[LabelledFrame], model: str = "demo", **options: object
+    method: str, frames: list[LabelledFrame], model: str = "demo", **options: Any
 ) -> Score:
     """Score the product's Segmenter; prompts: the class names, images: at their own size."""
     from dinoiser_ros.segmentation import Segmenter
@@ -82,26 +67,3 @@ def score_method(
     segmenter = Segmenter(model=model, method=method, device="cpu", precision="float32", **options)
     segmenter.set_prompts(list(CLASSES))
     return evaluate(lambda image: np.asarray(segmenter.segment(image).labels), frames)
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--method", nargs="+", default=["maskclip", "dinoiser"])
-    parser.add_argument("--model", default="demo")
-    parser.add_argument(
-        "--frames", type=Path, default=FOLDER, help=f"default: {FOLDER}, from the repository's root"
-    )
-    parser.add_argument("--gamma", type=float, help="default: the value stored with the heads")
-    options = parser.parse_args(arguments)
-    frames = list(read_frames(options.frames))
-    extra = {} if options.gamma is None else {"gamma": options.gamma}
-    scores = {
-        method: score_method(method, frames, options.model, **extra) for method in options.method
-    }
-    print(f"{len(frames)} frames from {options.frames}\n")
-    print(markdown(scores))
-
-
-if __name__ == "__main__":
-    main()

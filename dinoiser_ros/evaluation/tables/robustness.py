@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,10 @@ from dinoiser_ros.evaluation.datasets.benchmarks import BENCHMARKS
 from dinoiser_ros.evaluation.datasets.samples import Loaded, Sample
 from dinoiser_ros.evaluation.datasets.simulated import WORLD
 from dinoiser_ros.evaluation.reports.report import percent
-from dinoiser_ros.evaluation.runner import evaluate
+from dinoiser_ros.evaluation.runner import evaluate, over_samples
 from dinoiser_ros.evaluation.state import State
 from dinoiser_ros.segmentation import Segmenter
-from dinoiser_ros.utils.atomic_files import write_whole
+from dinoiser_ros.utils.atomic_files import atomic_write_text
 from dinoiser_ros.utils.markdown import table
 
 from . import sim_command
@@ -40,9 +41,7 @@ def corrupted(samples: Sequence[Sample], name: str, severity: int, seed: int) ->
         picture = corrupt(loaded.rgb, name, severity, seed * 1_000_003 + index)
         return replace(loaded, rgb=picture)
 
-    return [
-        Sample(sample.name, lambda index=index: load(index)) for index, sample in enumerate(samples)
-    ]
+    return [Sample(sample.name, partial(load, index)) for index, sample in enumerate(samples)]
 
 
 def measure(
@@ -73,7 +72,7 @@ def _conditions(
     for condition in CONDITIONS:
         name, severity = condition
         frames = samples if condition == CLEAN else corrupted(samples, name, severity, seed)
-        bar = sim_command.bar(f"{segmenter.method}, {name} {severity}")
+        bar = over_samples(f"{segmenter.method}, {name} {severity}", len(samples))
         variant = f"{name} {severity}, seed {seed}"
         tally = evaluate(segmenter, BENCHMARKS[WORLD.name], frames, state, bar, variant)
         yield condition, tally.mean_iou()
@@ -134,8 +133,8 @@ def main() -> None:
     print(text)
     if options.output:
         values = json.dumps(to_json(options.model, len(samples), options.seed, scores), indent=1)
-        write_whole(options.output.with_suffix(".md"), text)
-        write_whole(options.output.with_suffix(".json"), f"{values}\n")
+        atomic_write_text(options.output.with_suffix(".md"), text)
+        atomic_write_text(options.output.with_suffix(".json"), f"{values}\n")
     state.remove()
 
 

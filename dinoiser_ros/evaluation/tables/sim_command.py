@@ -8,8 +8,6 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 from dinoiser_ros.evaluation.datasets.simulated import FOLDER
 from dinoiser_ros.evaluation.runner import with_method
 from dinoiser_ros.segmentation import DinoiserError, Segmenter
@@ -61,11 +59,6 @@ def each_method(
             left_out[method] = str(error)
         else:
             yield segmenter
-
-
-def bar(title: str) -> Callable[[Sequence], Iterable]:
-    """A progress bar on a terminal, nothing elsewhere."""
-    return lambda items: tqdm(items, title, unit="frame", disable=None, dynamic_ncols=True)
 
 
 def run(main: Callable[[], None]) -> int:

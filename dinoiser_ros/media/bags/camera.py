@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rosbags.interfaces import Connection
 
 
-class Camera:
+class BagCamera:
     """An image topic whose frames are segmented.
 
     Args:
@@ -34,8 +34,8 @@ class Camera:
     Attributes:
         length: how many messages the topic has.
         shares: of the frames that were segmented.
-        topics: those of the results. label_info is the first: of messages of one time, readers
-            give those of the earlier topic first.
+        topics: those of the results. label_info is the first: readers give messages of one time
+            in the order of their topics.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Camera:
 
     @property
     def problem(self) -> str:
-        """What is wrong with the frames that were left alone, "" if none were."""
+        """What is wrong with the images that were not segmented, "" if all were."""
         if not self._bad:
             return ""
         count = f"{self._bad} of {self.length} images"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bags of ROS 2 and of ROS 1 behind one face: read, and copied with topics added."""
+"""Bags of ROS 2 and of ROS 1 with one interface: read, and copied with topics added."""
 
 from __future__ import annotations
 
@@ -8,14 +8,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from dinoiser_ros.errors import MediaError
 
 from .messages import LABEL_INFO, typestore
 
 if TYPE_CHECKING:
-    from rosbags.interfaces import Connection, Qos
+    from rosbags.interfaces import (
+        Connection,
+        ConnectionExtRosbag1,
+        ConnectionExtRosbag2,
+        Qos,
+    )
 
 
 @contextmanager
@@ -80,12 +85,13 @@ class Bag(ABC):
     @property
     def connections(self) -> list[Connection]:
         """What was recorded; a topic may have several connections."""
-        return self.reader.connections
+        connections: list[Connection] = self.reader.connections
+        return connections
 
     @property
     def message_count(self) -> int:
         """How many messages the bag says it has."""
-        return self.reader.message_count
+        return int(self.reader.message_count)
 
     def messages(
         self, connections: Sequence[Connection] = ()
@@ -164,14 +170,16 @@ class Ros2Bag(Bag):
 
     def _copy(self, writer: Any, connection: Connection) -> Connection:
         definition, digest = self._definition(connection)
-        return writer.add_connection(
+        extension = cast("ConnectionExtRosbag2", connection.ext)
+        copied: Connection = writer.add_connection(
             connection.topic,
             connection.msgtype,
             msgdef=definition,
             rihs01=digest,
-            serialization_format=connection.ext.serialization_format,
-            offered_qos_profiles=connection.ext.offered_qos_profiles,
+            serialization_format=extension.serialization_format,
+            offered_qos_profiles=extension.offered_qos_profiles,
         )
+        return copied
 
     def _definition(self, connection: Connection) -> tuple[str, str]:
         """A type's definition and hash: the bag's, else the standard one.
@@ -200,9 +208,10 @@ class Ros2Bag(Bag):
     def add(self, writer: Any, topic: str, type_name: str, reliable: bool) -> Connection:
         """See `Bag.add`."""
         qos = _qos(reliable, latched=type_name == LABEL_INFO)
-        return writer.add_connection(
+        added: Connection = writer.add_connection(
             topic, type_name, typestore=self.store, offered_qos_profiles=[qos]
         )
+        return added
 
     def decode(self, data: bytes, type_name: str) -> Any:
         """See `Bag.decode`."""
@@ -214,7 +223,7 @@ class Ros2Bag(Bag):
 
 
 def _qos(reliable: bool, latched: bool) -> Qos:
-    """The profiles of ros/outputs.py, as rosbag2 notes them."""
+    """The profiles of ros/segment/publishers.py, as rosbag2 writes them down."""
     from rosbags.interfaces import (
         Qos,
         QosDurability,
@@ -255,19 +264,24 @@ class Ros1Bag(Bag):
         return Writer(path)
 
     def _copy(self, writer: Any, connection: Connection) -> Connection:
-        return writer.add_connection(
+        extension = cast("ConnectionExtRosbag1", connection.ext)
+        copied: Connection = writer.add_connection(
             connection.topic,
             connection.msgtype,
             msgdef=connection.msgdef.data,
             md5sum=connection.digest,
-            callerid=connection.ext.callerid,
-            latching=connection.ext.latching,
+            callerid=extension.callerid,
+            latching=extension.latching,
         )
+        return copied
 
     def add(self, writer: Any, topic: str, type_name: str, reliable: bool) -> Connection:
         """See `Bag.add`."""
         latching = int(type_name == LABEL_INFO)
-        return writer.add_connection(topic, type_name, typestore=self.store, latching=latching)
+        added: Connection = writer.add_connection(
+            topic, type_name, typestore=self.store, latching=latching
+        )
+        return added
 
     def decode(self, data: bytes, type_name: str) -> Any:
         """See `Bag.decode`."""

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from dinoiser_ros.errors import MediaError
 from dinoiser_ros.media.inputs import Input
 from dinoiser_ros.media.optional import require
-from dinoiser_ros.media.progress import bar
-from dinoiser_ros.media.saving import whole
 from dinoiser_ros.media.settings import Outcome, Settings
 from dinoiser_ros.segmentation import Segmenter
+from dinoiser_ros.utils.atomic_files import atomic_write
+from dinoiser_ros.utils.progress import progress_bar
 
-from .camera import Camera
+from .camera import BagCamera
 from .files import Bag, open_bag, write_errors
 from .messages import COMPRESSED_IMAGE, IMAGE
 from .topics import choose_topics, namespaces
@@ -46,16 +46,16 @@ def segment_bag(segmenter: Segmenter, bag: Input, settings: Settings) -> Outcome
             list(by_topic), settings.topics, lambda topic: _first_encoding(source, by_topic[topic])
         )
         cameras = [
-            Camera(topic, by_topic[topic], namespace, segmenter, wanted, settings.alpha)
+            BagCamera(topic, by_topic[topic], namespace, segmenter, wanted, settings.alpha)
             for topic, namespace in zip(topics, namespaces(topics), strict=True)
         ]
         _check_new(cameras, {connection.topic for connection in source.connections})
         frames = sum(camera.length for camera in cameras)
         with (
             write_errors(),
-            whole(target) as place,
+            atomic_write(target) as place,
             source.create(place) as writer,
-            bar(bag.path.name, frames, "frame") as progress,
+            progress_bar(bag.path.name, frames, "frame", keep=False) as progress,
         ):
             copied = _copy(source, writer, cameras, progress)
             if not any(camera.shares.frames for camera in cameras):
@@ -70,7 +70,7 @@ def segment_bag(segmenter: Segmenter, bag: Input, settings: Settings) -> Outcome
 
 
 def _image_connections(bag: Bag) -> dict[str, list[Connection]]:
-    """By topic, what carries images and has a message."""
+    """The connections that carry images and have a message, by topic."""
     found: dict[str, list[Connection]] = {}
     for connection in bag.connections:
         if connection.msgtype in (IMAGE, COMPRESSED_IMAGE) and connection.msgcount:
@@ -89,7 +89,7 @@ def _first_encoding(bag: Bag, connections: Sequence[Connection]) -> str:
     return ""
 
 
-def _check_new(cameras: Sequence[Camera], taken: set[str]) -> None:
+def _check_new(cameras: Sequence[BagCamera], taken: set[str]) -> None:
     for camera in cameras:
         for topic in camera.topics.values():
             if topic in taken:
@@ -99,7 +99,7 @@ def _check_new(cameras: Sequence[Camera], taken: set[str]) -> None:
                 )
 
 
-def _copy(source: Bag, writer: Any, cameras: Sequence[Camera], progress: Any) -> int:
+def _copy(source: Bag, writer: Any, cameras: Sequence[BagCamera], progress: Any) -> int:
     """Copy all messages and add the cameras' results; returns how many were copied."""
     targets = {c.id: source.copy(writer, c) for c in source.connections}
     by_connection = {c.id: camera for camera in cameras for c in camera.connections}
@@ -109,8 +109,8 @@ def _copy(source: Bag, writer: Any, cameras: Sequence[Camera], progress: Any) ->
     for connection, time, data in source.messages():
         writer.write(targets[connection.id], time, data)
         copied += 1
-        if camera := by_connection.get(connection.id):
-            for target, content in camera.results(source, connection, data):
+        if receiver := by_connection.get(connection.id):
+            for target, content in receiver.results(source, connection, data):
                 writer.write(target, time, content)
             progress.update()
     return copied

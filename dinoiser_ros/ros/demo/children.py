@@ -21,7 +21,7 @@ class Children:
     """The processes that were started, by name. Use it in a ``with``: leaving it ends them."""
 
     def __init__(self) -> None:
-        self._processes: dict[str, subprocess.Popen] = {}
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Children:
         return self

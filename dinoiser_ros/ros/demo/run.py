@@ -14,7 +14,7 @@ import statistics
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     _stay_on_this_machine()
-    # A flag and no exception: that could come between a child's start and its being noted.
+    # A flag, since an exception could come after a child was started and before it is registered.
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -130,7 +130,7 @@ def _start(children: Children, options: argparse.Namespace) -> None:
         children.start("viewer", folder / "viewer", remap)
 
 
-def ros_arguments(parameters: dict[str, object]) -> list[str]:
+def ros_arguments(parameters: Mapping[str, object]) -> list[str]:
     """Parameters as arguments of a node's process; texts have to be valid YAML."""
     arguments = ["--ros-args"]
     for name, value in parameters.items():

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.client import Client
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from rclpy.time import Time
@@ -49,7 +50,7 @@ class Watcher(Node):
         self._labels: tuple[int, list[str]] | None = None  # since when (ns), class names
         self._truths: OrderedDict[int, np.ndarray] = OrderedDict()
         self._pictures: OrderedDict[int, np.ndarray] = OrderedDict()
-        self._client = self.create_client(SetPrompts, "dinoiser/set_prompts")
+        self._client: Client[Any, Any] = self.create_client(SetPrompts, "dinoiser/set_prompts")
         sensor = qos_profile_sensor_data
         self.create_subscription(Image, "sim_camera/ground_truth", self._on_truth, _KEEP)
         self.create_subscription(Image, "image", self._on_image, sensor)

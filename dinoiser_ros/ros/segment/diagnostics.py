@@ -15,6 +15,8 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 if TYPE_CHECKING:
     from builtin_interfaces.msg import Time
 
+    from dinoiser_ros.segmentation import Segmenter
+
     from .statistics import CameraStatistics, Totals, Window
 
 MIN_IMAGES = 10  # in the window, before a share of them means something
@@ -61,6 +63,17 @@ def diagnostics_message(
     return message
 
 
+def segmenter_details(segmenter: Segmenter) -> dict[str, object]:
+    """What /diagnostics show of a segmenter."""
+    return {
+        "model": segmenter.model_name,
+        "method": segmenter.method,
+        "device": str(segmenter.device),
+        "precision": segmenter.precision,
+        "classes": len(segmenter.classes),
+    }
+
+
 def memory_mb() -> float:
     """Resident memory of this process in MB, NaN where the system does not say."""
     try:
@@ -77,7 +90,7 @@ def device_memory_mb() -> float:
     cuda = getattr(torch, "cuda", None)  # None while torch is still being imported
     if cuda is None or not hasattr(cuda, "is_initialized") or not cuda.is_initialized():
         return 0.0
-    return cuda.memory_reserved() / 1e6
+    return float(cuda.memory_reserved()) / 1e6
 
 
 def _node_status(node: NodeReport) -> DiagnosticStatus:

@@ -7,11 +7,7 @@ parameter should be reported at once.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import dataclasses
-import gc
-import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +32,6 @@ OPTION_NAMES = (
     "pd_threshold",
     "attention_thr",
 )
-
-MIN_INFERENCE_SIZE = 112  # pixels; below it a full GPU is not the node's fault
 
 
 def load_segmenter(values: Mapping[str, Any]) -> Segmenter:
@@ -118,58 +112,3 @@ def check_changes(segmenter: Segmenter, changes: Mapping[str, Any]) -> None:
         )
     if "prompts" in changes:
         segmenter.check_prompts(meant_prompts(segmenter, changes["prompts"]))
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error of the segmenter says that the device's memory is full."""
-    text = str(error)
-    return (
-        type(error).__name__ == "OutOfMemoryError"
-        or "CUDA error: out of memory" in text
-        or "CUBLAS_STATUS_ALLOC_FAILED" in text
-    )
-
-
-def is_device_lost(error: BaseException) -> bool:
-    """Whether an error says that this process cannot use the device any more.
-
-    CUDA's errors stay: after one of them every further call fails, whatever its cause was.
-    """
-    if is_out_of_memory(error):
-        return False
-    signs = ("CUDA error", "CUDA driver", "cuDNN error", "CUBLAS_STATUS", "NVML")
-    return type(error).__name__ == "AcceleratorError" or any(s in str(error) for s in signs)
-
-
-def reduce_resolution(segmenter: Segmenter) -> int | None:
-    """Halve the size that images are resized to; returns it, None if it cannot be smaller."""
-    size = (segmenter.inference_size or segmenter.default_inference_size) // 2
-    if size < MIN_INFERENCE_SIZE:
-        return None
-    segmenter.set_options(inference_size=size)
-    return size
-
-
-def spare_collections() -> None:
-    """Keep what is loaded by now out of the garbage collector's later rounds.
-
-    torch and ROS are half a million objects; looking through them holds Python's lock
-    for a quarter of a second, amid the frames. Undone by `free_device_memory`.
-    """
-    gc.collect()
-    gc.freeze()
-
-
-def free_device_memory() -> None:
-    """Give the GPU memory of a segmenter that is no longer used back to the device."""
-    gc.unfreeze()
-    gc.collect()
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
-
-
-def free_host_memory() -> None:
-    """Give memory that was freed, but that the C library keeps, back to the system."""
-    with contextlib.suppress(OSError, AttributeError):  # another C library than GNU's
-        ctypes.CDLL(None).malloc_trim(0)

@@ -18,7 +18,11 @@ class _Place:
     not_before: float = 0.0
 
 
-class Inbox:
+Work = tuple[list[Callable[[], None]], list[tuple[int, Any]]]
+"""(calls to run, [(camera, frame)]), one of them empty."""
+
+
+class FrameQueue:
     """Frames and calls on their way to the inference thread.
 
     Frames are of any type but None; cameras are numbered from 0. Calls go before frames.
@@ -77,14 +81,14 @@ class Inbox:
         with self._condition:
             self._paused = False
 
-    def take(self, period: Callable[[], float]) -> tuple[list, list[tuple[int, Any]]] | None:
+    def take(self, period: Callable[[], float]) -> Work | None:
         """Wait for work.
 
         Args:
             period: least seconds between two frames of one camera, asked when they are taken.
 
         Returns:
-            (calls to run, [(camera, frame)] taken now), one of them empty; None when closed.
+            What to do now; None when closed.
         """
         with self._condition:
             while True:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One camera: its subscription, the type of its messages, and what belongs to it."""
+"""The subscription of one camera, raw or compressed, and what belongs to that camera."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from dinoiser_ros.messages.topic_names import is_compressed_topic
 
 if TYPE_CHECKING:
     from rclpy.node import Node
+    from rclpy.subscription import Subscription
 
-    from .publishers import CameraOutputs
+    from .publishers import CameraPublishers
     from .statistics import CameraStatistics
 
 # Sensor data, but one message deep: an older one would only be dropped here.
@@ -28,19 +29,19 @@ _COMPRESSED_TYPE = "sensor_msgs/msg/CompressedImage"
 _RAW_TYPE = "sensor_msgs/msg/Image"
 
 
-class Camera:
-    """A camera topic and its outputs.
+class ImageSubscription:
+    """Receives a camera's messages; keeps what belongs to the camera: publishers, statistics.
 
     Args:
         node: what the subscription belongs to.
         topic: fully qualified.
         input_type: "raw", "compressed" or "auto", as the parameter.
-        outputs: where its results go.
+        publishers: of its results.
         statistics: what is counted of it.
-        on_message: called with this camera and each message, in a callback group of its own.
+        on_message: called with this object and each message, in a callback group of its own.
 
     Attributes:
-        topic, outputs, statistics: as given.
+        topic, publishers, statistics: as given.
         last_stamp: nanoseconds of the newest message's stamp, 0 for none.
     """
 
@@ -49,12 +50,12 @@ class Camera:
         node: Node,
         topic: str,
         input_type: str,
-        outputs: CameraOutputs,
+        publishers: CameraPublishers,
         statistics: CameraStatistics,
-        on_message: Callable[[Camera, Any], None],
+        on_message: Callable[[ImageSubscription, Any], None],
     ) -> None:
         self.topic = topic
-        self.outputs = outputs
+        self.publishers = publishers
         self.statistics = statistics
         self.last_stamp = 0
         self._node = node
@@ -64,13 +65,13 @@ class Camera:
         self._automatic = input_type == "auto"
         self._on_message = on_message
         self._group = MutuallyExclusiveCallbackGroup()
-        self._subscription = None
+        self._subscription: Subscription[Any] | None = None
         self._compressed = input_type == "compressed" or (
             self._automatic and is_compressed_topic(topic)
         )
 
     def subscribe(self) -> None:
-        """Start to receive."""
+        """Receive messages from now on."""
         with self._lock:
             self._create()
 
@@ -86,7 +87,7 @@ class Camera:
         )
 
     def unsubscribe(self) -> None:
-        """Stop to receive, for good."""
+        """Receive no more messages, for good."""
         with self._lock:
             self._closed = True
             self._destroy()
@@ -99,7 +100,7 @@ class Camera:
     def follow_type(self) -> None:
         """Subscribe anew if the topic turns out to carry the other message type.
 
-        A camera that starts after the node shows its type only then; called now and then.
+        A camera that starts after the node shows its type only then: called every second or so.
         """
         with self._lock:
             if not self._automatic or self._closed:

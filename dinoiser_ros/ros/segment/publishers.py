@@ -16,13 +16,20 @@ from rclpy.qos import (
     ReliabilityPolicy,
     qos_profile_sensor_data,
 )
-from sensor_msgs.msg import Image, RegionOfInterest
-from vision_msgs.msg import LabelInfo, VisionClass
+from sensor_msgs.msg import Image
+from vision_msgs.msg import LabelInfo
 
-from dinoiser_ros.messages.encode import confidence_pixels, image_message
 from dinoiser_ros.messages.topic_names import class_topic_names
-from dinoiser_ros.msg import ClassMask, ClassMaskArray
-from dinoiser_ros.visualization.class_regions import class_mask, class_regions
+from dinoiser_ros.msg import ClassMaskArray
+
+from .result_messages import (
+    class_mask_message,
+    class_masks_message,
+    confidence_message,
+    label_info_message,
+    mask_message,
+    overlay_message,
+)
 
 try:
     from rclpy.event_handler import PublisherEventCallbacks
@@ -48,7 +55,7 @@ LATCHED = QoSProfile(
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
 MAX_CLASS_TOPICS = 64  # a publisher takes milliseconds to create, and nobody wires more by hand
-_BIG = 4_000_000  # pixels; publishing 48 million holds all of Python up for 60 ms
+_BIG = 4_000_000  # pixels; publishing 48 million blocks all of Python for 60 ms
 _PUBLISHERS: dict[str, tuple[type, QoSProfile]] = {
     "mask": (Image, qos_profile_sensor_data),
     "confidence": (Image, qos_profile_sensor_data),
@@ -57,11 +64,11 @@ _PUBLISHERS: dict[str, tuple[type, QoSProfile]] = {
 }
 
 
-class CameraOutputs:
+class CameraPublishers:
     """The publishers of one camera.
 
-    Once the inference thread runs, it alone uses them; another thread may `prepare` and `tidy` the
-    topics of classes, which takes milliseconds each.
+    Once the inference thread runs, it alone uses them. Another thread may call
+    `prepare_class_topics` and `remove_unused_class_topics`: each topic takes milliseconds.
 
     Args:
         node: what the publishers belong to.
@@ -72,7 +79,7 @@ class CameraOutputs:
     def __init__(self, node: Node, namespace: str, enabled: list[str]) -> None:
         self._node = node
         self._namespace = namespace
-        self._publishers = {
+        self._publishers: dict[str, Any] = {
             name: node.create_publisher(kind, f"{namespace}/{name}", qos)
             for name, (kind, qos) in _PUBLISHERS.items()
             if name in enabled
@@ -81,40 +88,41 @@ class CameraOutputs:
         self._with_class_topics = "masks" in enabled
         self._class_publishers: dict[str, Any] = {}  # by topic name, in the order of class ids
         self._prepared: dict[str, Any] = {}  # for classes to come
-        self._retired: list[Any] = []  # of classes that were
-        self._described: tuple | None = None
+        self._retired: list[Any] = []  # of classes that are gone
+        self._announced: tuple[tuple[SegmentationClass, ...], float] | None = None
 
-    def wanted(self) -> bool:
+    def have_subscribers(self) -> bool:
         """Whether anybody subscribes to something that a frame would be segmented for."""
         publishers = (*self._publishers.values(), *self._class_publishers.values())
         return any(publisher.get_subscription_count() for publisher in publishers)
 
-    def prepare(self, class_names: list[str]) -> None:
-        """Create the topics of classes that will be described, while frames go on."""
+    def prepare_class_topics(self, class_names: list[str]) -> None:
+        """Create the topics of classes that will be announced, while frames go on."""
         if not self._with_class_topics:
             return
         for name in class_topic_names(class_names)[:MAX_CLASS_TOPICS]:
             if name not in self._class_publishers and name not in self._prepared:
-                with _breath():
+                with _yielding_to_services():
                     self._prepared[name] = self._create(name)
 
-    def tidy(self) -> None:
+    def remove_unused_class_topics(self) -> None:
         """Take away the topics that no class has any more."""
         while self._retired:
-            with _breath():
+            with _yielding_to_services():
                 self._node.destroy_publisher(self._retired.pop())
 
-    def describe(
+    def publish_label_info(
         self, classes: tuple[SegmentationClass, ...], threshold: float, stamp: Time
     ) -> None:
-        """Publish what the ids of the coming masks mean, unless the last LabelInfo says it."""
-        if self._described == (classes, threshold):
+        """Publish what the ids of the next masks mean, unless the last LabelInfo says so."""
+        if self._announced == (classes, threshold):
             return
         # Only for other classes: those of a change in preparation stay as they are.
-        if self._with_class_topics and (self._described or ((),))[0] != classes:
+        before = self._announced[0] if self._announced else ()
+        if self._with_class_topics and before != classes:
             self._set_class_topics([entry.name for entry in classes])
         self._label_info.publish(label_info_message(classes, threshold, stamp))
-        self._described = (classes, threshold)
+        self._announced = (classes, threshold)
 
     def publish(
         self,
@@ -126,7 +134,7 @@ class CameraOutputs:
         """Publish one frame's results, those with a subscriber.
 
         Args:
-            segmentation: of `image`; `describe` was called with its classes.
+            segmentation: of `image`; `publish_label_info` was called with its classes.
             image: (H, W, 3) uint8 RGB.
             header: the image message's; every output carries it unchanged.
             settings: the parameters "overlay_alpha" and "overlay_legend".
@@ -135,18 +143,17 @@ class CameraOutputs:
             "mask": lambda: mask_message(segmentation, header),
             "confidence": lambda: confidence_message(segmentation, header),
             "class_masks": lambda: class_masks_message(segmentation, header),
-            "overlay": lambda: _overlay_message(segmentation, image, header, settings),
+            "overlay": lambda: overlay_message(segmentation, image, header, settings),
         }
-        rest = _breath if segmentation.labels.size > _BIG else contextlib.nullcontext
+        pace = _yielding_to_services if segmentation.labels.size > _BIG else contextlib.nullcontext
         for name, publisher in self._publishers.items():
             if publisher.get_subscription_count():
-                with rest():
+                with pace():
                     publisher.publish(make[name]())
         for class_id, publisher in enumerate(self._class_publishers.values()):
             if publisher.get_subscription_count():
-                with rest():
-                    pixels = class_mask(segmentation.labels, class_id)
-                    publisher.publish(image_message(pixels, "mono8", header))
+                with pace():
+                    publisher.publish(class_mask_message(segmentation, class_id, header))
 
     def destroy(self) -> None:
         """Take the topics away."""
@@ -186,62 +193,8 @@ class CameraOutputs:
 
 
 @contextlib.contextmanager
-def _breath() -> Iterator[None]:
-    """Rest as long as the work took: rclpy holds Python's lock in it, and services wait for it."""
+def _yielding_to_services() -> Iterator[None]:
+    """Sleep as long as the work took: rclpy holds Python's lock in it, and services need that."""
     start = time.monotonic()
     yield
     time.sleep(time.monotonic() - start)
-
-
-def mask_message(segmentation: Segmentation, header: Header) -> Image:
-    """Class ids as mono8, as mono16 where there are too many classes for it."""
-    encoding = "mono8" if segmentation.labels.dtype == np.uint8 else "mono16"
-    return image_message(segmentation.labels, encoding, header)
-
-
-def confidence_message(segmentation: Segmentation, header: Header) -> Image:
-    """Confidence as mono8, 0 to 255."""
-    return image_message(confidence_pixels(segmentation.confidence), "mono8", header)
-
-
-def label_info_message(
-    classes: tuple[SegmentationClass, ...], threshold: float, stamp: Time
-) -> LabelInfo:
-    """What the class ids mean.
-
-    Args:
-        threshold: confidence below which pixels are unlabeled, in [0, 1].
-        stamp: when this came into force.
-    """
-    message = LabelInfo()
-    message.header.stamp = stamp
-    message.class_map = [VisionClass(class_id=entry.id, class_name=entry.name) for entry in classes]
-    message.threshold = float(threshold)
-    return message
-
-
-def class_masks_message(segmentation: Segmentation, header: Header) -> ClassMaskArray:
-    """One entry for each class that has a pixel."""
-    message = ClassMaskArray(header=header)
-    classes = segmentation.classes
-    for region in class_regions(segmentation.labels, segmentation.confidence, len(classes)):
-        entry = ClassMask(class_id=region.id, class_name=classes[region.id].name)
-        entry.pixel_count = region.pixel_count
-        entry.box = RegionOfInterest(
-            x_offset=region.x, y_offset=region.y, width=region.width, height=region.height
-        )
-        entry.confidence = region.confidence
-        entry.mask = image_message(region.mask, "mono8", header)
-        message.masks.append(entry)
-    return message
-
-
-def _overlay_message(
-    segmentation: Segmentation, image: np.ndarray, header: Header, settings: Mapping[str, Any]
-) -> Image:
-    from dinoiser_ros.visualization.overlay import (
-        overlay,  # brings torch, which `engine` has loaded by now
-    )
-
-    alpha, legend = settings["overlay_alpha"], settings["overlay_legend"]
-    return image_message(overlay(image, segmentation, alpha, legend), "rgb8", header)

@@ -11,14 +11,14 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 
 from dinoiser_ros.srv import GetPrompts, Segment, SetPrompts
 
-from .publishers import confidence_message, label_info_message, mask_message
+from .result_messages import confidence_message, label_info_message, mask_message
 
 if TYPE_CHECKING:
     from rclpy.node import Node
 
     from dinoiser_ros.segmentation import SegmentationClass
 
-    from .session import Pipeline
+    from .session import Session
 
 # Seconds until a call is given up. Embedding takes seconds for each new prompt on a slow CPU.
 PROMPTS_TIMEOUT = 600.0
@@ -34,7 +34,7 @@ class Services:
 
     Args:
         node: what they belong to.
-        pipeline: gives the pipeline, None while the node is unconfigured.
+        session: gives the session, None while the node is unconfigured.
         prompts_changed: called with the prompts after ~/set_prompts succeeded.
         refused: called with ("prompts" or "segment", sentence) for each request that was refused.
     """
@@ -42,12 +42,12 @@ class Services:
     def __init__(
         self,
         node: Node,
-        pipeline: Callable[[], Pipeline | None],
+        session: Callable[[], Session | None],
         prompts_changed: Callable[[list[str]], None],
         refused: Callable[[str, str], None],
     ) -> None:
         self._node = node
-        self._pipeline = pipeline
+        self._session = session
         self._prompts_changed = prompts_changed
         self._refused = refused
         for kind, name, callback in (
@@ -59,16 +59,16 @@ class Services:
             node.create_service(kind, f"~/{name}", callback, callback_group=group)
 
     def _set_prompts(self, request: Any, response: Any) -> Any:
-        pipeline = self._pipeline()
-        if pipeline is None:
+        session = self._session()
+        if session is None:
             return self._refuse("prompts", response, _NOT_CONFIGURED)
-        prompts, before = pipeline.meant(request.prompts), pipeline.prompts
+        prompts, before = session.changes.meant(request.prompts), session.changes.prompts
         try:
-            pipeline.check({"prompts": prompts})
-            classes = pipeline.change({"prompts": prompts}).result(PROMPTS_TIMEOUT)
+            session.changes.check({"prompts": prompts})
+            classes = session.changes.request({"prompts": prompts}).result(PROMPTS_TIMEOUT)
         except Exception as error:  # answered, never raised: the node goes on
-            if pipeline.prompts == prompts:
-                pipeline.abandon_prompts(before)
+            if session.changes.prompts == prompts:
+                session.changes.abandon_prompts(before)
             return self._refuse("prompts", response, _sentence(error))
         self._prompts_changed(prompts)
         response.success = True
@@ -76,26 +76,26 @@ class Services:
         return _with_classes(response, classes)
 
     def _get_prompts(self, request: Any, response: Any) -> Any:
-        pipeline = self._pipeline()
-        if pipeline is None:
+        session = self._session()
+        if session is None:
             response.prompts = list(self._node.get_parameter("prompts").value)
             return response
-        classes = pipeline.segmenter.classes
-        response.prompts = pipeline.prompts
+        classes = session.segmenter.classes
+        response.prompts = session.changes.prompts
         return _with_classes(response, classes)
 
     def _segment(self, request: Any, response: Any) -> Any:
-        pipeline = self._pipeline()
-        if pipeline is None:
+        session = self._session()
+        if session is None:
             return self._refuse("segment", response, _NOT_CONFIGURED)
         try:
-            segmentation = pipeline.segment(request.image).result(SEGMENT_TIMEOUT)
+            segmentation = session.segment(request.image).result(SEGMENT_TIMEOUT)
         except Exception as error:  # answered, never raised: the node goes on
             return self._refuse("segment", response, _sentence(error))
         header = request.image.header
         response.mask = mask_message(segmentation, header)
         response.confidence = confidence_message(segmentation, header)
-        threshold = pipeline.settings["confidence_threshold"]
+        threshold = session.settings["confidence_threshold"]
         response.labels = label_info_message(segmentation.classes, threshold, header.stamp)
         response.success = True
         return response

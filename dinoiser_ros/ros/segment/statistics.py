@@ -7,9 +7,15 @@ import math
 import threading
 from collections import Counter, deque
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from builtin_interfaces.msg import Time
 
 WINDOW = 10.0  # seconds that rates and latencies look back
 _MAX_SAMPLES = 2048  # of one series; more than a window holds at any useful rate
+# Seconds; more than that is a stamp of another clock (a played bag, a robot's uptime).
+MAX_LATENCY = 3600.0
 
 
 class Series:
@@ -29,7 +35,7 @@ class Series:
         return [value for _, value in self._samples]
 
     def rate(self, now: float) -> float:
-        """Samples per second: counted by the time that they span, so that it is right at once."""
+        """Samples per second of the time that they span, so that it is right from the start."""
         count = len(self.values(now))
         if count < 2:
             return count / WINDOW
@@ -180,3 +186,9 @@ def quantile(values: list[float], q: float) -> float:
     if not values:
         return math.nan
     return sorted(values)[min(len(values) - 1, int(q * len(values)))]
+
+
+def latency_of(stamp: Time, now: int) -> float | None:
+    """Seconds from a message's stamp until `now` (ns); None if the stamp is of another clock."""
+    seconds = (now - (stamp.sec * 10**9 + stamp.nanosec)) * 1e-9
+    return seconds if 0.0 <= seconds <= MAX_LATENCY else None

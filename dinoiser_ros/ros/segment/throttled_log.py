@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Log lines that come with every frame, at most one of a kind in a while."""
+"""Log lines for what may happen with every frame: one of a kind in a while, or one for ever."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PERIOD = 5.0  # seconds between two lines of one kind
 class ThrottledLog:
     """Passes a message on unless one of the same kind was passed on lately.
 
-    rclpy's own throttling goes by the line of code, so a flood of one kind would hide the others.
+    rclpy throttles each line of code, so that many messages of one kind would hide the others.
     """
 
     def __init__(self, emit: Callable[[str], object], period: float = PERIOD) -> None:
@@ -33,3 +33,25 @@ class ThrottledLog:
             self._last[kind] = now
             held = self._held.pop(kind, 0)
         self._emit(f"{message} ({held} more like it)" if held else message)
+
+
+class ReportOnce:
+    """Reports a lasting problem when it is first seen, and never again.
+
+    For what makes the node slower but not wrong. Not thread-safe: one thread uses it at a time.
+
+    Args:
+        report: called with (kind, sentence).
+        kind: of the problem.
+    """
+
+    def __init__(self, report: Callable[[str, str], None], kind: str) -> None:
+        self._report = report
+        self._kind = kind
+        self._reported = False
+
+    def __call__(self, problem: str | None) -> None:
+        """Report a problem, in a sentence; None for none."""
+        if problem is not None and not self._reported:
+            self._reported = True
+            self._report(self._kind, problem)

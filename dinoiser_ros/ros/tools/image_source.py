@@ -69,7 +69,7 @@ class ImageSource(Node):
         return str(self.declare_parameter("path", "", descriptor).value)
 
     def destroy_node(self) -> None:
-        """Close the source, too."""
+        """Destroy the node and close its source."""
         if hasattr(self, "_source"):
             self._source.close()
         super().destroy_node()
@@ -96,7 +96,7 @@ class ImageSource(Node):
         if self._published == self._published_before:
             raise NodeError(f"nothing in {self._source.description} can be read: check the path")
         if not self._loop:
-            # The process ends next, and with it whatever a subscriber has not got yet.
+            # The process ends after this, and what a subscriber has not received by then is lost.
             self._publisher.wait_for_all_acked(_LAST_WAIT)
             raise Finished(f"end of {self._source.description}, {self._published} frames published")
         self._published_before = self._published

@@ -42,14 +42,16 @@ def run_node(make_node: Callable[[], Node], arguments: Sequence[str] | None = No
     import rclpy
     from rclpy.signals import SignalHandlerOptions
 
-    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
-    node = None
+    words = None if arguments is None else list(arguments)
+    rclpy.init(args=words, signal_handler_options=SignalHandlerOptions.NO)
+    node: Node | None = None
     try:
         node = make_node()
         while rclpy.ok() and not stop.is_set():
             rclpy.spin_once(node, timeout_sec=_TICK)
     except Finished as reason:
-        node.get_logger().info(str(reason))
+        if node is not None:
+            node.get_logger().info(str(reason))
     except NodeError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The node `sim_camera`: the simulated robot's camera, with what it really sees.
+"""The node `sim_camera`: the camera of a simulated robot, with its ground truth.
 
 Publishes `image` (rgb8), `camera_info`, `depth` (32FC1, metres), `~/ground_truth` (mono8 class ids)
 and `~/label_info` (their names). Where nothing can be rendered it shows the shipped frames.
@@ -42,7 +42,7 @@ SPECS = (
     Spec("recorded", _DEFAULT.recorded, "Show the shipped frames, do not render.", START),
     Spec("frame_id", "camera", "frame_id of the images.", START),
 )
-# The ground truth of a frame is needed when its mask arrives, so nothing of it may get lost.
+# Messages. The ground truth of a frame is needed when its mask arrives: none may get lost.
 _KEEP = 30
 _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
@@ -76,7 +76,7 @@ class SimCamera(Node):
     def _tick(self) -> None:
         frame = next(self._frames)
         header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self._frame_id)
-        # The truth first: whoever gets the image can count on it.
+        # The ground truth first: whoever receives the image finds it there.
         self._ground_truth.publish(image_message(frame.labels, "mono8", header))
         if frame.fovy is not None:
             self._camera_info.publish(camera_info(frame, header))

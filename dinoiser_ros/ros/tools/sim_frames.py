@@ -35,8 +35,10 @@ class CameraFrame:
 
     @property
     def focal_length(self) -> float:
-        """Focal length in pixels."""
-        return 0.5 * self.labels.shape[0] / math.tan(math.radians(self.fovy) / 2.0)
+        """Focal length in pixels; raises ValueError if the field of view is unknown."""
+        if self.fovy is None:
+            raise ValueError("the field of view of this frame is unknown")
+        return float(0.5 * self.labels.shape[0] / math.tan(math.radians(self.fovy) / 2.0))
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +20,8 @@ from .process import Finished, NodeError, run_node
 if TYPE_CHECKING:
     import tkinter
 
+    from PIL import ImageTk
+
 _REFRESH = 0.03  # seconds between looks at the window's own events
 _SMALLEST = 640  # px; narrower pictures are enlarged by a whole factor
 
@@ -30,8 +32,10 @@ class Viewer(Node):
     def __init__(self) -> None:
         """Open the window; raises NodeError where there is no desktop."""
         super().__init__("viewer")
-        self._window = _open_window()
-        self._picture = None
+        self._closed = False
+        self._window = _open_window(self._close)
+        self._label = _text_label(self._window)
+        self._picture: ImageTk.PhotoImage | None = None
         self.create_subscription(Image, "image", self._show, qos_profile_sensor_data)
         self.create_timer(_REFRESH, self._refresh)
 
@@ -48,15 +52,18 @@ class Viewer(Node):
         size = picture.width * factor, picture.height * factor
         # Tk shows it only as long as somebody holds it.
         self._picture = ImageTk.PhotoImage(picture.resize(size, Picture.Resampling.NEAREST))
-        self._window.label.configure(image=self._picture)
+        self._label.configure(image=self._picture)
 
     def _refresh(self) -> None:
-        if self._window.closed:
+        if self._closed:
             raise Finished("the window was closed")
         self._window.update()
 
+    def _close(self) -> None:
+        self._closed = True
 
-def _open_window() -> tkinter.Tk:
+
+def _open_window(on_close: Callable[[], None]) -> tkinter.Tk:
     try:
         import tkinter
         from tkinter import TclError
@@ -69,11 +76,17 @@ def _open_window() -> tkinter.Tk:
     except TclError as error:
         raise NodeError(f"no window can be opened: {error}") from error
     window.title("dinoiser")
-    window.closed = False
-    window.protocol("WM_DELETE_WINDOW", lambda: setattr(window, "closed", True))
-    window.label = tkinter.Label(window, text="waiting for images", padx=120, pady=90)
-    window.label.pack()
+    window.protocol("WM_DELETE_WINDOW", on_close)
     return window
+
+
+def _text_label(window: tkinter.Tk) -> tkinter.Label:
+    """What pictures are shown in, with a text until the first one comes."""
+    import tkinter
+
+    label = tkinter.Label(window, text="waiting for images", padx=120, pady=90)
+    label.pack()
+    return label
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from dinoiser_ros.errors import FileNotOnServerError, WeightsError
+from dinoiser_ros.utils.atomic_files import move_into_place
 
 _CHUNK = 1 << 20  # bytes
 _TIMEOUT = 30.0  # seconds without a byte
@@ -88,7 +89,7 @@ def download(
         with partial_file(destination) as (partial, file):
             announced = _receive(url, file, progress)
             verify(partial, sha256 or announced, blob_id)
-            os.replace(partial, destination)
+            move_into_place(partial, destination)
     except urllib.error.HTTPError as error:
         kind = FileNotOnServerError if error.code == 404 else WeightsError
         raise kind(
@@ -110,7 +111,11 @@ def download(
 
 @contextlib.contextmanager
 def partial_file(destination: Path) -> Iterator[tuple[Path, IO[bytes]]]:
-    """A temporary file beside the destination that never outlives the download."""
+    """A temporary file beside the destination that never outlives the download.
+
+    Its name is its own, since several processes may fetch one file at a time; hence a killed
+    process's file is removed for its age, unlike those of `utils.atomic_files.atomic_write`.
+    """
     destination.parent.mkdir(parents=True, exist_ok=True)
     remove_stale_partials(destination.parent)
     handle, name = tempfile.mkstemp(prefix=_PARTIAL_PREFIX, dir=destination.parent)
@@ -131,7 +136,8 @@ def write_to_cache(destination: Path, content: bytes) -> None:
     with partial_file(destination) as (partial, file):
         file.write(content)
         file.flush()  # what is still in memory has to be in the file by then
-        os.replace(partial, destination)
+        # Readers check a digest: an entry that a power cut left empty is made again.
+        move_into_place(partial, destination, durable=False)
 
 
 def remove_stale_partials(folder: Path, older_than: float = _STALE_AFTER) -> None:

@@ -3,18 +3,22 @@
 
 from __future__ import annotations
 
-import sys
 from collections import deque
+from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm  # comes with open_clip and huggingface_hub
+from dinoiser_ros.utils.progress import progress_bar
 
 from .run_state import Losses
 
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+_LOG_PERIOD = 30.0  # seconds between two lines of a log file
 _MEAN_OVER = 50  # steps; the losses of single batches jump about
 
 
 class ProgressBar:
-    """Reports steps as `run_steps` calls it; in a log file a line every half a minute.
+    """Reports steps as `run_steps` calls it; in a log file a line every half minute.
 
     A context, so that a message after a run that broke off gets a line of its own.
 
@@ -25,15 +29,15 @@ class ProgressBar:
     """
 
     def __init__(self, title: str, steps: int, names: tuple[str, ...]) -> None:
-        self._title, self._steps, self._names, self._bar = title, steps, names, None
+        self._title, self._steps, self._names = title, steps, names
+        self._bar: tqdm[Any] | None = None
         self._recent: deque[Losses] = deque(maxlen=_MEAN_OVER)
 
     def __call__(self, step: int, losses: Losses) -> None:
         """Show the steps done and the mean of the last losses."""
         if self._bar is None:  # here, so that a run that goes on starts where it broke off
-            wait = 0.1 if sys.stderr.isatty() else 30.0
-            self._bar = tqdm(
-                total=self._steps, initial=step - 1, unit="step", mininterval=wait, desc=self._title
+            self._bar = progress_bar(
+                self._title, self._steps, "step", initial=step - 1, log_period=_LOG_PERIOD
             )
         self._recent.append(losses)
         means = (sum(values) / len(values) for values in zip(*self._recent, strict=True))

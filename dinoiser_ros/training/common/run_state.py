@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from dinoiser_ros.errors import TrainingError
-from dinoiser_ros.utils.atomic_files import replacing
+from dinoiser_ros.utils.atomic_files import atomic_write
 
 Batch = TypeVar("Batch")
 Losses = tuple[float, ...]  # what a step reports: always the same, in the same order
@@ -64,7 +64,7 @@ class Checkpoint:
             "optimiser": progress.optimiser.state_dict(),
             "losses": torch.tensor(progress.losses, dtype=torch.float64),
         }
-        with replacing(self.path) as part:
+        with atomic_write(self.path) as part:
             torch.save(state, part)
 
     def read(self) -> dict | None:

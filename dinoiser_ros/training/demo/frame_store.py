@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from dinoiser_ros.sim.camera import Camera
+from dinoiser_ros.sim.camera import SceneCamera
 from dinoiser_ros.sim.classes import COLOUR_NAMES, UNLABELLED
 from dinoiser_ros.sim.layout import snapshot
-from dinoiser_ros.sim.scene import Thing, build_scene, repaint
+from dinoiser_ros.sim.scene import build_scene, repaint
+from dinoiser_ros.sim.things import Thing
 
 WIDTH, HEIGHT = 256, 192
 MAX_THINGS = 40
@@ -87,7 +88,7 @@ def _render_scene(split: Split, store: FrameStore, number: int) -> None:
     seed = split.first_seed + number
     scene = build_scene(seed, WIDTH, HEIGHT)
     rng = np.random.default_rng([seed, 2])
-    with Camera(scene, WIDTH, HEIGHT) as camera:
+    with SceneCamera(scene, WIDTH, HEIGHT) as camera:
         for view in range(split.views):
             repaint(scene, rng, split.held_out)
             snapshot(scene, rng)

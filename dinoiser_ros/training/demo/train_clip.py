@@ -20,7 +20,7 @@ from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from dinoiser_ros.utils.atomic_files import replacing
+from dinoiser_ros.utils.atomic_files import atomic_write
 
 from . import vit
 from .region_captions import Phase, RegionBatch, contrast, make_batch, name_loss, window_positions
@@ -186,7 +186,7 @@ def _save(state: _State, checkpoint: Path) -> None:
         "optimisers": [optimiser.state_dict() for optimiser in state.optimisers],
         "losses": state.losses,
     }
-    with replacing(checkpoint) as part:
+    with atomic_write(checkpoint) as part:
         torch.save(content, part)
 
 

@@ -24,7 +24,7 @@ from dinoiser_ros.segmentation.networks.dinoiser_heads import (
     heads_from_state,
 )
 from dinoiser_ros.segmentation.weights.checkpoint import read_checkpoint
-from dinoiser_ros.utils.atomic_files import replacing, write_whole
+from dinoiser_ros.utils.atomic_files import atomic_write, atomic_write_text
 
 from .losses import build_heads
 
@@ -69,7 +69,7 @@ def save_heads(
         name: tensor.detach().to("cpu", dtype).contiguous()
         for name, tensor in heads.state_dict().items()
     }
-    with replacing(path) as part:
+    with atomic_write(path) as part:
         if path.suffix in _AUTHORS:
             torch.save({"model_state_dict": state}, part)
         else:
@@ -105,7 +105,7 @@ def write_record(path: Path, record: dict[str, object]) -> Path:
     A plain <name>.json could be the config of a model.
     """
     target = path.with_suffix(".training.json")
-    write_whole(target, json.dumps(record, indent=1) + "\n")
+    atomic_write_text(target, json.dumps(record, indent=1) + "\n")
     return target
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from dinoiser_ros.segmentation import SegmentationClass, Vocabulary
 from dinoiser_ros.segmentation.models.maskclip_plus_checkpoint import FORMAT, NETWORK, TEXT, VERSION
 from dinoiser_ros.segmentation.networks.embedding_network import EmbeddingNetwork
-from dinoiser_ros.utils.atomic_files import replacing
+from dinoiser_ros.utils.atomic_files import atomic_write
 
 
 def save_closed_set(
@@ -45,7 +45,7 @@ def save_closed_set(
     }
     # A plain layout in memory: networks are trained with their channels last.
     stored = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    with replacing(path) as part:
+    with atomic_write(path) as part:
         save_file(stored, part, metadata=metadata)
 
 

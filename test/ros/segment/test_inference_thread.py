@@ -16,9 +16,8 @@ from ros_helpers import wait_until
 from std_msgs.msg import Header
 
 from dinoiser_ros.messages.encode import image_message
-from dinoiser_ros.ros.segment import engine
-from dinoiser_ros.ros.segment import inference_thread as worker
-from dinoiser_ros.ros.segment.inference_thread import Worker
+from dinoiser_ros.ros.segment import memory
+from dinoiser_ros.ros.segment.inference_thread import InferenceThread
 from dinoiser_ros.ros.segment.parameters import SPECS
 from dinoiser_ros.ros.segment.statistics import CameraStatistics
 
@@ -51,16 +50,16 @@ class Model:
 
 
 @dataclass
-class Outputs:
+class Publishers:
     """Notes what is published."""
 
     has_subscriber: bool = True
     published: list[str] = field(default_factory=list)
 
-    def wanted(self) -> bool:
+    def have_subscribers(self) -> bool:
         return self.has_subscriber
 
-    def describe(self, *_: Any) -> None:
+    def publish_label_info(self, *_: Any) -> None:
         """Nothing to note."""
 
     def publish(self, segmentation: Any, image: Any, header: Header, settings: Any) -> None:
@@ -68,7 +67,7 @@ class Outputs:
 
 
 class Setup:
-    """A worker with cameras and everything around it."""
+    """The thread with cameras and everything around it."""
 
     def __init__(self, cameras: int = 1) -> None:
         from rclpy.clock import Clock
@@ -77,11 +76,13 @@ class Setup:
         self.reports: list[str] = []
         self.lost: list[str] = []
         self.cameras = [
-            SimpleNamespace(topic=f"/{i}", outputs=Outputs(), statistics=CameraStatistics(0.0))
+            SimpleNamespace(
+                topic=f"/{i}", publishers=Publishers(), statistics=CameraStatistics(0.0)
+            )
             for i in range(cameras)
         ]
         settings = {spec.name: spec.default for spec in SPECS}
-        self.worker = Worker(
+        self.thread = InferenceThread(
             self.model,
             self.cameras,
             settings,
@@ -89,20 +90,20 @@ class Setup:
             lambda kind, text: self.reports.append(text),
             self.lost.append,
         )
-        self.worker.activate()
+        self.thread.activate()
 
     def send(self, sizes: dict[int, tuple[int, int]]) -> None:
         """One image for each camera, all of them waiting at the same moment."""
         held = threading.Event()
-        self.worker.call(held.wait)
+        self.thread.call(held.wait)
         for number, size in sizes.items():
             pixels = np.zeros((*size, 3), np.uint8)
             message = image_message(pixels, "rgb8", Header(frame_id=str(number)))
-            self.worker.put(self.cameras[number], message, 0.0)
+            self.thread.put(self.cameras[number], message, 0.0)
         held.set()
 
     def published(self) -> int:
-        return sum(len(camera.outputs.published) for camera in self.cameras)
+        return sum(len(camera.publishers.published) for camera in self.cameras)
 
 
 @pytest.fixture
@@ -114,7 +115,7 @@ def make():
         return made[-1]
 
     yield create
-    assert all(setup.worker.close(10) for setup in made)
+    assert all(setup.thread.close(10) for setup in made)
 
 
 def test_waiting_frames_of_one_size_are_one_batch(make: Callable) -> None:
@@ -122,12 +123,12 @@ def test_waiting_frames_of_one_size_are_one_batch(make: Callable) -> None:
     setup.send({0: (4, 6), 1: (8, 8), 2: (4, 6), 3: (4, 6)})
     wait_until(lambda: setup.published() == 4, "four results")
     assert sorted(setup.model.batches) == [1, 3]
-    assert [camera.outputs.published for camera in setup.cameras] == [["0"], ["1"], ["2"], ["3"]]
+    assert [camera.publishers.published for camera in setup.cameras] == [["0"], ["1"], ["2"], ["3"]]
 
 
 def test_frames_nobody_wants_are_not_segmented(make: Callable) -> None:
     setup = make(2)
-    setup.cameras[0].outputs.has_subscriber = False
+    setup.cameras[0].publishers.has_subscriber = False
     setup.send({0: (4, 4), 1: (4, 4)})
     wait_until(lambda: setup.published() == 1, "the other result")
     assert setup.model.batches == [1]
@@ -149,6 +150,19 @@ def test_a_frame_that_fails_is_skipped_and_the_rest_of_its_batch_is_not(make: Ca
     assert calls == [2, 1, 1]
     assert setup.cameras[0].statistics.totals().bad == {"inference": 1}
     assert setup.reports == ["/0: an image was skipped: bad picture"]
+
+
+def test_a_message_that_breaks_a_decoder_is_counted_and_the_next_one_is_segmented(
+    make: Callable,
+) -> None:
+    setup = make()
+    broken = SimpleNamespace(header=Header(), encoding="rgb8")  # the decoder misses its height
+    setup.thread.put(setup.cameras[0], broken, 0.0)
+    wait_until(lambda: setup.reports, "the report")
+    assert setup.cameras[0].statistics.totals().bad == {"internal": 1}
+    assert setup.reports[0].startswith("/0: an image could not be read: AttributeError(")
+    setup.send({0: (4, 4)})
+    wait_until(lambda: setup.published() == 1, "the result of the next image")
 
 
 def test_that_cuda_graphs_cannot_be_used_is_said_once(make: Callable) -> None:
@@ -197,7 +211,7 @@ def test_a_lost_device_is_reported_once_and_no_frame_is_tried_again(
     setup.send({0: (4, 4), 1: (4, 4)})
     wait_until(lambda: setup.lost, "the report")
     setup.send({0: (4, 4), 1: (4, 4)})
-    setup.worker.call(int).result(10)
+    setup.thread.call(int).result(10)
     assert setup.model.batches == [2] and len(setup.lost) == 1
     assert "the device 'cuda:0' failed" in setup.lost[0] and "\n" not in setup.lost[0]
     assert [c.statistics.totals().bad for c in setup.cameras] == [{"device": 1}] * 2
@@ -214,7 +228,7 @@ def test_a_full_device_is_not_a_lost_one(make: Callable) -> None:
     setup.model.fail = fail
     for done in (0, 0, 1):  # 448, 224, 112
         setup.send({0: (4, 4)})
-        setup.worker.call(int).result(10)
+        setup.thread.call(int).result(10)
         wait_until(lambda done=done: setup.published() == done, f"{done} results")
     assert setup.lost == []
 
@@ -230,11 +244,11 @@ def test_nothing_is_published_after_deactivate(make: Callable) -> None:
     setup.model.fail = wait
     setup.send({0: (4, 4)})
     assert started.wait(10)
-    setup.worker.deactivate()
+    setup.thread.deactivate()
     go_on.set()
-    assert setup.worker.call(lambda: "between two frames").result(10) == "between two frames"
+    assert setup.thread.call(lambda: "between two frames").result(10) == "between two frames"
     setup.send({0: (4, 4)})
-    setup.worker.call(int).result(10)
+    setup.thread.call(int).result(10)
     assert setup.published() == 0 and setup.model.batches == [1]
 
 
@@ -242,44 +256,44 @@ def test_memory_is_given_back_once_huge_pictures_are_over(
     make: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     freed: list[None] = []
-    monkeypatch.setattr(worker, "free_host_memory", lambda: freed.append(None))
+    monkeypatch.setattr(memory, "free_host_memory", lambda: freed.append(None))
     setup = make()
-    small, huge = 4, int((worker.HUGE / 3) ** 0.5) + 1
+    small, huge = 4, int((memory.HUGE_IMAGE / 3) ** 0.5) + 1
     times = []
     for number, side in enumerate((small, huge, huge, small, small), start=1):
         setup.send({0: (side, side)})
         wait_until(lambda number=number: setup.published() == number, "a result")
-        setup.worker.call(lambda: None).result()  # then all of the frame's work is done
+        setup.thread.call(lambda: None).result()  # then all of the frame's work is done
         times.append(len(freed))
     assert times == [0, 0, 0, 1, 1]
 
 
 def test_memory_is_given_back_now_and_then(make: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     freed: list[None] = []
-    monkeypatch.setattr(worker, "free_host_memory", lambda: freed.append(None))
+    monkeypatch.setattr(memory, "free_host_memory", lambda: freed.append(None))
     setup = make()
     for number, (every, wanted) in enumerate(((1e9, 0), (0.0, 1), (1e9, 1), (0.0, 2)), start=1):
-        monkeypatch.setattr(worker, "TIDY_EVERY", every)
+        monkeypatch.setattr(memory, "TRIM_PERIOD", every)
         setup.send({0: (4, 4)})
         wait_until(lambda number=number: setup.published() == number, "a result")
-        setup.worker.call(lambda: None).result()
+        setup.thread.call(lambda: None).result()
         assert len(freed) == wanted
 
 
 def test_calls_after_the_end_fail_instead_of_waiting(make: Callable) -> None:
     setup = make()
     with pytest.raises(ZeroDivisionError):
-        setup.worker.call(lambda: 1 / 0).result(10)
-    assert setup.worker.close(10)
+        setup.thread.call(lambda: 1 / 0).result(10)
+    assert setup.thread.close(10)
     with pytest.raises(RuntimeError, match="cleaned up"):
-        setup.worker.call(int).result(10)
+        setup.thread.call(int).result(10)
 
 
 def test_what_is_loaded_is_spared_by_the_collector_until_the_model_goes() -> None:
-    engine.spare_collections()
+    memory.spare_collections()
     try:
         assert gc.get_freeze_count() > 0
     finally:
-        engine.free_device_memory()
+        memory.free_device_memory()
     assert gc.get_freeze_count() == 0
-    engine.free_host_memory()  # whatever the C library
+    memory.free_host_memory()  # whatever the C library

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.qos import qos_profile_sensor_data
-from ros_helpers import Camera, Client, diagnostic, running_node, stamp_of, wait_until
+from ros_helpers import Client, FakeCamera, diagnostic, running_node, stamp_of, wait_until
 from sensor_msgs.msg import Image
 
 
@@ -42,7 +42,7 @@ def count(diagnostics: list, name: str) -> int:
     return int(status[2].get(name, 0)) if status else 0
 
 
-def answered(camera: Camera, masks: list) -> None:
+def answered(camera: FakeCamera, masks: list) -> None:
     """The node still serves good images."""
     start = len(camera.sent)
 
@@ -66,7 +66,7 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_bad_messages_are_counted(
-    name: str, node: Any, camera: Camera, masks: list, diagnostics: list
+    name: str, node: Any, camera: FakeCamera, masks: list, diagnostics: list
 ) -> None:
     from dinoiser_ros.messages.encode import image_message
 
@@ -87,7 +87,7 @@ def test_bad_messages_are_counted(
 
 
 def test_stamps_that_are_zero_or_go_back_are_served_and_counted(
-    camera: Camera, masks: list, diagnostics: list
+    camera: FakeCamera, masks: list, diagnostics: list
 ) -> None:
     from dinoiser_ros.messages.encode import image_message
 
@@ -107,7 +107,7 @@ def test_stamps_that_are_zero_or_go_back_are_served_and_counted(
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (900, 1200)])
 def test_unusual_sizes_are_served(
-    size: tuple[int, int], client: Client, camera: Camera, masks: list
+    size: tuple[int, int], client: Client, camera: FakeCamera, masks: list
 ) -> None:
     from dinoiser_ros.messages.encode import image_message
 
@@ -121,7 +121,7 @@ def test_unusual_sizes_are_served(
 
 
 def test_a_flood_is_dropped_and_memory_does_not_grow(
-    client: Client, camera: Camera, masks: list, diagnostics: list
+    client: Client, camera: FakeCamera, masks: list, diagnostics: list
 ) -> None:
     def memory() -> float:
         return float(diagnostic(list(diagnostics), "node")[2]["memory_mb"])

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.qos import qos_profile_sensor_data
-from ros_helpers import Camera, Client, diagnostic, running_node, stamp_of, wait_until
+from ros_helpers import Client, FakeCamera, diagnostic, running_node, stamp_of, wait_until
 from sensor_msgs.msg import CompressedImage, Image
 
 TOPICS = ["/front/image_raw", "/rear/image_raw/compressed", "/side/picture", "/dead/image"]
@@ -29,13 +29,13 @@ def collect(client: Client, namespace: str) -> list:
     return client.collect(Image, f"{namespace}/dinoiser/mask", qos_profile_sensor_data)
 
 
-def jpeg(camera: Camera) -> Any:
+def jpeg(camera: FakeCamera) -> Any:
     # Optimised: Fast DDS has 0.5 MB of shared memory, and loses parts of a larger message.
     data = cv2.imencode(".jpg", camera.pixels, [cv2.IMWRITE_JPEG_OPTIMIZE, 1])[1].tobytes()
     return CompressedImage(header=camera.header(), format="jpeg", data=array("B", data))
 
 
-def check(camera: Camera, masks: list) -> None:
+def check(camera: FakeCamera, masks: list) -> None:
     for message in masks:
         assert stamp_of(message) in camera.sent
         assert message.header.frame_id == camera.frame_id
@@ -43,9 +43,9 @@ def check(camera: Camera, masks: list) -> None:
 
 
 def test_each_camera_has_its_own_outputs(client: Client) -> None:
-    front = Camera(client, "/front/image_raw", (48, 64))
-    rear = Camera(client, "/rear/image_raw/compressed", (40, 56), CompressedImage)
-    side = Camera(client, "/side/picture", (48, 64))
+    front = FakeCamera(client, "/front/image_raw", (48, 64))
+    rear = FakeCamera(client, "/rear/image_raw/compressed", (40, 56), CompressedImage)
+    side = FakeCamera(client, "/side/picture", (48, 64))
     masks = {
         camera: collect(client, f"/{name}")
         for camera, name in ((front, "front"), (rear, "rear"), (side, "side"))
@@ -66,7 +66,7 @@ def test_each_camera_has_its_own_outputs(client: Client) -> None:
 
 def test_the_message_type_shows_when_the_camera_starts(client: Client) -> None:
     """/dead/image was subscribed to as raw; then a compressed camera appears there."""
-    late = Camera(client, "/dead/image", (24, 32), CompressedImage)
+    late = FakeCamera(client, "/dead/image", (24, 32), CompressedImage)
     masks = collect(client, "/dead")
 
     def answered() -> list:
@@ -79,7 +79,7 @@ def test_the_message_type_shows_when_the_camera_starts(client: Client) -> None:
 
 def test_broken_and_huge_pictures(client: Client) -> None:
     """An undecodable JPEG is counted, 8000 x 6000 pixels are segmented, and the stream goes on."""
-    camera = Camera(client, "/rear/image_raw/compressed", (40, 56), CompressedImage)
+    camera = FakeCamera(client, "/rear/image_raw/compressed", (40, 56), CompressedImage)
     masks = collect(client, "/rear")
     diagnostics = client.collect(DiagnosticArray, "/diagnostics", 10)
     camera.connect()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.qos import qos_profile_sensor_data
-from ros_helpers import Camera, diagnostic, running_node, stamp_of, wait_until
+from ros_helpers import FakeCamera, diagnostic, running_node, stamp_of, wait_until
 from sensor_msgs.msg import Image
 
 from dinoiser_ros.srv import SetPrompts
@@ -22,7 +22,7 @@ import sys
 from pathlib import Path
 import dinoiser_ros.segmentation.segmenter as module
 
-fault, whole = Path({fault!r}), module.Segmenter.segment_batch
+fault, original = Path({fault!r}), module.Segmenter.segment_batch
 
 def segment_batch(self, images):
     if fault.exists():
@@ -34,10 +34,10 @@ def segment_batch(self, images):
         if (self.inference_size or self.default_inference_size) > int(number):
             import torch
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
-    return whole(self, images)
+    return original(self, images)
 
 module.Segmenter.segment_batch = segment_batch
-from dinoiser_ros.ros.segment_node import main
+from dinoiser_ros.ros.segment.main import main
 sys.exit(main())
 """
 
@@ -48,12 +48,12 @@ def fault(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def running(fault: Path) -> Iterator[tuple[Any, Any, Camera, list, list]]:
+def running(fault: Path) -> Iterator[tuple[Any, Any, FakeCamera, list, list]]:
     parameters = {"prompts": ["floor", "person"], "inference_size": 448}
     with running_node(parameters, program=PROGRAM.format(fault=str(fault))) as (process, client):
         diagnostics = client.collect(DiagnosticArray, "/diagnostics", 10)
         masks = client.collect(Image, "/dinoiser/mask", qos_profile_sensor_data)
-        camera = Camera(client)
+        camera = FakeCamera(client)
         camera.connect()
         camera.publish_until(lambda: masks, "a mask")
         yield process, client, camera, masks, diagnostics
@@ -63,7 +63,7 @@ def status(diagnostics: list, part: str) -> tuple[int, str, dict]:
     return diagnostic(list(diagnostics), part) or (0, "not there yet", {})
 
 
-def fresh(camera: Camera, masks: list) -> Callable[[], bool]:
+def fresh(camera: FakeCamera, masks: list) -> Callable[[], bool]:
     start = len(camera.sent)
     return lambda: any(stamp_of(mask) in camera.sent[start:] for mask in list(masks))
 
@@ -112,7 +112,7 @@ def test_text_embeddings_that_cannot_be_kept_are_said_once(
         for prompts in (["wall", "door"], ["chair", "table"]):
             answer = client.call(SetPrompts, "/dinoiser/set_prompts", prompts=prompts)
             assert answer.success, answer.message
-        camera = Camera(client)
+        camera = FakeCamera(client)
         masks = client.collect(Image, "/dinoiser/mask", qos_profile_sensor_data)
         camera.connect()
         camera.publish_until(lambda: masks, "a mask")

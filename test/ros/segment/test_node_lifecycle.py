@@ -10,7 +10,7 @@ import pytest
 from rclpy.qos import qos_profile_sensor_data
 from ros_helpers import (
     GOLDEN_MODEL,
-    Camera,
+    FakeCamera,
     NodeProcess,
     diagnostic,
     running_node,
@@ -39,7 +39,7 @@ def test_transitions_retries_and_shutdown() -> None:
         assert client.state() == "inactive"
         assert not client.set_parameters(weights="elsewhere")[0]
 
-        camera = Camera(client)
+        camera = FakeCamera(client)
         masks = client.collect(Image, "/dinoiser/mask", qos_profile_sensor_data)
         camera.connect()
         for _ in range(10):
@@ -74,7 +74,7 @@ def test_transitions_retries_and_shutdown() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_running_node(number: int) -> None:
     with running_node({"run_without_subscribers": True}) as (process, client):
-        camera = Camera(client)
+        camera = FakeCamera(client)
         camera.connect()
         for _ in range(5):
             camera.publish()

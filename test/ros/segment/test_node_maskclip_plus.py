@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from plus_files import write_plus
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
-from ros_helpers import Camera, Client, NodeProcess, pixels_of, running_node, wait_until
+from ros_helpers import Client, FakeCamera, NodeProcess, pixels_of, running_node, wait_until
 from sensor_msgs.msg import Image
 from vision_msgs.msg import LabelInfo
 
@@ -34,7 +34,7 @@ def names(client: Client) -> list[str]:
     return list(client.call(GetPrompts, "/dinoiser/get_prompts").class_names)
 
 
-def test_masks_with_the_checkpoints_own_classes(client: Client, camera: Camera) -> None:
+def test_masks_with_the_checkpoints_own_classes(client: Client, camera: FakeCamera) -> None:
     latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     infos = client.collect(LabelInfo, "/dinoiser/label_info", latched)
     masks = client.collect(Image, "/dinoiser/mask", qos_profile_sensor_data)

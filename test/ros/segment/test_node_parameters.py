@@ -12,7 +12,15 @@ import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
-from ros_helpers import Camera, Client, diagnostic, pixels_of, running_node, stamp_of, wait_until
+from ros_helpers import (
+    Client,
+    FakeCamera,
+    diagnostic,
+    pixels_of,
+    running_node,
+    stamp_of,
+    wait_until,
+)
 from sensor_msgs.msg import Image
 from vision_msgs.msg import LabelInfo
 
@@ -51,7 +59,7 @@ def test_bad_values_change_nothing(client: Client, changes: dict[str, Any], reas
     assert client.state() == "active"
 
 
-def test_threshold_is_in_force_and_in_label_info(client: Client, camera: Camera) -> None:
+def test_threshold_is_in_force_and_in_label_info(client: Client, camera: FakeCamera) -> None:
     latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     infos = client.collect(LabelInfo, "/dinoiser/label_info", latched)
     masks = client.collect(Image, "/dinoiser/mask", qos_profile_sensor_data)
@@ -76,7 +84,7 @@ def test_threshold_is_in_force_and_in_label_info(client: Client, camera: Camera)
         client.forget(messages)
 
 
-def test_the_stream_goes_on_while_parameters_change(client: Client, camera: Camera) -> None:
+def test_the_stream_goes_on_while_parameters_change(client: Client, camera: FakeCamera) -> None:
     masks = client.collect(Image, "/dinoiser/mask", qos_profile_sensor_data)
     camera.publish_until(lambda: masks, "a mask")
     groups = [
@@ -94,7 +102,7 @@ def test_the_stream_goes_on_while_parameters_change(client: Client, camera: Came
     client.forget(masks)
 
 
-def test_max_rate(client: Client, camera: Camera) -> None:
+def test_max_rate(client: Client, camera: FakeCamera) -> None:
     masks = client.collect(Image, "/dinoiser/mask", qos_profile_sensor_data)
     camera.publish_until(lambda: masks, "a mask")
     assert client.set_parameters(max_rate=5.0) == (True, "")
@@ -123,7 +131,7 @@ def test_described_and_counted(client: Client) -> None:
     client.forget(messages)
 
 
-def test_answers_while_frames_are_in_work(client: Client, camera: Camera) -> None:
+def test_answers_while_frames_are_in_work(client: Client, camera: FakeCamera) -> None:
     """Inference is not done in the executor: a quick service does not wait for frames."""
     masks = client.collect(Image, "/dinoiser/mask", qos_profile_sensor_data)
     camera.pixels = np.zeros((480, 640, 3), np.uint8)

@@ -10,7 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
-from ros_helpers import Camera, Client, diagnostic, pixels_of, running_node, stamp_of, wait_until
+from ros_helpers import (
+    Client,
+    FakeCamera,
+    diagnostic,
+    pixels_of,
+    running_node,
+    stamp_of,
+    wait_until,
+)
 from sensor_msgs.msg import Image
 from vision_msgs.msg import LabelInfo
 
@@ -54,7 +62,7 @@ def by_stamp(messages: list, stamp: int) -> Any:
     return next((message for message in messages if stamp_of(message) == stamp), None)
 
 
-def test_every_output_carries_its_images_header_and_size(camera: Camera, collect: Any) -> None:
+def test_every_output_carries_its_images_header_and_size(camera: FakeCamera, collect: Any) -> None:
     outputs = {
         "mask": collect(Image, "mask", qos_profile_sensor_data),
         "confidence": collect(Image, "confidence", qos_profile_sensor_data),
@@ -120,7 +128,7 @@ def test_label_info_is_there_for_those_who_join_late(client: Client, collect: An
     assert infos[-1].threshold == 0.0
 
 
-def test_prompts_change_while_running(client: Client, camera: Camera, collect: Any) -> None:
+def test_prompts_change_while_running(client: Client, camera: FakeCamera, collect: Any) -> None:
     """No mask names a class before LabelInfo did; ids are positions; topics follow."""
     journal: list = []
     infos = collect(LabelInfo, "label_info", LATCHED, journal)
@@ -190,7 +198,7 @@ def test_service_and_parameter_stay_in_step(client: Client) -> None:
 
 
 def test_more_than_254_classes_give_16_bit_masks(
-    client: Client, camera: Camera, collect: Any
+    client: Client, camera: FakeCamera, collect: Any
 ) -> None:
     masks = collect(Image, "mask", qos_profile_sensor_data)
     names = [f"thing {number}" for number in range(400)]
@@ -203,7 +211,7 @@ def test_more_than_254_classes_give_16_bit_masks(
     assert pixels_of(message).max() < 400
 
 
-def test_one_image_on_request(client: Client, camera: Camera) -> None:
+def test_one_image_on_request(client: Client, camera: FakeCamera) -> None:
     from dinoiser_ros.messages.encode import image_message
 
     image = image_message(camera.pixels[:20, :30], "bgr8", camera.header())
@@ -219,7 +227,7 @@ def test_one_image_on_request(client: Client, camera: Camera) -> None:
 
 
 def test_without_subscribers_nothing_is_segmented(
-    client: Client, camera: Camera, collect: Any
+    client: Client, camera: FakeCamera, collect: Any
 ) -> None:
     from diagnostic_msgs.msg import DiagnosticArray
 

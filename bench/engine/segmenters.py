@@ -27,7 +27,7 @@ HEAD_CHANNELS = 256  # as the authors' heads have
 
 
 @dataclass(frozen=True)
-class Subjects:
+class TimedSegmenters:
     """The same weights, computed in several ways.
 
     Attributes:
@@ -49,7 +49,7 @@ class Subjects:
                 segmenter.use(vocabulary)
 
 
-def make_subjects(device: str, precision: str, seed: int = 0) -> Subjects:
+def make_segmenters(device: str, precision: str, seed: int = 0) -> TimedSegmenters:
     """The segmenters, with the same random weights; no download.
 
     Args:
@@ -61,7 +61,7 @@ def make_subjects(device: str, precision: str, seed: int = 0) -> Subjects:
     loaded = LoadedModel(clip, tokenizer, heads)
     reference = {"precision": "float32", "plain": True, "cuda_graphs": False}
     best = Segmenter.from_model(loaded, spec, device=device, precision=precision)
-    return Subjects(
+    return TimedSegmenters(
         Segmenter.from_model(exact, spec, device=device, **reference),
         Segmenter.from_model(exact, spec, device=device, precision="float32"),
         best,

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A camera message that was taken from the queue, read into pixels and ready to be segmented."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dinoiser_ros.errors import ImageMessageError
+from dinoiser_ros.messages.decode import rgb_from_message
+
+if TYPE_CHECKING:
+    from sensor_msgs.msg import CompressedImage, Image
+    from std_msgs.msg import Header
+
+    from .image_subscription import ImageSubscription
+
+
+@dataclass
+class PendingFrame:
+    """An image on its way from its message to the segmenter.
+
+    Attributes:
+        camera: the subscription that received it.
+        header: the message's.
+        image: (H, W, 3) uint8 RGB.
+        received: monotonic seconds when the message arrived.
+        conversion: seconds spent on reading the message.
+    """
+
+    camera: ImageSubscription
+    header: Header
+    image: np.ndarray
+    received: float
+    conversion: float
+
+
+def read_frame(
+    camera: ImageSubscription, message: Image | CompressedImage, received: float
+) -> PendingFrame:
+    """Decode a message of a camera; the camera's statistics note the attempt.
+
+    Args:
+        received: monotonic seconds when the message arrived.
+
+    Raises:
+        ImageMessageError: the message cannot be read; of kind "internal" if a library failed in a
+            way that it does not document.
+    """
+    start = time.monotonic()
+    camera.statistics.wanted(start)
+    try:
+        image = rgb_from_message(message)
+    except ImageMessageError:
+        raise
+    except Exception as error:  # whatever a library does with a message it did not expect
+        raise ImageMessageError("internal", f"an image could not be read: {error!r}") from error
+    return PendingFrame(camera, message.header, image, received, time.monotonic() - start)

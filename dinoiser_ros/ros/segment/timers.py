@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Timers of a steady clock: with use_sim_time, the simulation may not have started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from rclpy.clock import Clock, ClockType
+
+if TYPE_CHECKING:
+    from rclpy.callback_groups import CallbackGroup
+    from rclpy.node import Node
+    from rclpy.timer import Timer
+
+
+def call_every(
+    node: Node, seconds: float, callback: Callable[[], None], group: CallbackGroup
+) -> Timer:
+    """Run a callback again and again, in the executor."""
+    clock = Clock(clock_type=ClockType.STEADY_TIME)
+    return node.create_timer(seconds, callback, callback_group=group, clock=clock)
+
+
+def call_soon(node: Node, callback: Callable[[], None], group: CallbackGroup) -> None:
+    """Run a callback once, in the executor."""
+    timers: list[Timer] = []
+
+    def run() -> None:
+        timers[0].cancel()
+        callback()
+
+    timers.append(call_every(node, 0.01, run, group))
