@@ -37,7 +37,7 @@ def segment_batch(self, images):
     return whole(self, images)
 
 module.Segmenter.segment_batch = segment_batch
-from dinoiser_ros.ros.segment_node import main
+from dinoiser_ros.ros.segment.main import main
 sys.exit(main())
 """
 
