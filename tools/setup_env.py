@@ -237,9 +237,9 @@ def build_environment():
     env = dict(os.environ, VIRTUAL_ENV=str(VENV), PATH=path)
     if not ROS_DISTRO:
         env.update(AMENT_PREFIX_PATH=str(VENV), CMAKE_PREFIX_PATH=str(VENV))
-        env["LD_LIBRARY_PATH"] = f"{VENV / 'lib'}"
         # Left over from ". tools/env.sh": the build would take its own old output for an underlay.
-        for name in ("COLCON_PREFIX_PATH", "PYTHONPATH"):
+        # The last one says that the wheels' libraries are on LD_LIBRARY_PATH, which may be changed.
+        for name in ("COLCON_PREFIX_PATH", "PYTHONPATH", "_ROS_WHEELS_BOOTSTRAP_COMPLETE"):
             env.pop(name, None)
     return env
 
@@ -264,12 +264,15 @@ def colcon_build(build_base, install_base, testing):
         )
     if not shutil.which("colcon", path=build_environment()["PATH"]):
         raise SetupError("there is no colcon: install python3-colcon-common-extensions")
-    command = ["colcon", "build", "--symlink-install", "--base-paths", "."]
-    if not ROS_DISTRO:
-        command.append(THIRD_PARTY)
+    command = ["colcon", "build", "--symlink-install", *base_paths()]
     command += ["--build-base", build_base, "--install-base", install_base, "--cmake-args"]
     command += [f"-DBUILD_TESTING={'ON' if testing else 'OFF'}"]
     run(command + [f"-DPython3_EXECUTABLE={VENV_PYTHON}"], "colcon build", env=build_environment())
+
+
+def base_paths():
+    """Return colcon's arguments for where packages are: here, and what no ROS brings."""
+    return ["--base-paths", "."] + ([] if ROS_DISTRO else [THIRD_PARTY])
 
 
 def colcon_test(pytest_arguments):
@@ -286,7 +289,7 @@ def colcon_test(pytest_arguments):
     # pytest itself reads this variable; colcon has no way to hand arguments through CMake.
     parallel = ["--numprocesses", "auto", "--maxprocesses", "4", "--dist", "loadgroup"]
     env["PYTEST_ADDOPTS"] = " ".join(map(shlex.quote, parallel + pytest_arguments))
-    command = ["colcon", "test", "--packages-select", "dinoiser_ros", "--base-paths", "."]
+    command = ["colcon", "test", "--packages-select", "dinoiser_ros", *base_paths()]
     command += ["--build-base", folder / "build", "--install-base", folder / "install"]
     command += ["--event-handlers", "console_direct+", "--return-code-on-test-failure"]
     status = subprocess.run(list(map(str, command)), cwd=ROOT, env=env).returncode

@@ -14,10 +14,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rclpy
+from builtin_interfaces.msg import Time
 from paths import ROOT
 from ros_helpers import GOLDEN_MODEL, isolate_ros
+from std_msgs.msg import Header
+from vision_msgs.msg import LabelInfo, VisionClass
 
+from dinoiser_ros.messages.encode import image_message
 from dinoiser_ros.ros.demo.score import PROMPT_SETS, overall_iou, score_of
+from dinoiser_ros.ros.demo.watcher import Watcher
 from dinoiser_ros.sim.classes import CLASSES
 
 LINE = r"demo: frames=(\d+) published=(\d+) mIoU=(\S+) latency_ms=(\S+)"
@@ -105,6 +111,30 @@ def test_ctrl_c_ends_the_demo_and_its_children(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert "interrupted" in output and "Traceback" not in output
     assert not [number for number in children if Path(f"/proc/{number}").exists()]
+
+
+def test_frames_count_though_their_images_got_lost() -> None:
+    """What comes reliably comes in any order; images may not come at all."""
+    isolate_ros()
+    rclpy.init(args=[])
+    watcher = Watcher(PROMPT_SETS)
+    try:
+        truths = [image_message(np.zeros((2, 3), np.uint8), "mono8", at(s)) for s in (1, 2, 3)]
+        for truth in truths[:2]:
+            watcher._on_truth(truth)
+        names = [VisionClass(class_name=name) for name in score_of(PROMPT_SETS[0]).names]
+        watcher._on_labels(LabelInfo(header=at(2), class_map=names))
+        watcher._on_truth(truths[2])
+        for mask in truths:
+            watcher._on_mask(mask)
+        assert (watcher.frames, watcher.published) == (2, 2)
+    finally:
+        watcher.destroy_node()
+        rclpy.try_shutdown()
+
+
+def at(second: int) -> Header:
+    return Header(stamp=Time(sec=second))
 
 
 def test_a_perfect_mask_scores_one() -> None:
