@@ -30,7 +30,7 @@ def run(module: str, *arguments: str) -> tuple[int, str]:
         [sys.executable, str(ROOT / "tools" / "run_module.py"), module, *arguments],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
     )
     print(process.stdout + process.stderr)  # pytest shows it when the test fails

@@ -155,7 +155,7 @@ def test_threads_may_store_and_load_at_once(tmp_path):
 STORE_MANY = """
 import sys, torch
 from pathlib import Path
-from dinoiser_ros.segmentation.text_cache import TextCache
+from dinoiser_ros.segmentation.text.cache import TextCache
 cache = TextCache(Path(sys.argv[1]), most_files=20)
 for step in range(60):
     key = str(step % 25)
