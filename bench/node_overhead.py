@@ -36,9 +36,10 @@ from typing import IO, Any
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from image_publisher import SIZE, TOPIC
-from processes import Helper, NodeUnderTest, isolate_ros, make_room_for_images
+from processes import Helper, NodeUnderTest, make_room_for_images
 from rclpy.executors import ExternalShutdownException
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from ros_domain import isolate_ros
 from sensor_msgs.msg import Image
 
 MAX_OVERHEAD_MS = 5.0

@@ -18,15 +18,6 @@ _PATIENCE = 10.0  # seconds that a process gets to end after a signal
 _PR_SET_PDEATHSIG = 1
 
 
-def isolate_ros() -> None:
-    """Keep this run's ROS apart from every other one on the machine and on the network."""
-    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
-    if os.environ.get("ROS_DISTRO") == "humble":
-        os.environ["ROS_LOCALHOST_ONLY"] = "1"
-    else:
-        os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-
-
 def make_room_for_images() -> None:
     """Give all processes of this run shared memory in which several images find room.
 

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures that the whole suite shares: the golden model and images."""
+"""What the whole suite shares: the golden model and images, and how tests share the machine."""
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -14,15 +16,37 @@ from golden_data import GOLDEN, GOLDEN_MODEL, GOLDEN_PROMPTS
 from media_fakes import segment_by_brightness
 from ros_helpers import Client, FakeCamera
 
-torch.set_num_threads(2)
+# The models of most tests are so small that threads cost more than they save: on two busy cores
+# six times as much. The same holds for the processes that tests start.
+torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+NODES = pytest.mark.xdist_group("nodes")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The suite also runs without pytest-xdist, which knows this marker."""
+    config.addinivalue_line("markers", "xdist_group(name): tests that one worker runs in turn")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Nodes run one after the other: two at once, with their clients, need more than two cores.
+
+    It is also what keeps the node that a test module shares in one worker.
+    """
+    for item in items:
+        names = vars(item.module) if isinstance(item, pytest.Function) else {}
+        if not {"running_node", "NodeProcess", "isolate_ros"}.isdisjoint(names):
+            item.add_marker(NODES)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _no_cache_of_people(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def _no_cache_of_people(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """No fixture sees or fills the caches of the person who runs the tests, or uses the network."""
     with pytest.MonkeyPatch.context() as patch:
-        _use_cache(patch, tmp_path_factory.mktemp("cache"))
-        yield
+        folder = tmp_path_factory.mktemp("cache")
+        _use_cache(patch, folder)
+        yield folder
 
 
 @pytest.fixture(autouse=True)
@@ -45,11 +69,18 @@ def expected() -> dict[str, np.ndarray]:
         return dict(arrays)
 
 
+@pytest.fixture(scope="session")
+def golden_texts(segmenter, _no_cache_of_people: Path) -> Path:
+    """The folder in which the embeddings of the golden prompts are kept."""
+    return _no_cache_of_people / "text"
+
+
 @pytest.fixture
-def golden():
+def golden(golden_texts: Path):
     """A fresh segmenter with the golden model and prompts, in float32 on the CPU."""
     from dinoiser_ros.segmentation import Segmenter
 
+    shutil.copytree(golden_texts, Path(os.environ["DINOISER_CACHE"]) / "text", dirs_exist_ok=True)
     segmenter = Segmenter(**GOLDEN_MODEL, device="cpu", precision="float32")
     segmenter.set_prompts(GOLDEN_PROMPTS)
     return segmenter

@@ -3,8 +3,10 @@
 """Set up what make needs: .venv, its packages, the built interfaces. Standard library only.
 
 Usage: python3 tools/setup_env.py [setup|build]
+       python3 tools/setup_env.py colcon-test [PYTEST ARGUMENT...]
 
-"setup" creates .venv and installs into it; "build" also builds this package with colcon. Each
+"setup" creates .venv and installs into it; "build" also builds this package with colcon, without
+its tests. "colcon-test" builds it with them, in folders of its own, and runs `colcon test`. Each
 step leaves a stamp with a hash of what went into it, and is skipped while that is unchanged, so a
 second call starts at once.
 
@@ -17,6 +19,7 @@ import fcntl
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -235,7 +238,8 @@ def build_environment():
     if not ROS_DISTRO:
         env.update(AMENT_PREFIX_PATH=str(VENV), CMAKE_PREFIX_PATH=str(VENV))
         # Left over from ". tools/env.sh": the build would take its own old output for an underlay.
-        for name in ("COLCON_PREFIX_PATH", "PYTHONPATH"):
+        # The last one says that the wheels' libraries are on LD_LIBRARY_PATH, which may be changed.
+        for name in ("COLCON_PREFIX_PATH", "PYTHONPATH", "_ROS_WHEELS_BOOTSTRAP_COMPLETE"):
             env.pop(name, None)
     return env
 
@@ -245,6 +249,14 @@ def build(venv_key):
     key = build_key(venv_key)
     if is_done("build", key) and (ROOT / "install" / "local_setup.sh").is_file():
         return
+    say("building the package with colcon (about half a minute the first time)")
+    clear_moved_build(venv_key)
+    colcon_build(ROOT / "build", ROOT / "install", testing=False)
+    mark_done("build", key)
+
+
+def colcon_build(build_base, install_base, testing):
+    """Run `colcon build` from one folder to another, with tests or without."""
     if not (shutil.which("c++") or os.environ.get("CXX")):
         raise SetupError(
             "the interfaces need a C++ compiler to build: install one (Debian, Ubuntu: the package "
@@ -252,14 +264,38 @@ def build(venv_key):
         )
     if not shutil.which("colcon", path=build_environment()["PATH"]):
         raise SetupError("there is no colcon: install python3-colcon-common-extensions")
-    say("building the package with colcon (about half a minute the first time)")
-    command = ["colcon", "build", "--symlink-install", "--base-paths", "."]
-    if not ROS_DISTRO:
-        command.append(THIRD_PARTY)
-    command += ["--cmake-args", "-DBUILD_TESTING=OFF", f"-DPython3_EXECUTABLE={VENV_PYTHON}"]
-    clear_moved_build(venv_key)
-    run(command, "colcon build", env=build_environment())
-    mark_done("build", key)
+    command = ["colcon", "build", "--symlink-install", *base_paths()]
+    command += ["--build-base", build_base, "--install-base", install_base, "--cmake-args"]
+    command += [f"-DBUILD_TESTING={'ON' if testing else 'OFF'}"]
+    run(command + [f"-DPython3_EXECUTABLE={VENV_PYTHON}"], "colcon build", env=build_environment())
+
+
+def base_paths():
+    """Return colcon's arguments for where packages are: here, and what no ROS brings."""
+    return ["--base-paths", "."] + ([] if ROS_DISTRO else [THIRD_PARTY])
+
+
+def colcon_test(pytest_arguments):
+    """Build with tests and run them through colcon; return the exit status.
+
+    Args:
+        pytest_arguments: what pytest gets beside what CMakeLists.txt gives it.
+    """
+    folder = ROOT / "build" / "colcon_test"
+    shutil.rmtree(folder, ignore_errors=True)  # neither old results nor old settings
+    say("building the package and its tests with colcon (about half a minute)")
+    colcon_build(folder / "build", folder / "install", testing=True)
+    env = build_environment()
+    # pytest itself reads this variable; colcon has no way to hand arguments through CMake.
+    parallel = ["--numprocesses", "auto", "--maxprocesses", "4", "--dist", "loadgroup"]
+    env["PYTEST_ADDOPTS"] = " ".join(map(shlex.quote, parallel + pytest_arguments))
+    command = ["colcon", "test", "--packages-select", "dinoiser_ros", *base_paths()]
+    command += ["--build-base", folder / "build", "--install-base", folder / "install"]
+    command += ["--event-handlers", "console_direct+", "--return-code-on-test-failure"]
+    status = subprocess.run(list(map(str, command)), cwd=ROOT, env=env).returncode
+    results = ["colcon", "test-result", "--verbose", "--test-result-base", folder / "build"]
+    found = subprocess.run(list(map(str, results)), cwd=ROOT, env=env).returncode
+    return status or found
 
 
 def clear_moved_build(venv_key):
@@ -275,7 +311,7 @@ def clear_moved_build(venv_key):
 def main(arguments):
     """Run the step named on the command line and those before it; return the exit status."""
     step = arguments[0] if arguments else "build"
-    if step not in ("setup", "build") or len(arguments) > 1:
+    if step != "colcon-test" and (step not in ("setup", "build") or len(arguments) > 1):
         print(__doc__, file=sys.stderr)
         return 2
     try:
@@ -288,6 +324,8 @@ def main(arguments):
             install_command(key)
             if step == "build":
                 build(key)
+            elif step == "colcon-test":
+                return colcon_test(arguments[1:])
     except SetupError as error:
         print(f"[setup] {error}", file=sys.stderr)
         return 1

@@ -23,7 +23,8 @@ import sys
 import time
 from typing import Any
 
-from processes import Helper, NodeUnderTest, isolate_ros
+from processes import Helper, NodeUnderTest
+from ros_domain import isolate_ros
 
 from .accounting import Result, memory_growth_percent
 

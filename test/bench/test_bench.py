@@ -15,12 +15,10 @@ import pytest
 from paths import ROOT
 from PIL import Image
 from ros_helpers import GOLDEN_MODEL
+from soak.accounting import Answers, Counters, Result, memory_growth_percent
+from soak.frames import COMPRESSED_KINDS, GOOD, RAW_KINDS, Schedule, Tag
 
 BENCH = ROOT / "bench"
-sys.path.append(str(BENCH))
-
-from soak.accounting import Answers, Counters, Result, memory_growth_percent  # noqa: E402
-from soak.frames import COMPRESSED_KINDS, GOOD, RAW_KINDS, Schedule, Tag  # noqa: E402
 
 MODEL = [f"--{name}={GOLDEN_MODEL[name]}" for name in ("model", "weights", "heads", "device")]
 
@@ -32,7 +30,7 @@ def run(module: str, *arguments: str) -> tuple[int, str]:
         [sys.executable, str(ROOT / "tools" / "run_module.py"), module, *arguments],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
     )
     print(process.stdout + process.stderr)  # pytest shows it when the test fails
@@ -148,6 +146,7 @@ def test_every_kind_comes_first_once_then_at_random(kinds: tuple) -> None:
     assert [again.next() for _ in range(len(first) + 2000)] == first + later
 
 
+@pytest.mark.xdist_group("nodes")
 def test_a_short_soak() -> None:
     """Not that the targets hold on a busy machine, but that it says what it found."""
     status, output = run("soak", "--frames", "300", "--quick", *MODEL)
@@ -200,6 +199,7 @@ def test_a_short_benchmark_of_the_engine(tmp_path: Path) -> None:
         assert beside["new prompt"]["median_ms"] > 0 and beside["frame"]["median_ms"] > 0
 
 
+@pytest.mark.xdist_group("nodes")
 def test_a_short_benchmark_of_the_node() -> None:
     status, output = run("node_overhead", "--seconds", "1", *MODEL)
     found = re.fullmatch(

@@ -38,5 +38,5 @@ def run_with(folder: Path, code: str, *arguments: str, tests: Path) -> subproces
         [sys.executable, "-W", "ignore", "-c", code, *arguments],
         cwd=tests,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-        capture_output=True, text=True, timeout=300,
+        capture_output=True, text=True, timeout=600,
     )  # fmt: skip

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 from paths import GOLDEN
+from ros_domain import isolate_ros
 
 TIMEOUT = 120.0  # seconds; reached only when something is broken
 ASK_AGAIN = 10.0  # seconds, for questions whose answer got lost
@@ -32,12 +33,6 @@ GOLDEN_MODEL = {
     "offline": True,
     "inference_size": 64,
 }
-
-
-def isolate_ros() -> None:
-    """Keep this test session's ROS apart from every other one on the machine and the network."""
-    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
-    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 
 
 def wait_until(condition: Callable[[], Any], what: str, timeout: float = TIMEOUT) -> Any:

@@ -16,6 +16,8 @@ import pytest
 from paths import ROOT
 from vision_msgs_hashes import STANDARD_HASHES
 
+pytestmark = pytest.mark.xdist_group("package")  # the wheel is built once
+
 
 def share(package: str) -> Path:
     """The share folder of a built ROS package."""

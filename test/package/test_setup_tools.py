@@ -102,8 +102,16 @@ def test_a_failing_command_shows_its_output(
     assert "what went wrong" in capfd.readouterr().err
 
 
+def test_what_colcon_starts_looks_for_the_wheels_libraries_itself(
+    setup_env: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a shell with .venv in use it would otherwise believe that this was done already."""
+    monkeypatch.setenv("_ROS_WHEELS_BOOTSTRAP_COMPLETE", "1")
+    assert "_ROS_WHEELS_BOOTSTRAP_COMPLETE" not in setup_env.build_environment()
+
+
 def test_help_lists_the_commands() -> None:
     done = subprocess.run(["make", "-C", ROOT, "help"], capture_output=True, text=True)
     assert done.returncode == 0
-    for name in ("build", "demo", "test", "lint", "demo-model", "clean"):
+    for name in ("build", "demo", "test", "colcon-test", "lint", "demo-model", "clean"):
         assert f"make {name}" in done.stdout

@@ -33,7 +33,8 @@ class Watcher(Node):
 
     Attributes:
         scores: one for each prompt set.
-        frames: camera images received since the node is ready.
+        frames: camera images since the node is ready, counted by their ground truth: it comes for
+            each of them, while a busy machine may lose the images themselves.
         latencies: seconds from an image's stamp to the arrival of its mask.
         overlays: for each prompt set the (picture, overlay) pairs to be written, newest last,
             both (H, W, 3) uint8 RGB.
@@ -48,6 +49,7 @@ class Watcher(Node):
         self.overlays: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in prompt_sets]
         self.failure = ""
         self._labels: tuple[int, list[str]] | None = None  # since when (ns), class names
+        self._ready: int | None = None  # since when (ns) the node has been ready
         self._truths: OrderedDict[int, np.ndarray] = OrderedDict()
         self._pictures: OrderedDict[int, np.ndarray] = OrderedDict()
         self._client: Client[Any, Any] = self.create_client(SetPrompts, "dinoiser/set_prompts")
@@ -69,16 +71,19 @@ class Watcher(Node):
         return self._client.call_async(SetPrompts.Request(prompts=list(prompts)))
 
     def _on_truth(self, message: Image) -> None:
+        if self._ready is not None and _nanoseconds(message) >= self._ready:
+            self.frames += 1
         _keep(self._truths, message, _gray(message))
 
     def _on_image(self, message: Image) -> None:
-        if self._labels is not None:  # before, the node was still loading its model
-            self.frames += 1
         _keep(self._pictures, message, rgb_from_message(message))
 
     def _on_labels(self, message: LabelInfo) -> None:
         names = [entry.class_name for entry in message.class_map]
         self._labels = (_nanoseconds(message), names)
+        if self._ready is None:
+            self._ready = self._labels[0]
+            self.frames = sum(stamp >= self._ready for stamp in self._truths)
 
     def _on_mask(self, message: Image) -> None:
         stamp = _nanoseconds(message)

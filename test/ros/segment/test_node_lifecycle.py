@@ -10,6 +10,7 @@ import pytest
 from rclpy.qos import qos_profile_sensor_data
 from ros_helpers import (
     GOLDEN_MODEL,
+    TIMEOUT,
     FakeCamera,
     NodeProcess,
     diagnostic,
@@ -65,7 +66,7 @@ def test_transitions_retries_and_shutdown() -> None:
 
         start = time.monotonic()
         assert client.change_state("active_shutdown")
-        process.process.wait(10)
+        process.process.wait(TIMEOUT)
         assert time.monotonic() - start < MAX_END
         assert process.process.returncode == 0
         assert "Traceback" not in process.log
@@ -112,7 +113,7 @@ def _handles_signals(pid: int) -> bool:
 )
 def test_a_bad_value_at_start_is_said_at_once(parameters: dict, sentence: str) -> None:
     with NodeProcess(parameters) as process:
-        process.process.wait(60)
+        process.process.wait(TIMEOUT)
         process.stop()
         assert process.process.returncode == 2
         assert sentence in process.log

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from paths import HELD_OUT
 from PIL import Image as Picture
-from ros_helpers import Client, isolate_ros, pixels_of, stamp_of, wait_until
+from ros_helpers import TIMEOUT, Client, isolate_ros, pixels_of, stamp_of, wait_until
 from sensor_msgs.msg import CameraInfo, Image
 from vision_msgs.msg import LabelInfo
 
@@ -41,7 +41,7 @@ class Process:
         """Send a signal (None: just wait); returns exit status and output."""
         if number is not None and self.process.poll() is None:
             self.process.send_signal(number)
-        output, _ = self.process.communicate(timeout=60)
+        output, _ = self.process.communicate(timeout=TIMEOUT)
         return self.process.returncode, output
 
     def __enter__(self) -> Process:

@@ -16,11 +16,14 @@ from dino_files import write_dino
 from golden_data import GOLDEN_MODEL, GOLDEN_PROMPTS
 from recorded_graph import record
 from torch import Tensor
+from torch.nn.functional import normalize
 
-from dinoiser_ros.segmentation import Segmentation, Segmenter
+from dinoiser_ros.segmentation import Segmentation, SegmentationClass, Segmenter
 from dinoiser_ros.segmentation.inference.replays import Replays
 from dinoiser_ros.segmentation.methods.registry import METHODS
+from dinoiser_ros.segmentation.options import Options
 from dinoiser_ros.segmentation.pixels import postprocess as labels
+from dinoiser_ros.segmentation.text.vocabulary import Vocabulary
 
 CPU = torch.device("cpu")
 
@@ -48,14 +51,20 @@ def dino(tmp_path_factory: pytest.TempPathFactory):
     return write_dino(tmp_path_factory.mktemp("dino") / "dino.safetensors")
 
 
-@pytest.fixture
-def plain(dino) -> Segmenter:
-    return make(dino)
+@pytest.fixture(scope="module")
+def loaded(dino) -> tuple[Segmenter, Segmenter]:
+    """Two that have nothing in common; every test gets them as they came."""
+    return make(dino), make(dino)
 
 
 @pytest.fixture
-def replaying(dino) -> Segmenter:
-    return make(dino, Counted())
+def plain(loaded) -> Segmenter:
+    return as_it_came(loaded[0])
+
+
+@pytest.fixture
+def replaying(loaded) -> Segmenter:
+    return as_it_came(loaded[1], Counted())
 
 
 def make(dino, capture: Callable | None = None) -> Segmenter:
@@ -64,6 +73,23 @@ def make(dino, capture: Callable | None = None) -> Segmenter:
     made.set_prompts(GOLDEN_PROMPTS)
     made._replays = Replays(CPU, capture)
     return made
+
+
+def as_it_came(segmenter: Segmenter, capture: Callable | None = None) -> Segmenter:
+    segmenter.set_options(**vars(Options()))
+    segmenter.set_prompts(GOLDEN_PROMPTS)
+    segmenter._replays = Replays(CPU, capture)
+    return segmenter
+
+
+def many_classes(dim: int) -> Vocabulary:
+    """A background and 299 classes whose embeddings are near each other, as texts' are."""
+    generator = torch.Generator().manual_seed(0)
+    embeddings = torch.randn(1, dim, generator=generator)
+    embeddings = embeddings + 0.3 * torch.randn(300, dim, generator=generator)
+    prompts = ("background", *(f"thing {number}" for number in range(1, 300)))
+    classes = tuple(SegmentationClass(i, name, (name,)) for i, name in enumerate(prompts))
+    return Vocabulary(prompts, classes, normalize(embeddings, dim=-1), torch.arange(300))
 
 
 def image(seed: int, height: int = 40, width: int = 56) -> np.ndarray:
@@ -103,7 +129,7 @@ def test_background_from_found_is_replayed(plain, replaying):
 
 def test_many_classes_are_replayed_as_a_gpu_labels_them(plain, replaying, monkeypatch):
     for segmenter in (plain, replaying):
-        segmenter.set_prompts(["background", *(f"thing {number}" for number in range(299))])
+        segmenter.use(many_classes(plain.backbone.dim))
     expected = [plain.segment(image(seed)) for seed in range(4)]
     monkeypatch.setattr(labels, "_FEW_ELEMENTS", 40 * 56 * 7)
     monkeypatch.setattr(
@@ -120,7 +146,7 @@ def test_many_classes_are_replayed_as_a_gpu_labels_them(plain, replaying, monkey
 def test_what_waits_for_a_value_is_not_replayed(plain, replaying):
     """As a CPU labels many classes, for which it counts candidates."""
     for segmenter in (plain, replaying):
-        segmenter.set_prompts(["background", *(f"thing {number}" for number in range(299))])
+        segmenter.use(many_classes(plain.backbone.dim))
     for seed in range(4):
         check(replaying.segment(image(seed)), plain.segment(image(seed)))
     assert "not permitted when stream is capturing" in replaying.cuda_graphs_problem
