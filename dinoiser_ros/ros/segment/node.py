@@ -20,7 +20,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.timer import Timer
 
-from dinoiser_ros.ros.parameter_spec import declare, values_of
+from dinoiser_ros.ros.parameter_declaration import declare, values_of
 
 from . import engine, parameters
 from .diagnostics import NodeReport, diagnostics_message

@@ -62,7 +62,7 @@ class Services:
         pipeline = self._pipeline()
         if pipeline is None:
             return self._refuse("prompts", response, _NOT_CONFIGURED)
-        prompts, before = pipeline.meant(request.prompts), pipeline.prompts
+        prompts, before = pipeline.resolve_prompts(request.prompts), pipeline.prompts
         try:
             pipeline.check({"prompts": prompts})
             classes = pipeline.change({"prompts": prompts}).result(PROMPTS_TIMEOUT)

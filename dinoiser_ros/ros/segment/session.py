@@ -68,7 +68,7 @@ class Pipeline:
         device_lost: Callable[[str], None],
     ) -> None:
         self.segmenter = segmenter
-        self.prompts = self.meant(values["prompts"])  # the last ones asked for
+        self.prompts = self.resolve_prompts(values["prompts"])  # the last ones asked for
         self._report = report
         self._reported_text_cache = False
         self.cameras = self._make_cameras(node, values)
@@ -126,12 +126,12 @@ class Pipeline:
             self._newest[name] = number
         if "prompts" not in changes:
             return self._worker.call(lambda: self._switch(changes, number, None))
-        changes["prompts"] = self.prompts = self.meant(changes["prompts"])
+        changes["prompts"] = self.prompts = self.resolve_prompts(changes["prompts"])
         return self._changer.submit(self._embed_and_switch, changes, number)
 
-    def meant(self, prompts: Sequence[str]) -> list[str]:
-        """Prompts as they are to be used, see `engine.meant_prompts`."""
-        return engine.meant_prompts(self.segmenter, prompts)
+    def resolve_prompts(self, prompts: Sequence[str]) -> list[str]:
+        """The prompts that a list of prompts stands for, see `engine.resolve_prompts`."""
+        return engine.resolve_prompts(self.segmenter, prompts)
 
     def abandon_prompts(self, prompts: list[str]) -> None:
         """Give up on prompts that are still being embedded and go back to `prompts`."""
