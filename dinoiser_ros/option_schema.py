@@ -110,7 +110,7 @@ class FrameOptions:
     method: str = _frame_row(
         "dinoiser",
         f"Segmentation method: {', '.join(METHOD_NAMES[:-1])} or {METHOD_NAMES[-1]}, which has "
-        "models of its own: to it and from it only before configure.",
+        "models of its own.",
         choices=METHOD_NAMES,
         values_help="the name of a method, such as dinoiser",
     )

@@ -29,13 +29,13 @@ def declare(node: Node, options: Iterable[Option]) -> dict[str, Any]:
     values = {}
     for option in options:
         try:
-            value = node.declare_parameter(option.name, option.default, descriptor(option)).value
+            parameter = node.declare_parameter(option.name, option.default, descriptor(option))
         except InvalidParameterValueException as error:
             raise ParameterError(
                 f"{option.name} is out of range: it takes {option.takes}."
             ) from error
-        check(option, value)
-        values[option.name] = _plain(value)
+        check(option, parameter.value)
+        values[option.name] = _plain(parameter.value)
     return values
 
 

@@ -142,7 +142,7 @@ class Segmenter(OptionAttributes):
         *,
         device: str = "cpu",
         precision: str = "float32",
-        cuda_graphs: bool = True,
+        cuda_graphs: bool = ModelOptions.cuda_graphs,
         plain: bool = False,
         **options: Unpack[OptionChanges],
     ) -> Segmenter:

@@ -118,8 +118,9 @@ class Option:
 
     def value_of(self, given: Any) -> Any:
         """The value that a place without None means: `unset` is None, all else itself."""
-        is_unset = self.default is None and self.unset is not None and given == self.unset
-        return None if is_unset else given
+        if self.default is not None or not _has_type(given, self.kind):
+            return given
+        return None if given == self.unset else given
 
     def _list_fault(self, value: Any) -> str | None:
         if not value and not self.may_be_empty:

@@ -8,7 +8,8 @@ model's own files. No default of a parameter is written anywhere else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from dinoiser_ros.errors import ParameterError
@@ -17,6 +18,20 @@ from dinoiser_ros.ros.parameter_declaration import check
 from dinoiser_ros.utils.option import CONFIGURE, START, Option, by_name
 
 OUTPUTS = ("mask", "confidence", "overlay", "class_masks", "masks")
+
+# Said of an engine option only where it is a parameter of the node.
+_NOTES = {"method": ": to it and from it only before configure."}
+
+
+def _parameters(options: Iterable[Option]) -> Iterator[Option]:
+    """Engine options as parameters of the node."""
+    for option in options:
+        parameter = option.without_none()
+        if option.name in _NOTES:
+            text = parameter.description.removesuffix(".") + _NOTES[option.name]
+            parameter = dataclasses.replace(parameter, description=text)
+        yield parameter
+
 
 SPECS: tuple[Option, ...] = (
     Option(
@@ -36,7 +51,7 @@ SPECS: tuple[Option, ...] = (
         CONFIGURE,
         choices=("auto", "raw", "compressed"),
     ),
-    *(option.without_none() for option in MODEL_OPTIONS),
+    *_parameters(MODEL_OPTIONS),
     Option(
         "outputs",
         list(OUTPUTS),
@@ -64,7 +79,7 @@ SPECS: tuple[Option, ...] = (
         "several phrases. The class id is the position in the list. With maskclip+: some of the "
         "classes of its checkpoint; left as it is, all of them.",
     ),
-    *(option.without_none() for option in FRAME_OPTIONS),
+    *_parameters(FRAME_OPTIONS),
     Option(
         "max_rate",
         0.0,

@@ -15,7 +15,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from dinoiser_ros.errors import FrameSourceError, ParameterError
-from dinoiser_ros.media.frame_sources import Source, open_source
+from dinoiser_ros.media.frame_sources import DEFAULT_RATE, Source, open_source
 from dinoiser_ros.messages.encode import image_message
 from dinoiser_ros.ros.parameter_declaration import declare
 from dinoiser_ros.utils.option import START, Option
@@ -26,7 +26,7 @@ SPECS = (
     Option(
         "rate",
         0.0,
-        "Frames per second; 0: the video's or webcam's own, 10 for pictures.",
+        f"Frames per second; 0: the video's or webcam's own, {DEFAULT_RATE:g} for pictures.",
         START,
         unit="Hz",
         minimum=0.0,
