@@ -28,14 +28,15 @@ def declare(node: Node, options: Iterable[Option]) -> dict[str, Any]:
 
     values = {}
     for option in options:
+        about = descriptor(option)
         try:
-            parameter = node.declare_parameter(option.name, option.default, descriptor(option))
+            value: Any = node.declare_parameter(option.name, option.default, about).value
         except InvalidParameterValueException as error:
             raise ParameterError(
                 f"{option.name} is out of range: it takes {option.takes}."
             ) from error
-        check(option, parameter.value)
-        values[option.name] = _plain(parameter.value)
+        check(option, value)
+        values[option.name] = _plain(value)
     return values
 
 

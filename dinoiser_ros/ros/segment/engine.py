@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dinoiser_ros.messages import decode as encodings
+from dinoiser_ros.messages import decode
 from dinoiser_ros.option_schema import FRAME_OPTIONS, MODEL_OPTIONS
 
 from .parameters import BY_NAME
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from dinoiser_ros.segmentation import Segmenter
     from dinoiser_ros.utils.option import Option
 
-MIN_INFERENCE_SIZE = 112  # pixels; below it a full GPU is not the node's fault
+MIN_INFERENCE_SIZE = 112  # pixels; a GPU that is full even then is filled by another program
 
 
 def load_segmenter(values: Mapping[str, Any]) -> Segmenter:
@@ -36,10 +36,11 @@ def load_segmenter(values: Mapping[str, Any]) -> Segmenter:
     Raises:
         DinoiserError: the model cannot be loaded, or a value does not fit it.
     """
-    import dinoiser_ros.visualization.overlay  # noqa: F401  (imports take Python's lock: now, not amid the frames)
+    # Imported now, since imports hold Python's lock and would delay frames later.
+    import dinoiser_ros.visualization.overlay  # noqa: F401
     from dinoiser_ros.segmentation import Segmenter
 
-    encodings.preload()
+    decode.preload()
     # All options at once, since they decide together which weights are needed.
     options = python_values(FRAME_OPTIONS, values)
     size = options.pop("inference_size")
@@ -111,7 +112,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 def is_device_lost(error: BaseException) -> bool:
     """Whether an error says that this process cannot use the device any more.
 
-    CUDA's errors stay: after one of them every further call fails, whatever its cause was.
+    After an error of CUDA every further call fails, whatever the cause was.
     """
     if is_out_of_memory(error):
         return False
@@ -131,8 +132,8 @@ def reduce_resolution(segmenter: Segmenter) -> int | None:
 def spare_collections() -> None:
     """Keep what is loaded by now out of the garbage collector's later rounds.
 
-    torch and ROS are half a million objects; looking through them holds Python's lock
-    for a quarter of a second, amid the frames. Undone by `free_device_memory`.
+    torch and ROS are half a million objects. Looking through them would hold Python's lock for a
+    quarter of a second, which delays frames. `free_device_memory` undoes it.
     """
     gc.collect()
     gc.freeze()
