@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dinoiser_ros.ros.parameter_spec import markdown_table
 from dinoiser_ros.ros.segment.parameters import SPECS
 from dinoiser_ros.utils.markdown import replace_part
+from dinoiser_ros.utils.option_table import markdown_table
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -1,55 +1,92 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which model, and where it computes: what the commands that segment have in common."""
+"""Engine options as command line arguments, and the segmenter that they describe."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Container, Iterable
+from typing import Any
 
+from dinoiser_ros.option_schema import MODEL_OPTIONS
 from dinoiser_ros.segmentation import Segmenter
-from dinoiser_ros.segmentation.models.registry import MODELS
-from dinoiser_ros.segmentation.options import PRECISIONS
+from dinoiser_ros.utils.option import Option
 
 Parser = argparse.ArgumentParser | argparse._ArgumentGroup
+
+_COMPUTING = ("device", "precision")  # where and how a model computes, not which one
+_NOT_OFFERED = ("cuda_graphs",)  # for tests and comparisons
+_PLACEHOLDERS = {"px": "PIXELS"}  # by unit
+
+
+def add_option_arguments(parser: Parser, options: Iterable[Option]) -> None:
+    """Declare one argument for each option, with its default, type, choices and help."""
+    for option in options:
+        parser.add_argument(f"--{option.name.replace('_', '-')}", **_argument(option))
 
 
 def add_file_arguments(parser: Parser) -> None:
     """Declare which model `load` loads, but not how it computes."""
-    parser.add_argument(
-        "--model",
-        default="vit-b-16",
-        help=f"{', '.join(MODELS)}, or the path of an OpenCLIP config or of a checkpoint of "
-        "maskclip+ (%(default)s)",
-    )
-    parser.add_argument("--weights", help="path or URL of the model's weights")
-    parser.add_argument("--heads", help="path or URL of CLIP-DINOiser's heads")
-    parser.add_argument("--dino", help="path or URL of a DINO ViT, see the README")
-    parser.add_argument("--diffusion", help="folder or hub name of a Stable Diffusion")
-    parser.add_argument("--offline", action="store_true", help="never use the network")
+    add_option_arguments(parser, _model_options(without=_COMPUTING))
 
 
 def add_model_arguments(parser: Parser) -> None:
     """Declare all that `load` reads."""
-    add_file_arguments(parser)
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ...")
-    parser.add_argument("--precision", default="auto", choices=("auto", *PRECISIONS))
+    add_option_arguments(parser, _model_options())
 
 
-def load(options: argparse.Namespace, method: str, **more: object) -> Segmenter:
+def load(options: argparse.Namespace, method: str, **more: Any) -> Segmenter:
     """The segmenter of a command line with `add_model_arguments`.
 
     Args:
+        options: the parsed command line.
+        method: the segmentation method.
         more: further options of `Segmenter`.
 
     Raises:
         DinoiserError: see `Segmenter`.
     """
-    return Segmenter(
-        options.model, options.weights, options.heads,
-        method=method, dino=options.dino, diffusion=options.diffusion,
-        device=options.device, precision=options.precision, offline=options.offline,
-        progress=_print_progress, **more,
-    )  # fmt: skip
+    model = {option.name: getattr(options, option.name) for option in _model_options()}
+    return Segmenter(method=method, progress=_print_progress, **model, **more)
+
+
+def _model_options(without: Container[str] = ()) -> list[Option]:
+    return [
+        option
+        for option in MODEL_OPTIONS
+        if option.name not in _NOT_OFFERED and option.name not in without
+    ]
+
+
+def _argument(option: Option) -> dict[str, Any]:
+    """What argparse is told about an option, but for its name."""
+    told: dict[str, Any] = {"default": option.default, "help": _help(option)}
+    if option.kind is bool:
+        told["action"] = argparse.BooleanOptionalAction if option.default else "store_true"
+        return told
+    if option.kind is not str:
+        told["type"] = option.kind
+        told["metavar"] = _PLACEHOLDERS.get(option.unit) or _range(option)
+    elif option.choices:
+        told["choices"] = option.choices
+    return told
+
+
+def _range(option: Option) -> str | None:
+    if option.minimum is None or option.maximum is None:
+        return None
+    return f"{option.minimum:g}..{option.maximum:g}"
+
+
+def _help(option: Option) -> str:
+    text = option.description.replace("%", "%%")
+    if option.unset_means:
+        text = f"{text.rstrip('.')}; by default {option.unset_means}"
+        if option.none_means:
+            text += f", {option.unset}: {option.none_means}"
+    elif option.kind is not bool:
+        text += " (%(default)s)"
+    return text
 
 
 def _print_progress(received: int, total: int | None) -> None:

@@ -15,6 +15,7 @@ from dinoiser_ros.evaluation.datasets.samples import Sample
 from dinoiser_ros.evaluation.datasets.simulated import FOLDER
 from dinoiser_ros.evaluation.metrics.tally import Tally
 from dinoiser_ros.evaluation.reports.report import Heading, markdown, overview, percent, to_json
+from dinoiser_ros.option_schema import FrameOptions
 from dinoiser_ros.segmentation.methods.registry import METHODS
 from dinoiser_ros.utils.atomic_files import atomic_write_text
 
@@ -41,8 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "coco_stuff164k, cityscapes, ade), or that of the only one asked for",
     )
     parser.add_argument(
-        "--methods", nargs="+", choices=METHODS, default=["dinoiser"], metavar="METHOD",
-        help=f"any of {', '.join(METHODS)} (dinoiser)",
+        "--methods", nargs="+", choices=METHODS, default=[FrameOptions.method], metavar="METHOD",
+        help=f"any of {', '.join(METHODS)} ({FrameOptions.method})",
     )  # fmt: skip
     parser.add_argument(
         "-o",

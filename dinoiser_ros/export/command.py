@@ -63,7 +63,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             f"--{side}", type=int, metavar="PIXELS", help="fix it (any, unless both are given)"
         )
     parser.add_argument("--opset", type=int, default=_DEFAULT_OPSET, help="of ONNX (%(default)s)")
-    parser.add_argument("--background-filter", choices=("auto", "off"), default="auto")
+    parser.add_argument(
+        "--background-filter", choices=("auto", "off"), default=defaults.background_filter
+    )
     parser.add_argument(
         "--background-uncertainty",
         action=argparse.BooleanOptionalAction,

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -11,52 +10,26 @@ from pathlib import Path
 import torch
 
 from dinoiser_ros.errors import OptionError
-from dinoiser_ros.segmentation.methods.classification import PD_THRESHOLD
-from dinoiser_ros.segmentation.methods.cliper import ATTENTION_THR
+from dinoiser_ros.option_schema import FRAME_OPTIONS, MODEL_OPTIONS, FrameOptions
 from dinoiser_ros.segmentation.methods.inputs import MethodOptions
-from dinoiser_ros.segmentation.methods.pooling import KS_THRESHOLD
 from dinoiser_ros.segmentation.methods.registry import BACKGROUND_SOURCES, METHODS
 from dinoiser_ros.segmentation.networks.dinoiser_heads import DELTA, GAMMA, Heads
+from dinoiser_ros.utils.option import by_name
 
-BACKGROUND_FILTERS = ("auto", "on", "off")
 BFLOAT16_WIDTH = 512  # channels from which on bfloat16 pays on a CPU
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-MIN_INFERENCE_SIZE, MAX_INFERENCE_SIZE = 16, 4096  # pixels
+_PRECISION = by_name(MODEL_OPTIONS)["precision"]
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(FrameOptions):
     """What a segmenter does with a frame; immutable, so that a frame sees one consistent set.
 
-    Attributes:
-        method: a name in `METHODS`.
-        background_filter: "auto" and "on": when a prompt is "background"; "off": never.
-        gamma, delta: thresholds in [0, 1]; None for those that belong to the heads, or the paper's
-            where the heads have no part in it.
-        confidence_threshold: in [0, 1]; pixels below it become unlabeled.
-        inference_size: shorter side in pixels; None for the image's own size.
-        background_source: what the background filter goes by: "objectness" (head h) or "found"
-            (FOUND's seed step on DINO's last layer).
-        background_uncertainty: whether the filter leaves patches alone whose class is certain.
-        ks_threshold: key smoothing changes patches whose confidence is below it (0 to 1).
-        pd_threshold: prompt denoising drops classes whose confidence stays below it (0 to 1).
-        attention_thr: CLIPer's threshold on a class's scores, relative to its maximum (0 to 1).
+    What each option means, takes and is by default stands in `option_schema.FrameOptions`.
 
     Raises:
-        OptionError: a value is none of these.
+        OptionError: a value is not allowed.
     """
-
-    method: str = "dinoiser"
-    background_filter: str = "auto"
-    gamma: float | None = None
-    delta: float | None = None
-    confidence_threshold: float = 0.0
-    inference_size: int | None = None
-    background_source: str = "objectness"
-    background_uncertainty: bool = True
-    ks_threshold: float = KS_THRESHOLD
-    pd_threshold: float = PD_THRESHOLD
-    attention_thr: float = ATTENTION_THR
 
     @property
     def needs(self) -> frozenset[str]:
@@ -68,26 +41,8 @@ class Options:
         return needs | {BACKGROUND_SOURCES[self.background_source]}
 
     def __post_init__(self) -> None:
-        _check_choice("method", self.method, tuple(METHODS))
-        _check_choice("background_filter", self.background_filter, BACKGROUND_FILTERS)
-        for name in ("gamma", "delta"):
-            if getattr(self, name) is not None:
-                _check_fraction(name, getattr(self, name))
-        _check_choice("background_source", self.background_source, tuple(BACKGROUND_SOURCES))
-        if not isinstance(self.background_uncertainty, bool):
-            raise OptionError(
-                f"background_uncertainty is {self.background_uncertainty!r}: use True or False."
-            )
-        for name in ("confidence_threshold", "ks_threshold", "pd_threshold", "attention_thr"):
-            _check_fraction(name, getattr(self, name))
-        size = self.inference_size
-        if size is None:
-            return
-        if not isinstance(size, int) or not MIN_INFERENCE_SIZE <= size <= MAX_INFERENCE_SIZE:
-            raise OptionError(
-                f"inference_size is {size!r}: give a whole number of pixels from "
-                f"{MIN_INFERENCE_SIZE} to {MAX_INFERENCE_SIZE}."
-            )
+        for option in FRAME_OPTIONS:
+            option.check(getattr(self, option.name))
 
 
 def method_options(options: Options, heads: Heads | None) -> MethodOptions:
@@ -95,30 +50,13 @@ def method_options(options: Options, heads: Heads | None) -> MethodOptions:
 
     The heads' gamma was chosen for their own correlations and says nothing about others.
     """
-    pooled_by_heads = heads is not None and "heads" in METHODS[options.method].needs
-    gamma = heads.gamma if pooled_by_heads else GAMMA
+    pooled_by_heads = "heads" in METHODS[options.method].needs
+    gamma = heads.gamma if heads is not None and pooled_by_heads else GAMMA
     delta = DELTA if heads is None else heads.delta
-    return MethodOptions(
-        gamma=gamma if options.gamma is None else options.gamma,
-        delta=delta if options.delta is None else options.delta,
-        filter_background=options.background_filter != "off",
-        background_source=options.background_source,
-        background_uncertainty=options.background_uncertainty,
-        ks_threshold=options.ks_threshold,
-        pd_threshold=options.pd_threshold,
-        attention_thr=options.attention_thr,
-    )
-
-
-def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise OptionError(f"{name} is {value!r}: use {' or '.join(map(repr, choices))}.")
-
-
-def _check_fraction(name: str, value: object) -> None:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or not 0.0 <= value <= 1.0:
-        raise OptionError(f"{name} is {value!r}: give a number from 0 to 1.")
+    given = {option.name: getattr(options, option.name) for option in FRAME_OPTIONS}
+    given["gamma"] = gamma if options.gamma is None else options.gamma
+    given["delta"] = delta if options.delta is None else options.delta
+    return MethodOptions(**given)
 
 
 def resolve_device(device: str) -> torch.device:
@@ -145,7 +83,7 @@ def resolve_device(device: str) -> torch.device:
 
 def check_precision(precision: str) -> None:
     """Raise OptionError unless it is "auto", "float32", "bfloat16" or "float16"."""
-    _check_choice("precision", precision, ("auto", *PRECISIONS))
+    _PRECISION.check(precision)
 
 
 def resolve_precision(precision: str, device: torch.device, width: int) -> torch.dtype:

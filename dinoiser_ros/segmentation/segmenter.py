@@ -7,19 +7,24 @@ import dataclasses
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from dinoiser_ros.errors import OptionError, PromptError
+from dinoiser_ros.option_schema import (
+    FrameOptions,
+    ModelOptions,
+    OptionArguments,
+    OptionAttributes,
+    OptionChanges,
+)
 from dinoiser_ros.segmentation.inference.cuda_graphs import capture_cuda_graph
 from dinoiser_ros.segmentation.inference.forward import classify_batch, label_batch
 from dinoiser_ros.segmentation.inference.replays import Replays
-from dinoiser_ros.segmentation.methods.classification import PD_THRESHOLD
-from dinoiser_ros.segmentation.methods.cliper import ATTENTION_THR
 from dinoiser_ros.segmentation.methods.inputs import Parts
-from dinoiser_ros.segmentation.methods.pooling import KS_THRESHOLD
 from dinoiser_ros.segmentation.methods.registry import MODEL_PARTS
 from dinoiser_ros.segmentation.models.assembly import Assembly, assemble, assemble_closed
 from dinoiser_ros.segmentation.models.loading import LoadedModel, load_closed_set, load_model
@@ -41,6 +46,9 @@ from dinoiser_ros.segmentation.text.vocabulary import SegmentationClass, Vocabul
 from dinoiser_ros.segmentation.weights.download import Progress
 
 from .options import Options, check_precision, resolve_device
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 PathLike = str | os.PathLike[str]
 
@@ -64,7 +72,7 @@ class Segmentation:
     unlabeled: int
 
 
-class Segmenter:
+class Segmenter(OptionAttributes):
     """Open-vocabulary segmentation of images with a frozen CLIP, or what "maskclip+" made of it.
 
     Loading takes seconds; afterwards prompts and options may be changed at any time and from any
@@ -79,12 +87,6 @@ class Segmenter:
         method: a name in `METHODS`, such as "dinoiser", "maskclip-ks" or "cliper".
         device: "auto" (a CUDA GPU if there is one), "cpu", "cuda", "cuda:1", ...
         precision: "auto" (see `resolve_precision`), "float32", "bfloat16", "float16".
-        background_filter: "auto" and "on" filter when a prompt is "background", "off" never.
-        gamma: pooling threshold in [0, 1]; None for the value that belongs to the heads, or the
-            paper's if something else decides what is pooled.
-        delta: certainty threshold of the background filter in [0, 1]; likewise.
-        confidence_threshold: pixels below it become unlabeled (0 to 1; 0 labels all).
-        inference_size: shorter side in pixels that images are resized to; None for their own size.
         offline: never use the network.
         cuda_graphs: whether frames of a kind that came before are given to a GPU as one piece of
             work, see `replays`; without a CUDA GPU it means nothing.
@@ -93,11 +95,8 @@ class Segmenter:
             file), for "dinoiser-dino" and FOUND; None for that of a registered model.
         diffusion: folder or hub name of a Stable Diffusion, for "cliper-diffusion"; None for 2.1
             base.
-        background_source: what the background filter goes by: "objectness" or "found".
-        background_uncertainty: whether it leaves patches alone whose class is certain.
-        ks_threshold: patches less confident are smoothed by "maskclip-ks" (0 to 1).
-        pd_threshold: classes that never are as confident are dropped by "maskclip-pd" (0 to 1).
-        attention_thr: scores below this share of their class's maximum become 0 in "cliper".
+        options: any other option of `FrameOptions`, such as gamma=0.3 or inference_size=448: there
+            stands what each means, takes and is by default. All are attributes, too.
 
     Raises:
         WeightsError: the model cannot be had, read or does not fit together.
@@ -106,33 +105,21 @@ class Segmenter:
 
     def __init__(
         self,
-        model: PathLike = "vit-b-16",
-        weights: PathLike | None = None,
-        heads: PathLike | None = None,
-        method: str = "dinoiser",
-        device: str = "auto",
-        precision: str = "auto",
+        model: PathLike = ModelOptions.model,
+        weights: PathLike | None = ModelOptions.weights,
+        heads: PathLike | None = ModelOptions.heads,
+        method: str = FrameOptions.method,
+        device: str = ModelOptions.device,
+        precision: str = ModelOptions.precision,
         *,
-        background_filter: str = "auto",
-        gamma: float | None = None,
-        delta: float | None = None,
-        confidence_threshold: float = 0.0,
-        inference_size: int | None = None,
-        offline: bool = False,
-        cuda_graphs: bool = True,
+        offline: bool = ModelOptions.offline,
+        cuda_graphs: bool = ModelOptions.cuda_graphs,
         progress: Progress | None = None,
-        dino: PathLike | None = None,
-        diffusion: PathLike | None = None,
-        background_source: str = "objectness",
-        background_uncertainty: bool = True,
-        ks_threshold: float = KS_THRESHOLD,
-        pd_threshold: float = PD_THRESHOLD,
-        attention_thr: float = ATTENTION_THR,
+        dino: PathLike | None = ModelOptions.dino,
+        diffusion: PathLike | None = ModelOptions.diffusion,
+        **options: Unpack[OptionArguments],
     ) -> None:
-        self._options = Options(
-            method, background_filter, gamma, delta, confidence_threshold, inference_size,
-            background_source, background_uncertainty, ks_threshold, pd_threshold, attention_thr,
-        )  # fmt: skip
+        self._options = Options(method, **options)
         spec = find_model(model)
         target = resolve_device(device)
         check_precision(precision)
@@ -155,9 +142,9 @@ class Segmenter:
         *,
         device: str = "cpu",
         precision: str = "float32",
-        cuda_graphs: bool = True,
+        cuda_graphs: bool = ModelOptions.cuda_graphs,
         plain: bool = False,
-        **options: object,
+        **options: Unpack[OptionChanges],
     ) -> Segmenter:
         """A segmenter around a model that is in memory already (training, benchmarks).
 
@@ -168,7 +155,7 @@ class Segmenter:
             spec: its name and inference size.
             device, precision, cuda_graphs: as for a new segmenter.
             plain: see `Backbone`.
-            options: as in `Options`.
+            options: those of `FrameOptions` by name.
         """
         segmenter = cls.__new__(cls)
         segmenter._options = Options(**options)
@@ -211,7 +198,7 @@ class Segmenter:
     @property
     def cuda_graphs_problem(self) -> str | None:
         """Why frames are not computed as CUDA graphs, in one sentence, if that was tried."""
-        return self._replays and self._replays.problem
+        return None if self._replays is None else self._replays.problem
 
     def use(self, vocabulary: Vocabulary) -> None:
         """The fast half of `set_prompts`: segment with this vocabulary from the next frame on."""
@@ -334,18 +321,18 @@ class Segmenter:
             for i in range(len(images))
         ]
 
-    # -- options: each may be set while frames are in work ---------------------------------------
+    # -- options: each may be set while frames are being segmented --------------------------------
 
     @property
     def options(self) -> Options:
         """The options in use."""
         return self._options
 
-    def set_options(self, **changes: object) -> None:
+    def set_options(self, **changes: Unpack[OptionChanges]) -> None:
         """Change options together: from the next frame on all of them hold.
 
         Args:
-            changes: by their names in `Options`.
+            changes: new values by their names in `FrameOptions`.
 
         Raises:
             OptionError: one of them cannot be; then none is changed.
@@ -411,19 +398,3 @@ class Segmenter:
     def precision(self) -> str:
         """The network's floating-point type, for example "float32"."""
         return str(self._parts.main.dtype).removeprefix("torch.")
-
-
-def _option(name: str, description: str) -> property:
-    """An attribute of `Segmenter` that reads and changes one option."""
-
-    def read(self: Segmenter) -> object:
-        return getattr(self.options, name)
-
-    def change(self: Segmenter, value: object) -> None:
-        self.set_options(**{name: value})
-
-    return property(read, change, doc=description)
-
-
-for _field in dataclasses.fields(Options):
-    setattr(Segmenter, _field.name, _option(_field.name, f"See `Options.{_field.name}`."))

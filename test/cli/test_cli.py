@@ -130,7 +130,7 @@ def test_the_pictures_in_the_readme_are_made_by_their_command(tmp_path, monkeypa
         (["segment", "nowhere.png", "--offline"], "There is no prompt"),
         (["download", "--offline"], "network is switched off"),
         (["download", "--offline", "--method", "dinoiser-dino"], "has no DINO of its own"),
-        (["segment", "a.png", "-p", "a", "--model", "demo", "--gamma", "2"], "gamma is 2.0"),
+        (["segment", "a.png", "-p", "a", "--model", "demo", "--gamma", "2"], "gamma cannot be 2.0"),
     ],
 )
 def test_errors_are_one_sentence(arguments, reason, capsys):

@@ -56,7 +56,7 @@ def test_executables_are_installed(name: str) -> None:
 def test_the_sample_parameters_are_accepted() -> None:
     yaml = pytest.importorskip("yaml")
     pytest.importorskip("rclpy")
-    from dinoiser_ros.ros.parameter_spec import check
+    from dinoiser_ros.ros.parameter_declaration import check
     from dinoiser_ros.ros.segment import parameters
 
     text = (ROOT / "config" / "segment.yaml").read_text()

@@ -8,30 +8,17 @@ parameter should be reported at once.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dinoiser_ros.messages import decode as encodings
+from dinoiser_ros.messages import decode
+from dinoiser_ros.option_schema import FRAME_OPTIONS, MODEL_OPTIONS
 
-from .parameters import BY_NAME, FROM_HEADS
+from .parameters import BY_NAME
 
 if TYPE_CHECKING:
     from dinoiser_ros.segmentation import Segmenter
-
-# Parameters that are options of the segmenter, and prompts: changing them changes what masks mean.
-OPTION_NAMES = (
-    "method",
-    "background_filter",
-    "gamma",
-    "delta",
-    "confidence_threshold",
-    "inference_size",
-    "background_source",
-    "background_uncertainty",
-    "ks_threshold",
-    "pd_threshold",
-    "attention_thr",
-)
+    from dinoiser_ros.utils.option import Option
 
 
 def load_segmenter(values: Mapping[str, Any]) -> Segmenter:
@@ -43,33 +30,25 @@ def load_segmenter(values: Mapping[str, Any]) -> Segmenter:
     Raises:
         DinoiserError: the model cannot be loaded, or a value does not fit it.
     """
-    import dinoiser_ros.visualization.overlay  # noqa: F401  (imports take Python's lock: now, not amid the frames)
+    # Imported now, since imports hold Python's lock and would delay frames later.
+    import dinoiser_ros.visualization.overlay  # noqa: F401
     from dinoiser_ros.segmentation import Segmenter
 
-    encodings.preload()
+    decode.preload()
     # All options at once, since they decide together which weights are needed.
-    options = _options(values)
+    options = python_values(FRAME_OPTIONS, values)
     size = options.pop("inference_size")
-    segmenter = Segmenter(
-        model=values["model"],
-        weights=values["weights"] or None,
-        heads=values["heads"] or None,
-        dino=values["dino"] or None,
-        diffusion=values["diffusion"] or None,
-        device=values["device"],
-        precision=values["precision"],
-        cuda_graphs=values["cuda_graphs"],
-        offline=values["offline"],
-        **options,
-    )
+    segmenter = Segmenter(**python_values(MODEL_OPTIONS, values), **options)
     segmenter.set_options(inference_size=size or segmenter.default_inference_size)
-    segmenter.set_prompts(meant_prompts(segmenter, values["prompts"]))
+    segmenter.set_prompts(resolve_prompts(segmenter, values["prompts"]))
     return segmenter
 
 
-def meant_prompts(segmenter: Segmenter, prompts: Sequence[str]) -> list[str]:
-    """Prompts as they are to be used: the parameter's default, or none, means the classes of the
-    checkpoint if the model is one of maskclip+.
+def resolve_prompts(segmenter: Segmenter, prompts: Sequence[str]) -> list[str]:
+    """The prompts that a list of prompts stands for.
+
+    With a checkpoint of maskclip+, the parameter's default and an empty list both stand for all
+    classes of the checkpoint.
     """
     trained = segmenter.trained
     if trained is not None and list(prompts) in ([], BY_NAME["prompts"].default):
@@ -78,20 +57,20 @@ def meant_prompts(segmenter: Segmenter, prompts: Sequence[str]) -> list[str]:
 
 
 def segmenter_options(segmenter: Segmenter, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameter values as the segmenter's options; those that are no options are left out."""
-    options = _options(values)
-    if options.get("inference_size") == 0:
+    """The segmenter's options among parameter values, as the segmenter takes them."""
+    options = python_values(FRAME_OPTIONS, values)
+    if "inference_size" in options and options["inference_size"] is None:
         options["inference_size"] = segmenter.default_inference_size
     return options
 
 
-def _options(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The options among parameter values; 0 still stands for the model's own inference size."""
-    options = {name: values[name] for name in OPTION_NAMES if name in values}
-    for name in ("gamma", "delta"):
-        if options.get(name) == FROM_HEADS:
-            options[name] = None
-    return options
+def python_values(options: Iterable[Option], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that are among parameter values, with None where ROS has another value."""
+    return {
+        option.name: option.value_of(values[option.name])
+        for option in options
+        if option.name in values
+    }
 
 
 def check_changes(segmenter: Segmenter, changes: Mapping[str, Any]) -> None:
@@ -111,4 +90,4 @@ def check_changes(segmenter: Segmenter, changes: Mapping[str, Any]) -> None:
             f"none of: set '{part}' and configure the node again."
         )
     if "prompts" in changes:
-        segmenter.check_prompts(meant_prompts(segmenter, changes["prompts"]))
+        segmenter.check_prompts(resolve_prompts(segmenter, changes["prompts"]))

@@ -17,7 +17,7 @@ from rclpy.lifecycle.node import LifecycleNodeMixin
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from dinoiser_ros.ros.parameter_spec import declare, values_of
+from dinoiser_ros.ros.parameter_declaration import declare, values_of
 
 from . import engine, memory, parameters
 from .diagnostics import NodeReport, diagnostics_message, segmenter_details

@@ -63,7 +63,7 @@ class ParameterChanges:
         self._publishers = publishers
         self._announce = announce
         self._report_text_cache = report_text_cache
-        self.prompts = self.meant(prompts)
+        self.prompts = self.resolve_prompts(prompts)
         self._numbers = itertools.count()
         self._newest: dict[str, int] = {}  # number of the last change of each parameter
         # Embedding prompts takes a while on a CPU: one thread, so that changes stay in order.
@@ -93,12 +93,12 @@ class ParameterChanges:
             self._newest[name] = number
         if "prompts" not in changes:
             return self._thread.call(lambda: self._switch(changes, number, None))
-        changes["prompts"] = self.prompts = self.meant(changes["prompts"])
+        changes["prompts"] = self.prompts = self.resolve_prompts(changes["prompts"])
         return self._embedding.submit(self._embed_and_switch, changes, number)
 
-    def meant(self, prompts: Sequence[str]) -> list[str]:
-        """Prompts as they are to be used, see `engine.meant_prompts`."""
-        return engine.meant_prompts(self._segmenter, prompts)
+    def resolve_prompts(self, prompts: Sequence[str]) -> list[str]:
+        """Prompts as they are to be used, see `engine.resolve_prompts`."""
+        return engine.resolve_prompts(self._segmenter, prompts)
 
     def abandon_prompts(self, prompts: Sequence[str]) -> None:
         """Give up on prompts that are still being embedded and go back to `prompts`."""

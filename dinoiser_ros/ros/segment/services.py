@@ -62,7 +62,8 @@ class Services:
         session = self._session()
         if session is None:
             return self._refuse("prompts", response, _NOT_CONFIGURED)
-        prompts, before = session.changes.meant(request.prompts), session.changes.prompts
+        prompts = session.changes.resolve_prompts(request.prompts)
+        before = session.changes.prompts
         try:
             session.changes.check({"prompts": prompts})
             classes = session.changes.request({"prompts": prompts}).result(PROMPTS_TIMEOUT)

@@ -15,24 +15,25 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from dinoiser_ros.errors import FrameSourceError, ParameterError
-from dinoiser_ros.media.frame_sources import Source, open_source
+from dinoiser_ros.media.frame_sources import DEFAULT_RATE, Source, open_source
 from dinoiser_ros.messages.encode import image_message
-from dinoiser_ros.ros.parameter_spec import START, Spec, declare
+from dinoiser_ros.ros.parameter_declaration import declare
+from dinoiser_ros.utils.option import START, Option
 
 from .process import Finished, NodeError, run_node
 
 SPECS = (
-    Spec(
+    Option(
         "rate",
         0.0,
-        "Frames per second; 0: the video's or webcam's own, 10 for pictures.",
+        f"Frames per second; 0: the video's or webcam's own, {DEFAULT_RATE:g} for pictures.",
         START,
         unit="Hz",
         minimum=0.0,
         maximum=1000.0,
     ),
-    Spec("loop", True, "Start again at the end; false: wait for a subscriber, play once.", START),
-    Spec("frame_id", "camera", "frame_id of the images.", START),
+    Option("loop", True, "Start again at the end; false: wait for a subscriber, play once.", START),
+    Option("frame_id", "camera", "frame_id of the images.", START),
 )
 _QUEUE = 5
 _LAST_WAIT = Duration(seconds=5)

@@ -18,19 +18,22 @@ from vision_msgs.msg import LabelInfo, VisionClass
 
 from dinoiser_ros.errors import ParameterError
 from dinoiser_ros.messages.encode import image_message
-from dinoiser_ros.ros.parameter_spec import START, Spec, declare
+from dinoiser_ros.ros.parameter_declaration import declare
 from dinoiser_ros.sim.classes import CLASSES
+from dinoiser_ros.utils.option import START, Option
 
 from .process import NodeError, run_node
 from .sim_frames import CameraFrame, CameraOptions, FramesUnavailable, frames_of_camera
 
 _DEFAULT = CameraOptions()
 SPECS = (
-    Spec("rate", _DEFAULT.rate, "Frames per second.", START, unit="Hz", minimum=0.1, maximum=100.0),
-    Spec("width", _DEFAULT.width, "Of the images.", START, unit="px", minimum=16, maximum=4096),
-    Spec("height", _DEFAULT.height, "Of the images.", START, unit="px", minimum=16, maximum=4096),
-    Spec("seed", _DEFAULT.seed, "Which world.", START, minimum=0, maximum=2**31 - 1),
-    Spec(
+    Option(
+        "rate", _DEFAULT.rate, "Frames per second.", START, unit="Hz", minimum=0.1, maximum=100.0
+    ),
+    Option("width", _DEFAULT.width, "Of the images.", START, unit="px", minimum=16, maximum=4096),
+    Option("height", _DEFAULT.height, "Of the images.", START, unit="px", minimum=16, maximum=4096),
+    Option("seed", _DEFAULT.seed, "Which world.", START, minimum=0, maximum=2**31 - 1),
+    Option(
         "room_seconds",
         _DEFAULT.room_seconds,
         "Time in one room before the robot enters the next; 0: it stays.",
@@ -39,8 +42,8 @@ SPECS = (
         minimum=0.0,
         maximum=1e6,
     ),
-    Spec("recorded", _DEFAULT.recorded, "Show the shipped frames, do not render.", START),
-    Spec("frame_id", "camera", "frame_id of the images.", START),
+    Option("recorded", _DEFAULT.recorded, "Show the shipped frames, do not render.", START),
+    Option("frame_id", "camera", "frame_id of the images.", START),
 )
 # Messages. The ground truth of a frame is needed when its mask arrives: none may get lost.
 _KEEP = 30

@@ -11,7 +11,6 @@ from dinoiser_ros.segmentation.text.vocabulary import Vocabulary
 
 # CLIP's trained temperature (its logit scale is clipped at 100); the methods fix it there.
 LOGIT_SCALE = 100.0
-PD_THRESHOLD = 0.5  # of prompt denoising, as in the paper
 _DROPPED = -100.0
 
 

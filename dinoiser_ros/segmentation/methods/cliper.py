@@ -18,7 +18,6 @@ from dinoiser_ros.segmentation.text.vocabulary import Vocabulary
 
 from .classification import LOGIT_SCALE
 
-ATTENTION_THR = 0.1  # of the released configuration for VOC
 _TINY = 1e-12  # keeps a row without any attention at 0 instead of 0 / 0
 
 

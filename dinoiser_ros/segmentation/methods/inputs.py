@@ -8,35 +8,31 @@ from functools import cached_property
 
 from torch import Tensor
 
+from dinoiser_ros.option_schema import FrameOptions
 from dinoiser_ros.segmentation.networks.clip_backbone import Backbone, DenseFeatures
 from dinoiser_ros.segmentation.networks.diffusion import Diffusion
 from dinoiser_ros.segmentation.networks.dino import DinoTower, LastLayer
-from dinoiser_ros.segmentation.networks.dinoiser_heads import Heads
+from dinoiser_ros.segmentation.networks.dinoiser_heads import DELTA, GAMMA, Heads
 from dinoiser_ros.segmentation.networks.embedding_network import EmbeddingNetwork
 from dinoiser_ros.segmentation.text.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
-class MethodOptions:
-    """What a method needs besides features and text, each value as it is to be used.
+class MethodOptions(FrameOptions):
+    """The options with every value as it is to be used; where no heads say more, the paper's.
 
     Attributes:
         gamma: pooling threshold in [0, 1].
         delta: certainty threshold of the background filter in [0, 1].
-        filter_background: whether a background class, if there is one, gets the filter.
-        background_source: what the filter goes by, see `Options`.
-        background_uncertainty: whether only uncertain patches are filtered.
-        ks_threshold, pd_threshold, attention_thr: see `Options`.
     """
 
-    gamma: float
-    delta: float
-    filter_background: bool
-    background_source: str
-    background_uncertainty: bool
-    ks_threshold: float
-    pd_threshold: float
-    attention_thr: float
+    gamma: float = GAMMA
+    delta: float = DELTA
+
+    @property
+    def filter_background(self) -> bool:
+        """Whether a background class, if there is one, gets the filter."""
+        return self.background_filter != "off"
 
 
 @dataclass(frozen=True)

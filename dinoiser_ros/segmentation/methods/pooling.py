@@ -7,8 +7,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-KS_THRESHOLD = 1.0  # of key smoothing: every patch that is not entirely sure
-
 # Correlations that are held at once (256 MB): those of 4 megapixels would take 1 GB.
 _AT_ONCE = 1 << 26
 

@@ -28,13 +28,13 @@ class Assembly:
         parts: the networks.
         text: what makes a vocabulary of prompts.
         name: the model's.
-        inference_size: shorter side in pixels that belongs to the model; None for an image's own.
+        inference_size: shorter side in pixels that the model works best at.
     """
 
     parts: Parts
     text: TextEncoder | TrainedText
     name: str
-    inference_size: int | None
+    inference_size: int
 
 
 def assemble(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from dinoiser_ros.option_schema import ModelOptions
 from dinoiser_ros.segmentation.options import PRECISIONS
 from dinoiser_ros.training.common.arguments import (
     add_run_arguments,
@@ -47,8 +48,8 @@ class HeadOptions:
 
     pictures: Path
     output: Path = Path("heads.safetensors")
-    model: str = "vit-b-16"
-    weights: str | None = None
+    model: str = ModelOptions.model
+    weights: str | None = ModelOptions.weights
     thresholds: Thresholds = field(default_factory=Thresholds)
     teachers: TeacherNames = field(default_factory=TeacherNames)
     schedule: HeadSchedule = field(default_factory=HeadSchedule)
@@ -58,9 +59,9 @@ class HeadOptions:
     max_pictures: int | None = None
     start_from: Path | None = None
     seed: int = 0
-    device: str = "auto"
-    precision: str = "auto"
-    offline: bool = False
+    device: str = ModelOptions.device
+    precision: str = ModelOptions.precision
+    offline: bool = ModelOptions.offline
     workers: int = 4
     save_every: float = SAVE_EVERY
 

@@ -11,6 +11,7 @@ import torch
 
 from dinoiser_ros.cli.arguments import add_model_arguments, load
 from dinoiser_ros.errors import TrainingError
+from dinoiser_ros.option_schema import FrameOptions, ModelOptions
 from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.segmentation.methods.registry import METHODS
 from dinoiser_ros.segmentation.networks.embedding_network import BACKBONES, HEADS
@@ -58,8 +59,8 @@ class PlusOptions:
     batch: int = BATCH
     max_pictures: int | None = None
     seed: int = 0
-    precision: str = "auto"
-    offline: bool = False
+    precision: str = ModelOptions.precision
+    offline: bool = ModelOptions.offline
     workers: int = 4
     save_every: float = SAVE_EVERY
 
@@ -133,7 +134,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     teacher = parser.add_argument_group("teacher, and where both compute")
     teacher.add_argument(
-        "--teacher-method", choices=METHODS, default="dinoiser", help="(%(default)s)"
+        "--teacher-method", choices=METHODS, default=FrameOptions.method, help="(%(default)s)"
     )
     add_model_arguments(teacher)
     _add_network(parser.add_argument_group("network"))

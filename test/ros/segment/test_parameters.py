@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import inspect
 import math
 import re
 from typing import Any
@@ -13,36 +13,51 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dinoiser_ros.errors import ParameterError
-from dinoiser_ros.ros.parameter_spec import START, Spec, check, descriptor, markdown_table
+from dinoiser_ros.option_schema import ENGINE_OPTIONS, FRAME_OPTIONS, MODEL_OPTIONS
+from dinoiser_ros.ros.parameter_declaration import check, descriptor
+from dinoiser_ros.ros.segment.engine import python_values
 from dinoiser_ros.ros.segment.parameters import BY_NAME, SPECS, check_changes
+from dinoiser_ros.utils.option import START, Option
+from dinoiser_ros.utils.option_table import markdown_table
 
 
-@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
-def test_each_default_is_allowed_and_each_text_written(spec: Spec) -> None:
-    check(spec, spec.default)
-    assert spec.description.endswith(".")
-    assert f"`{spec.name}`" in markdown_table(SPECS)
-    described = descriptor(spec)
+@pytest.mark.parametrize("option", SPECS, ids=lambda option: option.name)
+def test_each_default_is_allowed_and_each_text_written(option: Option) -> None:
+    check(option, option.default)
+    assert option.description.endswith(".")
+    assert f"`{option.name}`" in markdown_table(SPECS)
+    described = descriptor(option)
     assert described.description and described.additional_constraints
-    assert described.read_only == (spec.when == START)
+    assert described.read_only == (option.when == START)
 
 
-def test_the_engine_has_the_options_methods_and_defaults_of_the_table() -> None:
-    """parameters.py is read before torch is, so it repeats them."""
-    from dinoiser_ros.ros.segment.engine import OPTION_NAMES
-    from dinoiser_ros.segmentation.methods.registry import BACKGROUND_SOURCES, METHODS
-    from dinoiser_ros.segmentation.options import Options
-
-    described = re.split(r"[ ,.]+", BY_NAME["method"].description)
-    assert set(METHODS) <= set(described)
-    for name in METHODS:
-        check(BY_NAME["method"], name)
-    assert BY_NAME["background_source"].choices == tuple(BACKGROUND_SOURCES)
-    defaults = {field.name: field.default for field in dataclasses.fields(Options)}
-    assert set(OPTION_NAMES) == set(defaults)
+def test_each_engine_option_is_a_parameter_with_the_same_default() -> None:
+    values = {option.name: option.default for option in SPECS}
+    defaults = {option.name: option.default for option in ENGINE_OPTIONS}
+    assert len(values) == len(SPECS), "no name is there twice"
+    assert {
+        **python_values(MODEL_OPTIONS, values),
+        **python_values(FRAME_OPTIONS, values),
+    } == defaults
     special = {"gamma": -1.0, "delta": -1.0, "inference_size": 0}  # None to the engine
-    for name, default in defaults.items():
-        assert BY_NAME[name].default == special.get(name, default), name
+    special |= dict.fromkeys(("weights", "heads", "dino", "diffusion"), "")
+    assert {
+        name: value for name, value in values.items() if defaults.get(name, 0) is None
+    } == special
+
+
+def test_each_method_is_described() -> None:
+    described = re.split(r"[ ,.]+", BY_NAME["method"].description)
+    assert set(BY_NAME["method"].choices) <= set(described)
+
+
+def test_the_overlay_has_one_default_opacity() -> None:
+    from dinoiser_ros.media.settings import Settings
+    from dinoiser_ros.visualization.overlay import overlay
+
+    opacity = BY_NAME["overlay_alpha"].default
+    assert inspect.signature(overlay).parameters["alpha"].default == opacity
+    assert Settings.alpha == opacity
 
 
 @pytest.mark.parametrize(
@@ -65,6 +80,8 @@ def test_the_engine_has_the_options_methods_and_defaults_of_the_table() -> None:
         ("input_type", "", "auto, raw, compressed"),
         ("device", "gpu", "cuda:<n>"),
         ("method", "two words", "name of a method"),
+        ("method", "magic", "dinoiser, dinoiser-dino, "),
+        ("precision", "int8", "float32, bfloat16, float16"),
         ("model", " ", "a name or a path"),
         ("outputs", ["mask", "video"], "mask, confidence"),
         ("prompts", [], "empty"),
@@ -101,11 +118,11 @@ def test_good_values_are_taken(name: str, value: Any) -> None:
 @settings(deadline=None)
 @given(st.one_of(st.floats(), st.integers(), st.text(), st.booleans(), st.none(), st.binary()))
 def test_any_value_is_taken_or_refused_but_never_worse(value: Any) -> None:
-    for spec in SPECS:
+    for option in SPECS:
         try:
-            check(spec, value)
+            check(option, value)
         except ParameterError as error:
-            assert spec.name in str(error)
+            assert option.name in str(error)
 
 
 def test_what_configure_reads_is_refused_later() -> None:
