@@ -8,13 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .classes import (
-    COLOUR_NAMES,
-    COLOURED,
-    COLOURS,
-    OBJECTS,
-    is_held_out,
-)
+from .classes import COLOUR_NAMES, COLOURED, COLOURS, OBJECTS, is_held_out
 from .gl import load_mujoco
 from .objects import Shape
 from .scene_xml import Draft, add_floors, add_lights, add_object, add_walls, numbers

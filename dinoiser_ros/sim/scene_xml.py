@@ -11,9 +11,7 @@ import numpy as np
 from PIL import Image
 
 from . import textures
-from .classes import (
-    CLASS_IDS,
-)
+from .classes import CLASS_IDS
 from .objects import SHAPES, Shape
 from .patterns import pattern
 from .things import Thing, paint

@@ -7,13 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .classes import (
-    COLOUR_NAMES,
-    COLOURS,
-    TYPICAL_COLOURS,
-    is_held_out,
-    nearest_colour,
-)
+from .classes import COLOUR_NAMES, COLOURS, TYPICAL_COLOURS, is_held_out, nearest_colour
 
 Rng = np.random.Generator
 SKY_THING = 0

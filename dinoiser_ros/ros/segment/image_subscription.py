@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from rclpy.node import Node
     from rclpy.subscription import Subscription
 
+    from dinoiser_ros.ros.segment.monitoring.statistics import CameraStatistics
+
     from .publishers import CameraPublishers
-    from .statistics import CameraStatistics
 
 # Sensor data, but one message deep: an older one would only be dropped here.
 NEWEST = QoSProfile(

@@ -18,14 +18,19 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from dinoiser_ros.ros.parameter_declaration import declare, values_of
+from dinoiser_ros.ros.segment.monitoring.diagnostics import (
+    NodeReport,
+    diagnostics_message,
+    segmenter_details,
+)
+from dinoiser_ros.ros.segment.monitoring.problems import Problems
+from dinoiser_ros.ros.segment.monitoring.statistics import CameraStatistics
 
-from . import engine, memory, parameters
-from .diagnostics import NodeReport, diagnostics_message, segmenter_details
+from . import engine, parameters
+from .inference import memory
 from .parameter_changes import SupersededError
-from .problems import Problems
 from .services import Services
 from .session import Session
-from .statistics import CameraStatistics
 from .timers import call_every, call_soon
 
 DIAGNOSTICS_PERIOD = 1.0  # seconds

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from . import engine
 
 if TYPE_CHECKING:
+    from dinoiser_ros.ros.segment.inference.inference_thread import InferenceThread
     from dinoiser_ros.segmentation import SegmentationClass, Segmenter, Vocabulary
 
-    from .inference_thread import InferenceThread
     from .publishers import CameraPublishers
 
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from dinoiser_ros.errors import ParameterError
 from dinoiser_ros.messages.decode import rgb_from_message
 from dinoiser_ros.messages.topic_names import output_namespaces
+from dinoiser_ros.ros.segment.inference.inference_thread import InferenceThread
+from dinoiser_ros.ros.segment.monitoring.statistics import CameraStatistics
+from dinoiser_ros.ros.segment.monitoring.throttled_log import ReportOnce
 
 from .image_subscription import ImageSubscription
-from .inference_thread import InferenceThread
 from .parameter_changes import ParameterChanges
 from .publishers import MAX_CLASS_TOPICS, CameraPublishers
-from .statistics import CameraStatistics
-from .throttled_log import ReportOnce
 
 if TYPE_CHECKING:
     from rclpy.node import Node

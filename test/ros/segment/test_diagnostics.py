@@ -9,8 +9,8 @@ import pytest
 from builtin_interfaces.msg import Time
 from ros_helpers import diagnostic
 
-from dinoiser_ros.ros.segment.diagnostics import NodeReport, diagnostics_message
-from dinoiser_ros.ros.segment.statistics import CameraStatistics, quantile
+from dinoiser_ros.ros.segment.monitoring.diagnostics import NodeReport, diagnostics_message
+from dinoiser_ros.ros.segment.monitoring.statistics import CameraStatistics, quantile
 
 OK, WARN, ERROR, STALE = range(4)
 SETTINGS = {"warn_latency": 2.0, "warn_drop_ratio": 0.9, "stalled_after": 5.0}

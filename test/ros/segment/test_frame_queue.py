@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from dinoiser_ros.ros.segment.frame_queue import FrameQueue
+from dinoiser_ros.ros.segment.inference.frame_queue import FrameQueue
 
 
 class Clock:

@@ -16,10 +16,10 @@ from ros_helpers import wait_until
 from std_msgs.msg import Header
 
 from dinoiser_ros.messages.encode import image_message
-from dinoiser_ros.ros.segment import memory
-from dinoiser_ros.ros.segment.inference_thread import InferenceThread
+from dinoiser_ros.ros.segment.inference import memory
+from dinoiser_ros.ros.segment.inference.inference_thread import InferenceThread
+from dinoiser_ros.ros.segment.monitoring.statistics import CameraStatistics
 from dinoiser_ros.ros.segment.parameters import SPECS
-from dinoiser_ros.ros.segment.statistics import CameraStatistics
 
 
 class OutOfMemoryError(RuntimeError):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sensor_msgs.msg import CompressedImage, Image
     from std_msgs.msg import Header
 
-    from .image_subscription import ImageSubscription
+    from dinoiser_ros.ros.segment.image_subscription import ImageSubscription
 
 
 @dataclass

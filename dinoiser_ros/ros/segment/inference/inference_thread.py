@@ -10,21 +10,20 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dinoiser_ros.errors import ImageMessageError
+from dinoiser_ros.ros.segment.monitoring.statistics import latency_of
+from dinoiser_ros.ros.segment.monitoring.throttled_log import ReportOnce
 
 from .frame_queue import FrameQueue
 from .memory import HeapTrimmer
 from .pending_frame import PendingFrame, read_frame
 from .recovery import Recovery
-from .statistics import latency_of
-from .throttled_log import ReportOnce
 
 if TYPE_CHECKING:
     from rclpy.clock import Clock
     from sensor_msgs.msg import CompressedImage, Image
 
+    from dinoiser_ros.ros.segment.image_subscription import ImageSubscription
     from dinoiser_ros.segmentation import Segmentation, Segmenter
-
-    from .image_subscription import ImageSubscription
 
 T = TypeVar("T")
 
