@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from . import vit
+from .blocks import queries_keys_values
+from .layout import patch_size, residual_blocks, vision_tower
 
 # DINO is trained and used with ImageNet's mean and standard deviation.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -71,23 +73,23 @@ class DinoTower:
 
 
 def embedded(vision: nn.Module, images: Tensor) -> Tensor:
-    """The first block's input (B, 1 + N, D) of normalised images whose sides are multiples of the
-    patch.
-    """
-    patch = vision.conv1.kernel_size[0]
-    positions = vit.resized_positions(vision, images.shape[2] // patch, images.shape[3] // patch)
-    return vit.embed(vision, images, positions.flatten(0, 1))
+    """The first block's input (B, 1 + N, D) of normalised images, sides multiples of the patch."""
+    tower = vision_tower(vision)
+    side = patch_size(tower)
+    grid = (images.shape[2] // side, images.shape[3] // side)
+    positions = vit.resize_positions(tower.positional_embedding.float(), grid)
+    return vit.embed(tower, images, positions[1:])
 
 
 @torch.no_grad()
 def last_layer(vision: nn.Module, images: Tensor) -> LastLayer:
-    """The last attention layer of an OpenCLIP tower for normalised images (B, 3, H, W), sides
-    multiples of the patch.
-    """
-    patch = vision.conv1.kernel_size[0]
-    grid = (images.shape[2] // patch, images.shape[3] // patch)
-    x = vit.trunk(vision, embedded(vision, images))
-    return split_last_layer(*vit.qkv(vision.transformer.resblocks[-1], x), grid)
+    """The last attention layer of a tower for normalised images, sides multiples of the patch."""
+    tower = vision_tower(vision)
+    side = patch_size(tower)
+    grid = (images.shape[2] // side, images.shape[3] // side)
+    *first, last = residual_blocks(tower.transformer)
+    x = vit.run_blocks(first, embedded(vision, images))
+    return split_last_layer(*queries_keys_values(last.attn, last.ln_1(x)), grid)
 
 
 def split_last_layer(q: Tensor, k: Tensor, v: Tensor, grid: tuple[int, int]) -> LastLayer:

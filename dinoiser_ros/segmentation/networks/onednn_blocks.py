@@ -16,7 +16,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from .blocks import Block, PlainBlock, attend, split_heads
+from .blocks import BlockHalves, PlainBlock, attend, split_heads
+from .layout import ResidualBlock
 
 # Scores of one head that are computed at once (32 MB): all of them, up to 1 megapixel.
 _SCORES = 1 << 24
@@ -28,12 +29,12 @@ _MLP = ["c_fc", "gelu", "c_proj"]
 _X86 = ("x86_64", "AMD64")  # where it was measured to pay in float32
 
 
-def fastest_block(block: nn.Module) -> Block:
+def fastest_block(block: ResidualBlock) -> BlockHalves:
     """The fastest way there is to compute a block where and how its weights are."""
     return OneDnnBlock(block) if has_onednn(block) else PlainBlock(block)
 
 
-def has_onednn(block: nn.Module) -> bool:
+def has_onednn(block: ResidualBlock) -> bool:
     """Whether PyTorch and the processor have what it takes, and the block only what they know."""
     weight = block.attn.in_proj_weight
     if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
@@ -55,7 +56,7 @@ class OneDnnBlock:
             copied: those that change later do not count.
     """
 
-    def __init__(self, block: nn.Module) -> None:
+    def __init__(self, block: ResidualBlock) -> None:
         attn, mlp = block.attn, block.mlp
         exact = isinstance(mlp.gelu, nn.GELU) and mlp.gelu.approximate == "none"
         self._heads = attn.num_heads
@@ -68,11 +69,11 @@ class OneDnnBlock:
         self._down = _linear(mlp.c_proj.weight, mlp.c_proj.bias)
 
     def attention(self, x: Tensor) -> Tensor:
-        """See `Block.attention`."""
+        """See `BlockHalves.attention`."""
         return self._out(self._attend(self._qkv(x), self._heads))
 
     def mlp(self, x: Tensor) -> Tensor:
-        """See `Block.mlp`."""
+        """See `BlockHalves.mlp`."""
         return self._down(self._activation(self._up(x)))
 
 

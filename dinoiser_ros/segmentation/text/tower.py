@@ -18,7 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dinoiser_ros.segmentation.networks.vit import qkv
+from dinoiser_ros.segmentation.networks.blocks import queries_keys_values
+from dinoiser_ros.segmentation.networks.layout import ClipModel, ResidualBlock, residual_blocks
+from dinoiser_ros.segmentation.networks.vit import attention_step, mlp_step
 
 _TOKENS_AT_ONCE = 2048  # the mask has as many rows and columns
 
@@ -31,7 +33,7 @@ class TokenTree:
 
     Attributes:
         tokens: (M,) int64 ids; a token comes after those that it attends to.
-        places: (M,) int64, the how-manieth of its text each is.
+        places: (M,) int64, each one's position in its text, from 0.
         sees: (M, M) bool, the tokens that each one attends to: itself and those before it.
         ends: the end of each text, as an index of the tokens.
         known: how many tokens, the first ones, belong to the beginnings.
@@ -82,7 +84,7 @@ class TextTower:
         beginnings: token ids that texts often begin with; what they need is computed once.
     """
 
-    def __init__(self, clip: nn.Module, beginnings: Sequence[Sequence[int]] = ()) -> None:
+    def __init__(self, clip: ClipModel, beginnings: Sequence[Sequence[int]] = ()) -> None:
         self._clip = clip
         self._plain = is_plain(clip)
         self._beginnings = beginnings
@@ -139,18 +141,44 @@ class TextTower:
         x = (x + clip.positional_embedding[tree.places[tree.known :].to(device)]).unsqueeze(0)
         blind = ~tree.sees[tree.known :].to(device)
         used = []
-        for index, block in enumerate(clip.transformer.resblocks):
-            q, k, v = qkv(block, x)
-            if tree.known:
-                k, v = (torch.cat(pair, dim=2) for pair in zip(known[index], (k, v), strict=True))
-            used.append((k, v))
-            # Written out: PyTorch's kernels are made for more tokens, and for masks with less in
-            # them.
-            scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
-            mixed = scores.masked_fill_(blind, -torch.inf).softmax(dim=-1) @ v
-            x = x + block.ls_1(block.attn.out_proj(mixed.transpose(1, 2).flatten(2)))
-            x = x + block.ls_2(block.mlp(block.ln_2(x)))
+        for index, block in enumerate(residual_blocks(clip.transformer)):
+            attention = _TreeAttention(block.attn, blind, known[index] if tree.known else None)
+            x, _ = attention_step(block, attention, x)
+            x, _ = mlp_step(block, block.mlp, x)
+            used.append((attention.keys, attention.values))
         return x, used
+
+
+class _TreeAttention:
+    """Attention of the tokens of a tree, in one block.
+
+    Args:
+        blind: (M - known, M) bool, what each token does not attend to.
+        known: keys and values of the tokens that are known.
+
+    Attributes:
+        keys, values: (1, heads, M, width / heads) of all tokens, after the call.
+    """
+
+    keys: Tensor
+    values: Tensor
+
+    def __init__(
+        self, attn: nn.MultiheadAttention, blind: Tensor, known: KeysAndValues | None
+    ) -> None:
+        self._attn, self._blind, self._known = attn, blind, known
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(1, M - known, width) -> the same shape."""
+        q, k, v = queries_keys_values(self._attn, x)
+        if self._known is not None:
+            k, v = torch.cat([self._known[0], k], dim=2), torch.cat([self._known[1], v], dim=2)
+        self.keys, self.values = k, v
+        # Written out: PyTorch's kernels are made for more tokens, and for masks with less in them.
+        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+        mixed = scores.masked_fill_(self._blind, -torch.inf).softmax(dim=-1) @ v
+        out: Tensor = self._attn.out_proj(mixed.transpose(1, 2).flatten(2))
+        return out
 
 
 def is_plain(clip: nn.Module) -> bool:

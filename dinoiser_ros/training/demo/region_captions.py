@@ -8,14 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dinoiser_ros.segmentation.networks.clip_backbone import MEAN, STD
+from dinoiser_ros.segmentation.networks.layout import VisionTower
 from dinoiser_ros.sim.classes import UNLABELLED
 
 from .captions import Caption, bare_name, compose, truth
 from .regions import Crop, CropSampler, box_contents, draw_boxes, entities_in
-from .vit import normalised, resized_positions
+from .vit import normalised, patch_positions
 
 Rng = np.random.Generator
 # Shares of a box: what covers less goes unmentioned in its caption; boxes of which less is known
@@ -165,12 +166,12 @@ def make_batch(
 
 
 def window_positions(
-    vision: nn.Module, windows: list[tuple[tuple[int, int], int, int]], tokens: tuple[int, int]
+    vision: VisionTower, windows: list[tuple[tuple[int, int], int, int]], tokens: tuple[int, int]
 ) -> Tensor:
     """Positions (B, N, D) that the crops' patches have when the whole frame is the input, as it is
     in use.
     """
-    grids = {grid: resized_positions(vision, *grid) for grid in {window[0] for window in windows}}
+    grids = {grid: patch_positions(vision, *grid) for grid in {window[0] for window in windows}}
     parts = [
         grids[grid][row : row + tokens[0], column : column + tokens[1]].flatten(0, 1)
         for grid, row, column in windows

@@ -20,11 +20,12 @@ from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from dinoiser_ros.segmentation.networks import vit
 from dinoiser_ros.utils.atomic_files import replacing
 
-from . import vit
 from .region_captions import Phase, RegionBatch, contrast, make_batch, name_loss, window_positions
 from .regions import CropSampler
+from .vit import pooled_features, trunk
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ def batch_loss(model: CLIP, batch: RegionBatch, phase: Phase, whole_weight: floa
     """
     vision = model.visual
     positions = window_positions(vision, batch.windows, phase.tokens)
-    x = vit.trunk(vision, vit.embed(vision, batch.images, positions))
+    x = trunk(vision, vit.embed(vision, batch.images, positions))
     means = (batch.masks @ vit.dense_features(vision, x)).flatten(0, 1)
     regions = F.normalize(means.float(), dim=-1)
     embedded = F.normalize(model.encode_text(batch.tokens).float(), dim=-1)
@@ -120,7 +121,7 @@ def batch_loss(model: CLIP, batch: RegionBatch, phase: Phase, whole_weight: floa
     per_crop = batch.masks.shape[1]
     rows = (batch.captioned % per_crop == per_crop - 1).nonzero()[:, 0]
     crops = batch.captioned[rows] // per_crop
-    pooled = F.normalize(vit.pooled_features(vision, x).float(), dim=-1)[crops]
+    pooled = F.normalize(pooled_features(vision, x).float(), dim=-1)[crops]
     whole = contrast(pooled, captions[rows], batch.true[rows][:, rows], scale)
     return loss + whole_weight * whole
 

@@ -18,9 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dinoiser_ros.segmentation.networks.dino import embedded
+from dinoiser_ros.segmentation.networks.layout import VisionTower, residual_blocks
+from dinoiser_ros.segmentation.networks.vit import run_blocks
 from dinoiser_ros.training.heads.dino_features import normalise
 
-from . import vit
 from .regions import resize
 from .train_clip import build_clip, update_average
 
@@ -77,14 +78,14 @@ def build_dino(config: dict) -> nn.Module:
     return build_clip(config).visual
 
 
-def image_feature(vision: nn.Module, images: Tensor) -> Tensor:
+def image_feature(vision: VisionTower, images: Tensor) -> Tensor:
     """(B, 3, H, W) normalised images to (B, 2 width): CLS output and mean of the patches' outputs.
 
     DINO distils CLS alone. So small a network starts with nearly the same CLS for every image; the
     patches' mean differs from the first step on.
     """
-    blocks = vision.transformer.resblocks
-    x = vision.ln_post(vit.trunk(vision, embedded(vision, images), len(blocks)))
+    blocks = residual_blocks(vision.transformer)
+    x = vision.ln_post(run_blocks(blocks, embedded(vision, images)))
     return torch.cat([x[:, 0], x[:, 1:].mean(dim=1)], dim=-1)
 
 
