@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -191,7 +192,8 @@ def _classify(
     moved = {name: getattr(options, name) + by * _NEAR for name in names}
     options = dataclasses.replace(options, gamma=options.gamma + by * _NEAR_COSINE, **moved)
     if parts.heads is not None:
-        heads = dataclasses.replace(parts.heads, bkg_bias=parts.heads.bkg_bias - by * _NEAR)
+        heads = copy.deepcopy(parts.heads)
+        heads.bkg_decoder.get_parameter("bias").sub_(by * _NEAR)
         parts = dataclasses.replace(parts, heads=heads)
     return METHODS[segmenter.options.method].function(
         Frame(batch, dense, parts, vocabulary, options)

@@ -16,7 +16,7 @@ from dinoiser_ros.segmentation.methods.cliper import ATTENTION_THR
 from dinoiser_ros.segmentation.methods.inputs import MethodOptions
 from dinoiser_ros.segmentation.methods.pooling import KS_THRESHOLD
 from dinoiser_ros.segmentation.methods.registry import BACKGROUND_SOURCES, METHODS
-from dinoiser_ros.segmentation.networks.dinoiser_heads import DELTA, GAMMA, Heads
+from dinoiser_ros.segmentation.networks.dinoiser_heads import DELTA, GAMMA, DinoiserHeads
 
 BACKGROUND_FILTERS = ("auto", "on", "off")
 BFLOAT16_WIDTH = 512  # channels from which on bfloat16 pays on a CPU
@@ -90,7 +90,7 @@ class Options:
             )
 
 
-def method_options(options: Options, heads: Heads | None) -> MethodOptions:
+def method_options(options: Options, heads: DinoiserHeads | None) -> MethodOptions:
     """Every value as it is to be used: as given, else as stored with the heads, else the paper's.
 
     The heads' gamma was chosen for their own correlations and says nothing about others.

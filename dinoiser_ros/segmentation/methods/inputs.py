@@ -11,7 +11,7 @@ from torch import Tensor
 from dinoiser_ros.segmentation.networks.clip_backbone import Backbone, DenseFeatures
 from dinoiser_ros.segmentation.networks.diffusion import Diffusion
 from dinoiser_ros.segmentation.networks.dino import DinoTower, LastLayer
-from dinoiser_ros.segmentation.networks.dinoiser_heads import Heads
+from dinoiser_ros.segmentation.networks.dinoiser_heads import DinoiserHeads
 from dinoiser_ros.segmentation.networks.embedding_network import EmbeddingNetwork
 from dinoiser_ros.segmentation.text.vocabulary import Vocabulary
 
@@ -44,7 +44,7 @@ class Parts:
     """A segmenter's frozen networks. Those that its method can do without may be None."""
 
     backbone: Backbone | None
-    heads: Heads | None = None
+    heads: DinoiserHeads | None = None
     dino: DinoTower | None = None
     diffusion: Diffusion | None = None
     network: EmbeddingNetwork | None = None

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dinoiser_ros.segmentation.networks.clip_backbone import Request
-from dinoiser_ros.segmentation.networks.dinoiser_heads import Heads
+from dinoiser_ros.segmentation.networks.dinoiser_heads import DinoiserHeads
 
 from . import found
 from .background import assign_background, filter_background
@@ -96,7 +96,7 @@ def _filtered(frame: Frame, probabilities: Tensor) -> Tensor:
     return filter_background(probabilities, objectness, background, delta)
 
 
-def _heads(frame: Frame) -> Heads:
+def _heads(frame: Frame) -> DinoiserHeads:
     assert frame.parts.heads is not None, "Segmenter gives the method its heads"
     return frame.parts.heads
 

@@ -15,7 +15,7 @@ from dinoiser_ros.segmentation.methods.registry import MODEL_PARTS
 from dinoiser_ros.segmentation.networks.diffusion import Diffusion, load_diffusion
 from dinoiser_ros.segmentation.networks.dino import DinoTower
 from dinoiser_ros.segmentation.networks.dino_weights import from_dino, is_dinos_own
-from dinoiser_ros.segmentation.networks.dinoiser_heads import Heads, heads_from_state
+from dinoiser_ros.segmentation.networks.dinoiser_heads import DinoiserHeads, heads_from_state
 from dinoiser_ros.segmentation.networks.open_clip_parts import SimpleTokenizer, model_config
 from dinoiser_ros.segmentation.networks.plain_clip import PlainClip, is_plain_config
 from dinoiser_ros.segmentation.networks.uninitialised import Uninitialised
@@ -54,7 +54,7 @@ class LoadedModel:
 
     clip: nn.Module
     tokenizer: object
-    heads: Heads | None
+    heads: DinoiserHeads | None
     dino: DinoTower | None = None
     diffusion: Diffusion | None = None
     text: StoredText | None = None
@@ -178,7 +178,7 @@ def _find_part(
         return None
 
 
-def load_heads(path: Path, clip: nn.Module) -> Heads:
+def load_heads(path: Path, clip: nn.Module) -> DinoiserHeads:
     """Read heads and check that they fit the backbone.
 
     Raises:

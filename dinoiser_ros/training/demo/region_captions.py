@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dinoiser_ros.segmentation.networks.clip_backbone import MEAN, STD
 from dinoiser_ros.segmentation.networks.layout import VisionTower
