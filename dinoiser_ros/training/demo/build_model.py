@@ -22,11 +22,11 @@ from torch import nn
 
 from dinoiser_ros.evaluation.tables.heldout import score_method
 from dinoiser_ros.segmentation.networks.clip_backbone import Backbone
+from dinoiser_ros.segmentation.networks.dino import DinoTower
 from dinoiser_ros.segmentation.networks.dinoiser_heads import DinoiserHeads
 from dinoiser_ros.sim.classes import CLASSES, COLOUR_NAMES
 from dinoiser_ros.sim.frames import LabelledFrame, read_frames, write_frames
 from dinoiser_ros.training.common.run_state import Checkpoint, Losses
-from dinoiser_ros.training.heads.dino_features import OpenClipDino
 from dinoiser_ros.training.heads.files import Thresholds, curve, save_heads
 from dinoiser_ros.training.heads.found import seed_foreground
 from dinoiser_ros.training.heads.losses import HeadSchedule
@@ -110,7 +110,7 @@ def train_demo_heads(
     """Train g and h on the training frames, unless done; returns them and the losses."""
     torch.manual_seed(build.seed + 2)
     heads = DinoiserHeads(clip.visual.conv1.out_channels, HEAD_CHANNELS)
-    tower = OpenClipDino(dino)
+    tower = DinoTower(dino)
     teacher = HeadTeacher(
         Backbone(clip.visual, THRESHOLDS.intermediate_layer, plain=True),
         Teachers(tower, tower, seed_foreground),

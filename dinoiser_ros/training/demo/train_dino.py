@@ -17,13 +17,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dinoiser_ros.segmentation.networks.dino import embedded
+from dinoiser_ros.segmentation.networks.dino import MEAN, STD, embedded
 from dinoiser_ros.segmentation.networks.layout import VisionTower, residual_blocks
 from dinoiser_ros.segmentation.networks.vit import run_blocks
-from dinoiser_ros.training.heads.dino_features import normalise
 
 from .regions import resize
 from .train_clip import build_clip, update_average
+from .vit import normalised
 
 log = logging.getLogger(__name__)
 Rng = np.random.Generator
@@ -156,7 +156,8 @@ def _crops(frames: np.ndarray, rng: Rng, schedule: DinoSchedule) -> tuple[Tensor
         for _ in range(schedule.local_crops)
         for frame in frames
     ]
-    return normalise(torch.stack(large)), normalise(torch.stack(small))
+    large_pixels, small_pixels = (normalised(torch.stack(x), MEAN, STD) for x in (large, small))
+    return large_pixels, small_pixels
 
 
 def train_dino(

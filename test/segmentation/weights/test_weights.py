@@ -21,7 +21,7 @@ from golden_data import GOLDEN, GOLDEN_MODEL
 from safetensors.torch import load_file, save_file
 
 from dinoiser_ros.segmentation import Segmenter, WeightsError
-from dinoiser_ros.segmentation.models.loading import read_config
+from dinoiser_ros.segmentation.models.building import read_config
 from dinoiser_ros.segmentation.models.registry import MODELS
 from dinoiser_ros.segmentation.networks.dinoiser_heads import heads_from_state
 from dinoiser_ros.segmentation.weights.cache import cache_folder
