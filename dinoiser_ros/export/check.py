@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dinoiser_ros.segmentation import Segmenter, Vocabulary
 from dinoiser_ros.segmentation.inference.forward import cells
-from dinoiser_ros.segmentation.methods.inputs import Frame
+from dinoiser_ros.segmentation.methods.inputs import MethodInputs
 from dinoiser_ros.segmentation.methods.registry import METHODS
 from dinoiser_ros.segmentation.networks.clip_backbone import DenseFeatures
 from dinoiser_ros.segmentation.options import method_options
@@ -139,10 +139,10 @@ def _picture(height: int, width: int, seed: int) -> np.ndarray:
     """(height, width, 3) uint8: blotches of many sizes, so that patches differ, and noise."""
     generator = np.random.default_rng(seed)
     picture = generator.normal(0.0, 20.0, (height, width, 3))
-    for cell in (8, 32, 128):
-        rows, columns = -(-height // cell), -(-width // cell)
+    for side in (8, 32, 128):
+        rows, columns = -(-height // side), -(-width // side)
         blotches = generator.normal(0.0, 45.0, (rows, columns, 3))
-        picture += blotches.repeat(cell, 0).repeat(cell, 1)[:height, :width]
+        picture += blotches.repeat(side, 0).repeat(side, 1)[:height, :width]
     return np.clip(picture + 128, 0, 255).astype(np.uint8)
 
 
@@ -196,5 +196,5 @@ def _classify(
         heads.bkg_decoder.get_parameter("bias").sub_(by * _NEAR)
         parts = dataclasses.replace(parts, heads=heads)
     return METHODS[segmenter.options.method].function(
-        Frame(batch, dense, parts, vocabulary, options)
+        MethodInputs(batch, dense, parts, vocabulary, options)
     )

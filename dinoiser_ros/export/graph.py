@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from dinoiser_ros.errors import ExportError
 from dinoiser_ros.segmentation import Segmenter
-from dinoiser_ros.segmentation.methods.inputs import Frame, MethodOptions, Parts
+from dinoiser_ros.segmentation.methods.inputs import MethodInputs, MethodOptions, Parts
 from dinoiser_ros.segmentation.methods.registry import METHODS
 from dinoiser_ros.segmentation.networks.blocks import WrittenOutBlock
-from dinoiser_ros.segmentation.networks.clip_backbone import Backbone, DenseFeatures
+from dinoiser_ros.segmentation.networks.clip_backbone import Backbone
 from dinoiser_ros.segmentation.networks.vit import resize_positions
 from dinoiser_ros.segmentation.options import method_options
 
@@ -35,11 +35,11 @@ class OpenVocabulary:
 
     Attributes:
         texts: (K, S, d) unit vectors: S phrases for each of K classes.
-        background: None, since the filter is applied after the method, see `Graph`.
+        background: (K,) float, 1 for the background and 0 for the others; None for no filter.
     """
 
     texts: Tensor
-    background: None = None
+    background: Tensor | None = None
 
     @property
     def embeddings(self) -> Tensor:
@@ -127,10 +127,9 @@ class Graph(nn.Module):
             images = images.float() / 255.0
         request = self.method.request
         dense = self.parts.backbone(images, request) if request else None
-        frame = Frame(images, dense, self.parts, OpenVocabulary(texts), self.options)
-        probabilities = self.method.function(frame)
-        if self.filters:
-            probabilities = self._filter(probabilities, dense, background)
+        vocabulary = OpenVocabulary(texts, background if self.filters else None)
+        inputs = MethodInputs(images, dense, self.parts, vocabulary, self.options)
+        probabilities = self.method.function(inputs)
         if not self.pixels:
             return (probabilities,)
         confidence, labels = self._of_pixels(probabilities, images).max(dim=1)
@@ -147,14 +146,6 @@ class Graph(nn.Module):
             probabilities, scale_factor=float(self.cell), mode="bilinear", align_corners=False
         )
         return full[..., :height, :width]
-
-    def _filter(self, probabilities: Tensor, dense: DenseFeatures, background: Tensor) -> Tensor:
-        """`background.filter_background` for a class that is only known when the file is used."""
-        mask = torch.sigmoid(self.parts.heads.objectness(dense.intermediate_map)) <= 0.5
-        if self.options.background_uncertainty:
-            mask = mask & (probabilities.amax(dim=1, keepdim=True) < self.options.delta)
-        given = mask & (background.view(1, -1, 1, 1) > 0.5)
-        return torch.where(given, torch.ones_like(probabilities), probabilities)
 
 
 class TraceableBackbone(Backbone):

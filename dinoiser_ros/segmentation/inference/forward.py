@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from dinoiser_ros.segmentation.methods.inputs import Frame, Parts
+from dinoiser_ros.segmentation.methods.inputs import MethodInputs, Parts
 from dinoiser_ros.segmentation.methods.registry import METHODS
 from dinoiser_ros.segmentation.options import Options, method_options
 from dinoiser_ros.segmentation.pixels.postprocess import label_pixels
@@ -32,7 +32,7 @@ def classify_batch(batch: Tensor, parts: Parts, vocabulary: Vocabulary, options:
     entry = METHODS[options.method]
     dense = parts.backbone(batch, entry.request) if entry.request else None
     chosen = method_options(options, parts.heads)
-    return entry.function(Frame(batch, dense, parts, vocabulary, chosen))
+    return entry.function(MethodInputs(batch, dense, parts, vocabulary, chosen))
 
 
 def cells(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 from torch import Tensor
 
@@ -13,7 +14,6 @@ from dinoiser_ros.segmentation.networks.diffusion import Diffusion
 from dinoiser_ros.segmentation.networks.dino import DinoTower, LastLayer
 from dinoiser_ros.segmentation.networks.dinoiser_heads import DinoiserHeads
 from dinoiser_ros.segmentation.networks.embedding_network import EmbeddingNetwork
-from dinoiser_ros.segmentation.text.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,28 @@ class Parts:
     @property
     def main(self) -> Backbone | EmbeddingNetwork:
         """What every image goes through."""
-        return self.network or self.backbone
+        main = self.network or self.backbone
+        assert main is not None, "a segmenter has one of the two"
+        return main
+
+
+class ClassTexts(Protocol):
+    """What methods ask of a vocabulary: P embedded phrases of K classes."""
+
+    @property
+    def embeddings(self) -> Tensor:
+        """(P, d) float32 unit vectors."""
+
+    @property
+    def background(self) -> int | Tensor | None:
+        """The class for what looks like no object, see `assign_background`; None: there is none."""
+
+    def best_of_phrases(self, scores: Tensor, /) -> Tensor:
+        """(B, P, h, w) -> (B, K, h, w): the score of a class is the best of its phrases."""
 
 
 @dataclass(frozen=True)
-class Frame:
+class MethodInputs:
     """One batch on its way through a method; used by one thread.
 
     Attributes:
@@ -70,7 +87,7 @@ class Frame:
     images: Tensor
     dense: DenseFeatures | None
     parts: Parts
-    vocabulary: Vocabulary
+    vocabulary: ClassTexts
     options: MethodOptions
 
     @cached_property
@@ -78,3 +95,43 @@ class Frame:
         """DINO's last attention layer on these images: computed at the first use, then kept."""
         assert self.parts.dino is not None, "Segmenter gives the method its DINO"
         return self.parts.dino(self.images)
+
+    @property
+    def from_backbone(self) -> DenseFeatures:
+        """What the backbone gave."""
+        assert self.dense is not None, "the method asked for nothing"
+        return self.dense
+
+    @property
+    def features(self) -> Tensor:
+        """(B, d, h, w) MaskCLIP features, not normalised."""
+        assert self.from_backbone.features is not None, "the method did not ask for them"
+        return self.from_backbone.features
+
+    @property
+    def keys(self) -> Tensor:
+        """(B, N, width) keys of the last block."""
+        assert self.from_backbone.keys is not None, "the method did not ask for them"
+        return self.from_backbone.keys
+
+    @property
+    def intermediate_map(self) -> Tensor:
+        """(B, width, h, w): what the heads read."""
+        return self.from_backbone.intermediate_map
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of patches."""
+        return self.from_backbone.grid
+
+    @property
+    def backbone(self) -> Backbone:
+        """The backbone."""
+        assert self.parts.backbone is not None, "Segmenter gives the method its backbone"
+        return self.parts.backbone
+
+    @property
+    def heads(self) -> DinoiserHeads:
+        """CLIP-DINOiser's heads."""
+        assert self.parts.heads is not None, "Segmenter gives the method its heads"
+        return self.parts.heads

@@ -73,8 +73,7 @@ class TextEncoder:
         return Vocabulary(cleaned, classes, embeddings, owner_tensor)
 
     def embed(self, phrases: Sequence[str]) -> Tensor:
-        """Average the embeddings of a phrase over the 80 templates of CLIP (arXiv 2103.00020,
-        3.1.4).
+        """Average each phrase's embeddings over CLIP's 80 templates (arXiv 2103.00020, 3.1.4).
 
         Args:
             phrases: P texts.

@@ -133,8 +133,11 @@ class TextTower:
     def _run(
         self, tree: TokenTree, known: list[KeysAndValues]
     ) -> tuple[Tensor, list[KeysAndValues]]:
-        """What comes out of the last block for the tokens that are not known (1, M - known, width),
-        and the keys and values in each block of all.
+        """Run all blocks for the tokens that are not known.
+
+        Returns:
+            What the last block gives for these (1, M - known, width), and the keys and values of
+            all tokens in each block.
         """
         clip, device = self._clip, self.device
         x = clip.token_embedding(tree.tokens[tree.known :].to(device))

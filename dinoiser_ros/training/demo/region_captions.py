@@ -75,8 +75,9 @@ class RegionBatch:
 
 
 def jitter(rng: Rng, rgb: Tensor, strength: float = 0.12) -> Tensor:
-    """Brightness, contrast and a little white balance, per image; hues stay what they are called.
-    uint8 in and out.
+    """Change brightness, contrast and a little white balance of each image, uint8 in and out.
+
+    Hues stay what they are called.
     """
     x = rgb.float() / 255
     b = len(x)
@@ -168,9 +169,7 @@ def make_batch(
 def window_positions(
     vision: VisionTower, windows: list[tuple[tuple[int, int], int, int]], tokens: tuple[int, int]
 ) -> Tensor:
-    """Positions (B, N, D) that the crops' patches have when the whole frame is the input, as it is
-    in use.
-    """
+    """Positions (B, N, D) of the crops' patches within whole frames, which are the input in use."""
     grids = {grid: patch_positions(vision, *grid) for grid in {window[0] for window in windows}}
     parts = [
         grids[grid][row : row + tokens[0], column : column + tokens[1]].flatten(0, 1)

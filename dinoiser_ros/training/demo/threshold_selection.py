@@ -35,8 +35,9 @@ def miou(
 
 
 def select(segmenter: object, store: FrameStore) -> dict[str, object]:
-    """Try every gamma with the 18 class names, then every delta with "background" and the objects'
-    names.
+    """Choose gamma, then delta, by trying all of them.
+
+    Gammas are tried with the 18 class names, deltas with "background" and the objects' names.
 
     Args:
         segmenter: a Segmenter with method "dinoiser"; its options and prompts are changed.

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training the demo's small CLIP: region captions through the value path, whole crops through all
-of it.
+"""Training the demo's small CLIP.
+
+Region captions go through the value path, whole crops through all of the network.
 """
 
 from __future__ import annotations
@@ -62,8 +63,9 @@ class ClipSchedule:
         return next(phase for phase in self.phases if step < phase.until)
 
     def rate(self, step: int) -> float:
-        """What the learning rates are multiplied by: linear warm-up, constant, linear to a
-        fiftieth.
+        """What the learning rates are multiplied by.
+
+        A linear warm-up, then constant, then linearly down to a fiftieth.
         """
         start = self.decay_from * self.steps
         down = 1 - 0.98 * max(0.0, step - start) / (self.steps - start)
@@ -76,8 +78,9 @@ def templates() -> tuple[str, ...]:
 
 
 def build_clip(config: dict) -> CLIP:
-    """A CLIP with random weights from an OpenCLIP config; raises what open_clip raises for a bad
-    one.
+    """A CLIP with random weights from an OpenCLIP config.
+
+    Raises what open_clip raises for a bad one.
     """
     return CLIP(**config)
 
@@ -102,7 +105,9 @@ class StepBatches(Dataset):
 
 
 def batch_loss(model: CLIP, batch: RegionBatch, phase: Phase, whole_weight: float) -> Tensor:
-    """Contrast box means of value-path features with captions and names, and pooled crops with
+    """The contrast of images with texts.
+
+    Box means of value-path features are contrasted with captions and names, pooled crops with
     captions.
     """
     vision = model.visual

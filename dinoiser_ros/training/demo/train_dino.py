@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A small DINO: self-distillation without labels (arXiv 2104.14294) on the simulated robot's
-frames.
-"""
+"""A small DINO: self-distillation without labels (arXiv 2104.14294) on simulated frames."""
 
 from __future__ import annotations
 
@@ -90,8 +88,9 @@ def image_feature(vision: VisionTower, images: Tensor) -> Tensor:
 
 
 def augment(rng: Rng, frame: np.ndarray, size: int, scale: tuple[float, float]) -> Tensor:
-    """A random square crop, ``scale`` of the frame's height, resized to ``size``, flipped and
-    recoloured; uint8.
+    """A random square crop of a frame, resized to ``size``, flipped and recoloured; uint8.
+
+    Its side is a share of the frame's height within ``scale``.
     """
     height, width = frame.shape[:2]
     side = int(height * rng.uniform(*scale))
@@ -110,11 +109,10 @@ def augment(rng: Rng, frame: np.ndarray, size: int, scale: tuple[float, float]) 
 
 
 def assignments(outputs: Tensor, temperature: float, iterations: int = 3) -> Tensor:
-    """The teacher's targets: softmax, centred over the batch by Sinkhorn-Knopp (DINOv2, arXiv
-    2304.07193).
+    """The teacher's targets: softmax, centred over the batch by Sinkhorn-Knopp.
 
-    DINO's running centre lags behind at this batch size, and training swings between its two kinds
-    of collapse.
+    That is DINOv2's way (arXiv 2304.07193). DINO's running centre lags behind at this batch size,
+    and training swings between its two kinds of collapse.
 
     Args:
         outputs: (B, prototypes) cosines of one batch.
@@ -163,8 +161,10 @@ def _crops(frames: np.ndarray, rng: Rng, schedule: DinoSchedule) -> tuple[Tensor
 def train_dino(
     config: dict, frames: np.ndarray, schedule: DinoSchedule, seed: int, checkpoint: Path
 ) -> nn.Module:
-    """Train on frames (N, H, W, 3) uint8 unless ``checkpoint`` holds the result; returns the
-    teacher's tower.
+    """Train on frames (N, H, W, 3) uint8, unless ``checkpoint`` holds the result.
+
+    Returns:
+        The teacher's tower.
     """
     torch.manual_seed(seed + 1)
     student = build_dino(config).requires_grad_(True)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trained heads as files: as the engine reads them, as the authors write them, and the record of
-what they were trained with.
+"""Trained heads as files: as the engine reads them, and as the authors write them.
+
+Beside them lies a record of what they were trained with.
 """
 
 from __future__ import annotations

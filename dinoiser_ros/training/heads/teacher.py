@@ -33,15 +33,17 @@ class Teachers:
 
 
 class HeadTeacher:
-    """Makes the heads' training batches from unlabelled pictures with frozen networks."""
+    """Makes the heads' training batches from unlabelled pictures with frozen networks.
+
+    Args:
+        backbone: the CLIP that the heads are for, with the layer that they read.
+        teachers: DINO and FOUND.
+        precision: what the frozen networks compute in (mixed precision, unless float32).
+    """
 
     def __init__(
         self, backbone: Backbone, teachers: Teachers, precision: torch.dtype = torch.float32
     ) -> None:
-        """Args:
-        backbone: the CLIP that the heads are for, with the layer that they read.
-        precision: what the frozen networks compute in (mixed precision, unless float32).
-        """
         self.backbone, self.teachers, self.precision = backbone, teachers, precision
 
     @torch.no_grad()
