@@ -171,7 +171,7 @@ def _reference(
     every runtime, and the result may then differ by any amount.
     """
     request = METHODS[segmenter.options.method].request
-    dense = segmenter.backbone(batch, request) if request else None
+    dense = segmenter.parts.clip_backbone(batch, request) if request else None
     wanted, *moved = (_classify(segmenter, batch, dense, vocabulary, by) for by in (0, 1, -1))
     steady = torch.ones_like(wanted[:, 0], dtype=torch.bool)
     for other in moved:

@@ -84,7 +84,7 @@ class Graph(nn.Module):
             self.parts = replace(self.parts, backbone=TraceableBackbone(segmenter.backbone))
         self.pixels = pixels
         # So that the exporter knows the weights as such; they are read through `parts`.
-        self.weights = segmenter.network or segmenter.backbone.visual
+        self.weights = segmenter.network or segmenter.parts.clip_backbone.visual
 
     @property
     def cell(self) -> int:
@@ -126,7 +126,7 @@ class Graph(nn.Module):
         if not images.is_floating_point():
             images = images.float() / 255.0
         request = self.method.request
-        dense = self.parts.backbone(images, request) if request else None
+        dense = self.parts.clip_backbone(images, request) if request else None
         vocabulary = OpenVocabulary(texts, background if self.filters else None)
         inputs = MethodInputs(images, dense, self.parts, vocabulary, self.options)
         probabilities = self.method.function(inputs)

@@ -166,4 +166,4 @@ def _cliper_scores(inputs: MethodInputs) -> Tensor:
     probabilities = layer_probabilities(features[:, :, 1:], inputs.vocabulary)
     fused = fuse_layers(probabilities, attention, inputs.options.attention_thr)
     scores = torch.cat([fused, fusion_weight(attention)], dim=1)
-    return scores.unflatten(-1, inputs.grid)
+    return scores.reshape(*scores.shape[:-1], *inputs.grid)

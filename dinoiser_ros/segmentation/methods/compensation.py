@@ -78,7 +78,7 @@ def compensate_image(
     """
     side = math.isqrt(maps[0].shape[-1])
     square = upsample(scores[None].float(), patch_size, shape, (side, side))[0]
-    return compensate(square.flatten(1), maps, attention_thr).unflatten(1, (side, side))
+    return compensate(square.flatten(1), maps, attention_thr).reshape(-1, side, side)
 
 
 def compensate_batch(

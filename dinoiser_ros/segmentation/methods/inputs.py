@@ -50,6 +50,12 @@ class Parts:
     network: EmbeddingNetwork | None = None
 
     @property
+    def clip_backbone(self) -> Backbone:
+        """The backbone, for methods that ask for it: `Segmenter` sees to it that it is there."""
+        assert self.backbone is not None, "the model is a checkpoint of maskclip+"
+        return self.backbone
+
+    @property
     def main(self) -> Backbone | EmbeddingNetwork:
         """What every image goes through."""
         main = self.network or self.backbone
@@ -127,8 +133,7 @@ class MethodInputs:
     @property
     def backbone(self) -> Backbone:
         """The backbone."""
-        assert self.parts.backbone is not None, "Segmenter gives the method its backbone"
-        return self.parts.backbone
+        return self.parts.clip_backbone
 
     @property
     def heads(self) -> DinoiserHeads:

@@ -71,8 +71,8 @@ def key_smoothing(probabilities: Tensor, keys: Tensor, threshold: float) -> Tens
     """
     flat = probabilities.float().flatten(2)
     unit = F.normalize(keys.float(), dim=-1)
-    voted = [flat @ (unit @ unit[:, rows].transpose(1, 2)) for rows in _blocks(unit)]
-    voted = torch.cat(voted, dim=2).clamp_(min=0.0)
+    parts = [flat @ (unit @ unit[:, rows].transpose(1, 2)) for rows in _blocks(unit)]
+    voted = torch.cat(parts, dim=2).clamp_(min=0.0)
     total = voted.sum(dim=1, keepdim=True)
     smooth = (flat.amax(dim=1, keepdim=True) < threshold) & (total > 0)
     return torch.where(smooth, voted / total, flat).reshape(probabilities.shape)

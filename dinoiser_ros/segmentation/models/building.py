@@ -5,15 +5,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-
-from torch import nn
+from typing import Any
 
 from dinoiser_ros.errors import WeightsError
+from dinoiser_ros.segmentation.networks.layout import ClipModel, Tokenizer
 from dinoiser_ros.segmentation.networks.open_clip_parts import SimpleTokenizer, model_config
 from dinoiser_ros.segmentation.networks.plain_clip import PlainClip, is_plain_config
 
 
-def build_clip(config: dict, name: str = "The config") -> tuple[nn.Module, object]:
+def build_clip(config: dict[str, Any], name: str = "The config") -> tuple[ClipModel, Tokenizer]:
     """An OpenCLIP model with random weights, and its tokenizer.
 
     Args:
@@ -33,14 +33,15 @@ def build_clip(config: dict, name: str = "The config") -> tuple[nn.Module, objec
     return clip, SimpleTokenizer(context_length=context_length)
 
 
-def _build_unusual(config: dict) -> nn.Module:
+def _build_unusual(config: dict[str, Any]) -> ClipModel:
     """A CLIP that needs all of open_clip."""
     import open_clip  # takes seconds, see `open_clip_parts`
 
-    return open_clip.CLIP(**config)
+    clip: ClipModel = open_clip.CLIP(**config)
+    return clip
 
 
-def read_config(config: str | Path) -> dict:
+def read_config(config: str | Path) -> dict[str, Any]:
     """The keyword arguments of `open_clip.CLIP` in a config.
 
     Args:

@@ -7,13 +7,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import nn
-
 from dinoiser_ros.errors import WeightsError
 from dinoiser_ros.segmentation.methods.registry import MODEL_PARTS
 from dinoiser_ros.segmentation.networks.diffusion import Diffusion, load_diffusion
 from dinoiser_ros.segmentation.networks.dino import DinoTower
 from dinoiser_ros.segmentation.networks.dinoiser_heads import DinoiserHeads, heads_from_state
+from dinoiser_ros.segmentation.networks.layout import ClipModel, Tokenizer, patch_size
 from dinoiser_ros.segmentation.networks.uninitialised import Uninitialised
 from dinoiser_ros.segmentation.text.identity import text_names
 from dinoiser_ros.segmentation.text.stored_tower import StoredText
@@ -49,8 +48,8 @@ class LoadedModel:
         text: the weights of `clip`'s text tower, if they are still in their file.
     """
 
-    clip: nn.Module
-    tokenizer: object
+    clip: ClipModel
+    tokenizer: Tokenizer
     heads: DinoiserHeads | None
     dino: DinoTower | None = None
     diffusion: Diffusion | None = None
@@ -84,6 +83,7 @@ def load_model(
         OptionError: diffusion is wanted, and the packages that it needs are not installed.
     """
     _check_kind(spec, needs)
+    assert spec.config is not None, "see `_check_kind`"
     config = read_config(spec.config)
     weight_sources = (parse_source(weights),) if weights else spec.weights
     head_sources = (parse_source(heads),) if heads else spec.heads
@@ -113,7 +113,7 @@ def load_model(
     )
 
 
-def _read_clip(clip: nn.Module, path: Path) -> StoredText | None:
+def _read_clip(clip: ClipModel, path: Path) -> StoredText | None:
     """Fill the vision tower, and leave the rest in its file for when it is needed, if it can be.
 
     Raises:
@@ -175,7 +175,7 @@ def _find_part(
         return None
 
 
-def load_heads(path: Path, clip: nn.Module) -> DinoiserHeads:
+def load_heads(path: Path, clip: ClipModel) -> DinoiserHeads:
     """Read heads and check that they fit the backbone.
 
     Raises:
@@ -192,7 +192,7 @@ def load_heads(path: Path, clip: nn.Module) -> DinoiserHeads:
     return heads
 
 
-def load_dino(path: Path, clip: nn.Module, config: Path | None = None) -> DinoTower:
+def load_dino(path: Path, clip: ClipModel, config: Path | None = None) -> DinoTower:
     """Read a DINO that fits a backbone.
 
     Args:
@@ -203,7 +203,7 @@ def load_dino(path: Path, clip: nn.Module, config: Path | None = None) -> DinoTo
         WeightsError: unreadable, another architecture, or other patches than the backbone's.
     """
     tower = read_dino(path, config)
-    patch = clip.visual.conv1.kernel_size[0]
+    patch = patch_size(clip.visual)
     if tower.patch_size != patch:
         raise WeightsError(
             f"{path} divides images into patches of {tower.patch_size} pixels, this backbone into "

@@ -102,7 +102,8 @@ def value_path(attn: nn.MultiheadAttention, x: Tensor) -> Tensor:
 def attention_maps(attn: nn.MultiheadAttention, x: Tensor) -> Tensor:
     """(B, heads, T, T) float32: what attention weighs the values with; rows sum to 1."""
     q, k = (_by_head(attn, projection(attn, x, index)).float() for index in (0, 1))
-    return ((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)).softmax(dim=-1)
+    scores: Tensor = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+    return scores.softmax(dim=-1)
 
 
 def attend_with(attn: nn.MultiheadAttention, x: Tensor, maps: Tensor) -> Tensor:
@@ -115,4 +116,5 @@ def attend_with(attn: nn.MultiheadAttention, x: Tensor, maps: Tensor) -> Tensor:
 
 def _by_head(attn: nn.MultiheadAttention, x: Tensor) -> Tensor:
     """(B, T, width) -> (B, heads, T, width / heads)."""
-    return x.unflatten(-1, (attn.num_heads, -1)).transpose(1, 2)
+    split: Tensor = x.unflatten(-1, (attn.num_heads, -1))
+    return split.transpose(1, 2)

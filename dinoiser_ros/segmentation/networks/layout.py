@@ -8,7 +8,7 @@ itself builds have the same attributes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import Protocol, cast
 
 from torch import Tensor, nn
 
@@ -62,6 +62,18 @@ class ClipModel(nn.Module):
     ln_final: Layer
     text_projection: nn.Parameter | nn.Linear | None
     logit_scale: nn.Parameter
+
+
+class Tokenizer(Protocol):
+    """open_clip's tokenizer for a model."""
+
+    context_length: int
+
+    def encode(self, text: str, /) -> list[int]:
+        """The token ids of a text, without start and end."""
+
+    def __call__(self, texts: list[str], /) -> Tensor:
+        """(T, context_length) int64 token ids of texts, with start, end and padding."""
 
 
 def residual_blocks(transformer: Transformer) -> list[ResidualBlock]:

@@ -116,7 +116,7 @@ def resize_positions(
     Args:
         embedding: (1 + n * n, width), CLS first, for the square grid the model was trained with.
         grid: rows and columns wanted.
-        mode: "bicubic" or "bilinear".
+        mode: "bicubic" or "bilinear"; bicubic with `extra`.
         extra: patches by which the scale is too large. DINO's own code has 0.1, as a guard
             against rounding, which shifts the places where the embedding is sampled.
 
@@ -126,12 +126,36 @@ def resize_positions(
     side = round((len(embedding) - 1) ** 0.5)
     if (side, side) == tuple(grid):
         return embedding
-    square = embedding[1:].T.reshape(1, -1, side, side)
     if extra:
-        scale = ((grid[0] + extra) / side, (grid[1] + extra) / side)
-        resized = F.interpolate(
-            square, scale_factor=scale, mode=mode, align_corners=False, recompute_scale_factor=False
-        )
-    else:
-        resized = F.interpolate(square, size=tuple(grid), mode=mode, align_corners=False)
-    return torch.cat([embedding[:1], resized[0].flatten(1).T])
+        table = embedding[1:].reshape(side, side, -1)
+        down = _resize_rows(table, grid[0], extra)
+        resized = _resize_rows(down.transpose(0, 1), grid[1], extra).transpose(0, 1)
+        return torch.cat([embedding[:1], resized.flatten(0, 1)])
+    square = embedding[1:].T.reshape(1, -1, side, side)
+    patches = F.interpolate(square, size=tuple(grid), mode=mode, align_corners=False)
+    return torch.cat([embedding[:1], patches[0].flatten(1).T])
+
+
+def _resize_rows(table: Tensor, count: int, extra: float) -> Tensor:
+    """Bicubic interpolation of rows (n, m, width) -> (count, m, width), by (count + extra) / n.
+
+    The same as `F.interpolate` with this scale factor, which has to be a number there; an exported
+    graph computes it from the image.
+    """
+    side = table.shape[0]
+    places = (torch.arange(count, device=table.device) + 0.5) * (side / (count + extra)) - 0.5
+    first = places.floor()
+    resized = torch.zeros_like(table[:1])
+    for tap in (-1, 0, 1, 2):
+        index = (first + tap).clamp(0, side - 1).long()
+        weight = _cubic((places - first - tap).abs())
+        resized = resized + table.index_select(0, index) * weight[:, None, None]
+    return resized
+
+
+def _cubic(distance: Tensor) -> Tensor:
+    """The kernel of PyTorch's bicubic interpolation (a = -0.75), for distances from 0 to 2."""
+    a, d = -0.75, distance
+    near = ((a + 2) * d - (a + 3)) * d * d + 1
+    far = ((d - 5) * d + 8) * d * a - 4 * a
+    return torch.where(d <= 1, near, far)

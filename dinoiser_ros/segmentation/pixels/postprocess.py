@@ -194,8 +194,8 @@ def upsample(
         (B, K, H, W).
     """
     cells = probabilities.shape[-2:]
-    scale = tuple(axis_scale(patch_size, *axis) for axis in zip(cells, shape, size, strict=True))
-    return _interpolate(probabilities, scale)[..., : size[0], : size[1]]
+    down, across = (axis_scale(patch_size, *axis) for axis in zip(cells, shape, size, strict=True))
+    return _interpolate(probabilities, (down, across))[..., : size[0], : size[1]]
 
 
 def _interpolate(maps: Tensor, scale: tuple[float, float]) -> Tensor:

@@ -13,13 +13,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from dinoiser_ros.segmentation.networks.blocks import queries_keys_values
-from dinoiser_ros.segmentation.networks.layout import ClipModel, residual_blocks
+from dinoiser_ros.segmentation.networks.layout import ClipModel, Layer, residual_blocks
 from dinoiser_ros.segmentation.networks.vit import attention_step, mlp_step
 
 _TOKENS_AT_ONCE = 2048  # the mask has as many rows and columns
@@ -105,7 +106,9 @@ class TextTower:
             (T, d) float32, not normalised.
         """
         if not self._plain:
-            return self._clip.encode_text(tokens.to(self.device)).float()
+            # What only open_clip itself builds has this method, see `models.building`.
+            encode_text = cast("Layer", self._clip.encode_text)
+            return encode_text(tokens.to(self.device)).float()
         # As CLIP has it, the end of a text is the highest id in it; `encode_text` reads it there.
         lengths = (tokens.argmax(dim=1) + 1).tolist()
         texts = [row[:n] for row, n in zip(tokens.tolist(), lengths, strict=True)]
@@ -122,7 +125,8 @@ class TextTower:
         x = clip.ln_final(x[0, tree.ends.to(self.device)])
         projection = clip.text_projection
         if isinstance(projection, nn.Linear):
-            return projection(x).float()
+            projected: Tensor = projection(x)
+            return projected.float()
         return (x if projection is None else x @ projection).float()
 
     @cached_property
@@ -184,7 +188,7 @@ class _TreeAttention:
         return out
 
 
-def is_plain(clip: nn.Module) -> bool:
+def is_plain(clip: ClipModel) -> bool:
     """Whether the text tower is the one written here: causal, read at the end of the text."""
     mask = getattr(clip, "attn_mask", None)
     if getattr(clip, "text_pool_type", None) != "argmax" or not isinstance(mask, Tensor):

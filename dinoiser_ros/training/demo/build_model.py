@@ -14,6 +14,7 @@ import logging
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -59,7 +60,7 @@ class Build:
     dino: DinoSchedule
     heads: HeadSchedule
 
-    def config(self, name: str) -> dict:
+    def config(self, name: str) -> dict[str, Any]:
         """One of the two OpenCLIP configs in the package."""
         return json.loads((MODELS / f"{name}.json").read_text())
 

@@ -12,6 +12,7 @@ import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -77,7 +78,7 @@ def templates() -> tuple[str, ...]:
     return tuple(template("{}") for template in OPENAI_IMAGENET_TEMPLATES)
 
 
-def build_clip(config: dict) -> CLIP:
+def build_clip(config: dict[str, Any]) -> CLIP:
     """A CLIP with random weights from an OpenCLIP config.
 
     Raises what open_clip raises for a bad one.
@@ -169,7 +170,7 @@ class _State:
     losses: list[float]
 
 
-def _start(config: dict, schedule: ClipSchedule, seed: int, checkpoint: Path) -> _State:
+def _start(config: dict[str, Any], schedule: ClipSchedule, seed: int, checkpoint: Path) -> _State:
     torch.manual_seed(seed)
     model = build_clip(config)
     average = copy.deepcopy(model).requires_grad_(False)
@@ -219,7 +220,11 @@ def _step(state: _State, batch: RegionBatch, phase: Phase, schedule: ClipSchedul
 
 
 def train_clip(
-    config: dict, sampler: CropSampler, schedule: ClipSchedule, seed: int, checkpoint: Path
+    config: dict[str, Any],
+    sampler: CropSampler,
+    schedule: ClipSchedule,
+    seed: int,
+    checkpoint: Path,
 ) -> CLIP:
     """Train, or go on from ``checkpoint``. Batches are made by a process of their own.
 

@@ -9,6 +9,7 @@ import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,7 +72,7 @@ class Projection(nn.Module):
         return F.normalize(self.mlp(x), dim=-1) @ F.normalize(self.prototypes, dim=-1).T
 
 
-def build_dino(config: dict) -> nn.Module:
+def build_dino(config: dict[str, Any]) -> nn.Module:
     """The vision tower of an OpenCLIP config, with random weights."""
     return build_clip(config).visual
 
@@ -159,7 +160,7 @@ def _crops(frames: np.ndarray, rng: Rng, schedule: DinoSchedule) -> tuple[Tensor
 
 
 def train_dino(
-    config: dict, frames: np.ndarray, schedule: DinoSchedule, seed: int, checkpoint: Path
+    config: dict[str, Any], frames: np.ndarray, schedule: DinoSchedule, seed: int, checkpoint: Path
 ) -> nn.Module:
     """Train on frames (N, H, W, 3) uint8, unless ``checkpoint`` holds the result.
 

@@ -26,7 +26,7 @@ def normalised(rgb: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tens
 def patch_positions(tower: VisionTower, rows: int, columns: int) -> Tensor:
     """Positional embedding of the patches, resized bicubically to (rows, columns, width)."""
     embedding = tower.positional_embedding.float()  # whatever the tower computes in
-    return resize_positions(embedding, (rows, columns))[1:].unflatten(0, (rows, columns))
+    return resize_positions(embedding, (rows, columns))[1:].reshape(rows, columns, -1)
 
 
 def trunk(tower: VisionTower, x: Tensor) -> Tensor:

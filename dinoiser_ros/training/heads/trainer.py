@@ -64,7 +64,7 @@ def _update(
         group["lr"] = rate
     losses = head_losses(heads, batch, schedule.dino_threshold)
     progress.optimiser.zero_grad(set_to_none=True)
-    sum(losses).backward()
+    (losses[0] + losses[1]).backward()
     values = torch.stack(losses).detach()
     team.average([values, *(parameter.grad for parameter in heads.parameters())])
     check_finite(values, progress.step)
