@@ -51,7 +51,8 @@ class Diffusion:
     def image_size(self) -> int:
         """Pixels of the square that images are resized to: 512 for Stable Diffusion 2.1 base."""
         halvings = len(self.vae.config.block_out_channels) - 1
-        return int(self.unet.config.sample_size) * 2**halvings
+        size: int = self.unet.config.sample_size * 2**halvings
+        return size
 
     @torch.no_grad()
     def attention_maps(self, images: Tensor) -> list[tuple[Tensor, ...]]:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """CLIP's two towers as open_clip lays them out: the same names of weights, without a forward pass.
 
-This package computes over weights (`backbone`, `text_tower`), and the configs of plain vision
+This package computes over weights (`vit`, `text.tower`), and the configs of plain vision
 transformers need little of open_clip, whose import takes longer than all else until the first mask
 (see `open_clip_parts`). Any other config is left to open_clip itself.
 """

@@ -74,15 +74,18 @@ def _label_plainly(
     candidates: here the host never looks at a value.
     """
     at_once = max(1, _FEW_ELEMENTS // (len(probabilities) * size[0] * size[1]))
-    best = labels = None
+    best: Tensor | None = None
+    labels: Tensor | None = None
     for first in range(0, probabilities.shape[1], at_once):
         some = upsample(probabilities[:, first : first + at_once], patch_size, shape, size)
         confidence, ids = some.max(dim=1)
         if best is None:
             best, labels = confidence, ids
         else:
+            assert labels is not None, "both are set together"
             labels = torch.where(confidence > best, ids + first, labels)
             best = torch.maximum(best, confidence)
+    assert best is not None and labels is not None, "there is a class"
     return best, labels.to(torch.int32)
 
 
@@ -146,15 +149,18 @@ def _label_band(
     rows, columns = corners.shape[1:3]
     y = down.weight[top : top + rows].view(1, rows, 1, -1, 1)
     x = across.weight.view(1, 1, columns, 1, -1)
-    best = label = None
+    best: Tensor | None = None
+    label: Tensor | None = None
     for candidate in range(ids.shape[-1]):
         values = _interpolate_quads(corners[:, :, :, candidate], y, x)
         name = ids[..., candidate, None, None]
         if best is None:
             best, label = values, name.expand(values.shape)
         else:
+            assert label is not None, "both are set together"
             label = torch.where(values > best, name, label)
             best = torch.maximum(best, values)
+    assert best is not None and label is not None, "there is a candidate"
     inside = (down.quad >= top) & (down.quad < top + rows)
     row_index = ((down.quad - top) * y.shape[3] + down.place)[inside]
     column_index = across.quad * x.shape[4] + across.place

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
+from typing import Any
 
 from tqdm import tqdm  # comes with open_clip and huggingface_hub
 
@@ -25,7 +26,8 @@ class ProgressBar:
     """
 
     def __init__(self, title: str, steps: int, names: tuple[str, ...]) -> None:
-        self._title, self._steps, self._names, self._bar = title, steps, names, None
+        self._title, self._steps, self._names = title, steps, names
+        self._bar: tqdm[Any] | None = None
         self._recent: deque[Losses] = deque(maxlen=_MEAN_OVER)
 
     def __call__(self, step: int, losses: Losses) -> None:

@@ -25,6 +25,7 @@ from dinoiser_ros.evaluation.tables.heldout import score_method
 from dinoiser_ros.segmentation.networks.clip_backbone import Backbone
 from dinoiser_ros.segmentation.networks.dino import DinoTower
 from dinoiser_ros.segmentation.networks.dinoiser_heads import DinoiserHeads
+from dinoiser_ros.segmentation.networks.layout import ClipModel, VisionTower
 from dinoiser_ros.sim.classes import CLASSES, COLOUR_NAMES
 from dinoiser_ros.sim.frames import LabelledFrame, read_frames, write_frames
 from dinoiser_ros.training.common.run_state import Checkpoint, Losses
@@ -62,7 +63,8 @@ class Build:
 
     def config(self, name: str) -> dict[str, Any]:
         """One of the two OpenCLIP configs in the package."""
-        return json.loads((MODELS / f"{name}.json").read_text())
+        values: dict[str, Any] = json.loads((MODELS / f"{name}.json").read_text())
+        return values
 
 
 def render(build: Build) -> dict[str, FrameStore]:
@@ -106,7 +108,7 @@ def half(module: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def train_demo_heads(
-    build: Build, clip: nn.Module, dino: nn.Module, store: FrameStore
+    build: Build, clip: ClipModel, dino: VisionTower, store: FrameStore
 ) -> tuple[DinoiserHeads, list[Losses]]:
     """Train g and h on the training frames, unless done; returns them and the losses."""
     torch.manual_seed(build.seed + 2)

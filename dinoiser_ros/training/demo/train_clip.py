@@ -87,7 +87,7 @@ def build_clip(config: dict[str, Any]) -> CLIP:
 
 
 @dataclass
-class StepBatches(Dataset):
+class StepBatches(Dataset[RegionBatch]):
     """The batch of each step, for a DataLoader.
 
     Each is drawn from a generator of its own, (seed, step), so that a resumed run sees what an

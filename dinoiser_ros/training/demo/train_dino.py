@@ -72,9 +72,10 @@ class Projection(nn.Module):
         return F.normalize(self.mlp(x), dim=-1) @ F.normalize(self.prototypes, dim=-1).T
 
 
-def build_dino(config: dict[str, Any]) -> nn.Module:
+def build_dino(config: dict[str, Any]) -> VisionTower:
     """The vision tower of an OpenCLIP config, with random weights."""
-    return build_clip(config).visual
+    vision: VisionTower = build_clip(config).visual
+    return vision
 
 
 def image_feature(vision: VisionTower, images: Tensor) -> Tensor:
