@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every error that this package raises on purpose: each message is one sentence that says what to
-do.
+"""Every error that this package raises on purpose.
+
+Each message is one sentence that says what to do.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from torch import nn
 from dinoiser_ros.segmentation import SegmentationClass, Segmenter
 from dinoiser_ros.segmentation.models.loading import LoadedModel, read_config
 from dinoiser_ros.segmentation.models.registry import find_model
-from dinoiser_ros.segmentation.networks.dinoiser_heads import Heads
+from dinoiser_ros.segmentation.networks.dinoiser_heads import NAMES, DinoiserHeads, heads_from_state
 from dinoiser_ros.segmentation.networks.embedding_network import BACKBONES, EmbeddingNetwork
 from dinoiser_ros.segmentation.text.vocabulary import Vocabulary
 from dinoiser_ros.training.maskclip_plus.checkpoint_file import save_closed_set
@@ -71,18 +71,19 @@ def make_segmenters(device: str, precision: str, seed: int = 0) -> TimedSegmente
     )
 
 
-def random_parts(seed: int = 0) -> tuple[nn.Module, object, Heads]:
+def random_parts(seed: int = 0) -> tuple[nn.Module, object, DinoiserHeads]:
     """ViT-B/16's CLIP with random weights, its tokenizer, and heads."""
     torch.manual_seed(seed)
     spec = find_model("vit-b-16")
     clip = open_clip.CLIP(**read_config(spec.config))  # whose blocks can be called
     width = clip.visual.conv1.out_channels
-    heads = Heads(
+    tensors = (
         torch.randn(HEAD_CHANNELS, width, 3, 3) * (9 * width) ** -0.5,
         torch.zeros(HEAD_CHANNELS),
         torch.randn(1, width, 1, 1),
         torch.zeros(1),
     )
+    heads = heads_from_state(dict(zip(NAMES, tensors, strict=True)))
     return clip, open_clip.tokenizer.SimpleTokenizer(), heads
 
 

@@ -17,8 +17,6 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
-from dinoiser_ros.segmentation.networks.dinoiser_heads import NAMES
-
 from .segmenters import random_parts
 from .timing import Times
 
@@ -86,8 +84,7 @@ def _write_weights(folder: Path) -> tuple[Path, Path]:
     model, _, heads = random_parts()
     clip_file, heads_file = folder / "clip.safetensors", folder / "heads.safetensors"
     save_file(model.state_dict(), clip_file)
-    tensors = (heads.obj_weight, heads.obj_bias, heads.bkg_weight, heads.bkg_bias)
-    save_file(dict(zip(NAMES, tensors, strict=True)), heads_file)
+    save_file(heads.state_dict(), heads_file)
     return clip_file, heads_file
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from dinoiser_ros.segmentation import Segmenter, Vocabulary
 from dinoiser_ros.segmentation.inference.forward import cells
-from dinoiser_ros.segmentation.methods.inputs import Frame
+from dinoiser_ros.segmentation.methods.inputs import MethodInputs
 from dinoiser_ros.segmentation.methods.registry import METHODS
 from dinoiser_ros.segmentation.networks.clip_backbone import DenseFeatures
 from dinoiser_ros.segmentation.options import method_options
@@ -138,10 +139,10 @@ def _picture(height: int, width: int, seed: int) -> np.ndarray:
     """(height, width, 3) uint8: blotches of many sizes, so that patches differ, and noise."""
     generator = np.random.default_rng(seed)
     picture = generator.normal(0.0, 20.0, (height, width, 3))
-    for cell in (8, 32, 128):
-        rows, columns = -(-height // cell), -(-width // cell)
+    for side in (8, 32, 128):
+        rows, columns = -(-height // side), -(-width // side)
         blotches = generator.normal(0.0, 45.0, (rows, columns, 3))
-        picture += blotches.repeat(cell, 0).repeat(cell, 1)[:height, :width]
+        picture += blotches.repeat(side, 0).repeat(side, 1)[:height, :width]
     return np.clip(picture + 128, 0, 255).astype(np.uint8)
 
 
@@ -170,7 +171,7 @@ def _reference(
     every runtime, and the result may then differ by any amount.
     """
     request = METHODS[segmenter.options.method].request
-    dense = segmenter.backbone(batch, request) if request else None
+    dense = segmenter.parts.clip_backbone(batch, request) if request else None
     wanted, *moved = (_classify(segmenter, batch, dense, vocabulary, by) for by in (0, 1, -1))
     steady = torch.ones_like(wanted[:, 0], dtype=torch.bool)
     for other in moved:
@@ -191,8 +192,9 @@ def _classify(
     moved = {name: getattr(options, name) + by * _NEAR for name in names}
     options = dataclasses.replace(options, gamma=options.gamma + by * _NEAR_COSINE, **moved)
     if parts.heads is not None:
-        heads = dataclasses.replace(parts.heads, bkg_bias=parts.heads.bkg_bias - by * _NEAR)
+        heads = copy.deepcopy(parts.heads)
+        heads.bkg_decoder.get_parameter("bias").sub_(by * _NEAR)
         parts = dataclasses.replace(parts, heads=heads)
     return METHODS[segmenter.options.method].function(
-        Frame(batch, dense, parts, vocabulary, options)
+        MethodInputs(batch, dense, parts, vocabulary, options)
     )

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """One method of a segmenter as a function of tensors alone, which can be traced into a file.
 
-The methods themselves are those of `segmentation.methods`. Written anew is what they find around
-them: a vocabulary that is only known when the file is used, and the backbone's pass without
-anything that is kept between frames.
+The methods and the backbone are those of `segmentation`. What differs is around them: the texts are
+only known when the file is used, and no size is a constant.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -16,18 +15,11 @@ from torch import Tensor, nn
 
 from dinoiser_ros.errors import ExportError
 from dinoiser_ros.segmentation import Segmenter
-from dinoiser_ros.segmentation.methods.inputs import Frame, MethodOptions, Parts
+from dinoiser_ros.segmentation.methods.inputs import MethodInputs, MethodOptions, Parts
 from dinoiser_ros.segmentation.methods.registry import METHODS
-from dinoiser_ros.segmentation.networks import vit
-from dinoiser_ros.segmentation.networks.clip_backbone import (
-    MEAN,
-    STD,
-    Backbone,
-    DenseFeatures,
-    Request,
-    projection,
-    resize_positions,
-)
+from dinoiser_ros.segmentation.networks.blocks import WrittenOutBlock
+from dinoiser_ros.segmentation.networks.clip_backbone import Backbone
+from dinoiser_ros.segmentation.networks.vit import resize_positions
 from dinoiser_ros.segmentation.options import method_options
 
 # Those on the features that `dense_features` gives, not CLIPer's; and maskclip+, which needs none.
@@ -43,11 +35,11 @@ class OpenVocabulary:
 
     Attributes:
         texts: (K, S, d) unit vectors: S phrases for each of K classes.
-        background: None, since the filter is applied after the method, see `Graph`.
+        background: (K,) float, 1 for the background and 0 for the others; None for no filter.
     """
 
     texts: Tensor
-    background: None = None
+    background: Tensor | None = None
 
     @property
     def embeddings(self) -> Tensor:
@@ -88,9 +80,11 @@ class Graph(nn.Module):
             )
         self.options: MethodOptions = method_options(options, segmenter.heads)
         self.parts: Parts = segmenter.parts
+        if segmenter.backbone is not None:
+            self.parts = replace(self.parts, backbone=TraceableBackbone(segmenter.backbone))
         self.pixels = pixels
         # So that the exporter knows the weights as such; they are read through `parts`.
-        self.weights = segmenter.network or segmenter.backbone.visual
+        self.weights = segmenter.network or segmenter.parts.clip_backbone.visual
 
     @property
     def cell(self) -> int:
@@ -132,11 +126,10 @@ class Graph(nn.Module):
         if not images.is_floating_point():
             images = images.float() / 255.0
         request = self.method.request
-        dense = dense_features(self.parts.backbone, images, request) if request else None
-        frame = Frame(images, dense, self.parts, OpenVocabulary(texts), self.options)
-        probabilities = self.method.function(frame)
-        if self.filters:
-            probabilities = self._filter(probabilities, dense, background)
+        dense = self.parts.clip_backbone(images, request) if request else None
+        vocabulary = OpenVocabulary(texts, background if self.filters else None)
+        inputs = MethodInputs(images, dense, self.parts, vocabulary, self.options)
+        probabilities = self.method.function(inputs)
         if not self.pixels:
             return (probabilities,)
         confidence, labels = self._of_pixels(probabilities, images).max(dim=1)
@@ -154,53 +147,22 @@ class Graph(nn.Module):
         )
         return full[..., :height, :width]
 
-    def _filter(self, probabilities: Tensor, dense: DenseFeatures, background: Tensor) -> Tensor:
-        """`background.filter_background` for a class that is only known when the file is used."""
-        mask = torch.sigmoid(self.parts.heads.objectness(dense.intermediate_map)) <= 0.5
-        if self.options.background_uncertainty:
-            mask = mask & (probabilities.amax(dim=1, keepdim=True) < self.options.delta)
-        given = mask & (background.view(1, -1, 1, 1) > 0.5)
-        return torch.where(given, torch.ones_like(probabilities), probabilities)
 
-
-def dense_features(backbone: Backbone, images: Tensor, request: Request) -> DenseFeatures:
-    """What `Backbone` computes, with every size read from the images.
+class TraceableBackbone(Backbone):
+    """A backbone with every size read from the images, and nothing kept from one call to the next.
 
     Args:
-        images: (B, 3, H, W) RGB in [0, 1].
-        request: what the method asks for, but for attention and layers.
+        backbone: in float32 on the CPU, whose weights it shares.
     """
-    visual, x, grid = backbone.visual, *_embed(backbone, images)
-    intermediate = None
-    for index, block in enumerate(backbone.blocks[:-1]):
-        x = x + block.ls_1(vit.attention(block, x))
-        y = block.ln_2(x)
-        if index == backbone.intermediate_layer:
-            intermediate = y
-        x = x + block.ls_2(block.mlp(y))
-    block = backbone.blocks[-1]
-    y = block.ln_1(x)
-    keys, values = (projection(block.attn, y, index) for index in (1, 2))
-    x = x + block.ls_1(block.attn.out_proj(values))
-    x = x + block.ls_2(block.mlp(block.ln_2(x)))
-    features = (visual.ln_post(x) @ visual.proj)[:, 1:].transpose(1, 2)
-    return DenseFeatures(
-        grid,
-        features=features.reshape(x.shape[0], backbone.dim, *grid),
-        intermediate=intermediate if request.intermediate else None,
-        keys=keys[:, 1:] if request.keys else None,
-    )
 
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__(backbone.visual, backbone.intermediate_layer, plain=True)
+        self._halves = [WrittenOutBlock(block) for block in self.blocks]
 
-def _embed(backbone: Backbone, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
-    """(B, 3, H, W) in [0, 1] -> the first block's input (B, 1 + N, width), the grid (h, w)."""
-    visual, more = backbone.visual, backbone.patch_size - 1
-    # The same for every size: where it is more than is missing, the convolution leaves it out.
-    images = F.pad(images, (0, more, 0, more))
-    mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in (MEAN, STD))
-    x = visual.conv1((images - mean) / std)
-    grid = (x.shape[-2], x.shape[-1])
-    positions = resize_positions(visual.positional_embedding, grid)
-    cls = (visual.class_embedding + positions[0]).expand(x.shape[0], 1, -1)
-    patches = x.flatten(2).transpose(1, 2) + positions[1:]
-    return visual.ln_pre(torch.cat([cls, patches], dim=1)), grid
+    def _pad(self, images: Tensor) -> Tensor:
+        # The same for every size: the convolution ignores what is more than whole patches.
+        more = self.patch_size - 1
+        return F.pad(images, (0, more, 0, more))
+
+    def _position(self, grid: tuple[int, int], mode: str) -> Tensor:
+        return resize_positions(self.visual.positional_embedding, grid, mode)

@@ -13,7 +13,7 @@ from dinoiser_ros.errors import OptionError
 from dinoiser_ros.option_schema import FRAME_OPTIONS, MODEL_OPTIONS, FrameOptions
 from dinoiser_ros.segmentation.methods.inputs import MethodOptions
 from dinoiser_ros.segmentation.methods.registry import BACKGROUND_SOURCES, METHODS
-from dinoiser_ros.segmentation.networks.dinoiser_heads import DELTA, GAMMA, Heads
+from dinoiser_ros.segmentation.networks.dinoiser_heads import DELTA, GAMMA, DinoiserHeads
 from dinoiser_ros.utils.option import by_name
 
 BFLOAT16_WIDTH = 512  # channels from which on bfloat16 pays on a CPU
@@ -45,7 +45,7 @@ class Options(FrameOptions):
             option.check(getattr(self, option.name))
 
 
-def method_options(options: Options, heads: Heads | None) -> MethodOptions:
+def method_options(options: Options, heads: DinoiserHeads | None) -> MethodOptions:
     """Every value as it is to be used: as given, else as stored with the heads, else the paper's.
 
     The heads' gamma was chosen for their own correlations and says nothing about others.

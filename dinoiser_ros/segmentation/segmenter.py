@@ -31,7 +31,7 @@ from dinoiser_ros.segmentation.models.loading import LoadedModel, load_closed_se
 from dinoiser_ros.segmentation.models.registry import ModelSpec, find_model
 from dinoiser_ros.segmentation.networks.clip_backbone import Backbone
 from dinoiser_ros.segmentation.networks.dino import DinoTower
-from dinoiser_ros.segmentation.networks.dinoiser_heads import Heads
+from dinoiser_ros.segmentation.networks.dinoiser_heads import DinoiserHeads
 from dinoiser_ros.segmentation.networks.embedding_network import EmbeddingNetwork
 from dinoiser_ros.segmentation.pixels.preprocess import (
     check_image,
@@ -380,7 +380,7 @@ class Segmenter(OptionAttributes):
         return self._text.trained if isinstance(self._text, TrainedText) else None
 
     @property
-    def heads(self) -> Heads | None:
+    def heads(self) -> DinoiserHeads | None:
         """CLIP-DINOiser's heads, if they were loaded."""
         return self._parts.heads
 

@@ -17,13 +17,13 @@ from pathlib import Path
 
 import open_clip
 import torch
-from torch import nn
 
 from dinoiser_ros.errors import TrainingError
 from dinoiser_ros.segmentation import DinoiserError
 from dinoiser_ros.segmentation.models.loading import load_model
 from dinoiser_ros.segmentation.models.registry import find_model
 from dinoiser_ros.segmentation.networks.clip_backbone import Backbone
+from dinoiser_ros.segmentation.networks.dinoiser_heads import DinoiserHeads
 from dinoiser_ros.segmentation.options import resolve_device
 from dinoiser_ros.training.common.image_folder import FolderBatches, digest, find_pictures
 from dinoiser_ros.training.common.processes import Team, team
@@ -37,7 +37,7 @@ from dinoiser_ros.training.heads.files import (
     write_record,
 )
 from dinoiser_ros.training.heads.load_teachers import load_teachers
-from dinoiser_ros.training.heads.losses import HeadBatch, build_heads
+from dinoiser_ros.training.heads.losses import HeadBatch
 from dinoiser_ros.training.heads.options import HeadOptions, add_arguments
 from dinoiser_ros.training.heads.teacher import HeadTeacher, Teachers
 from dinoiser_ros.training.heads.trainer import train_heads
@@ -82,13 +82,13 @@ def load_backbone(options: HeadOptions, device: torch.device) -> Backbone:
     return Backbone(model.clip.visual.to(device), layer, plain=True)  # it runs under autocast
 
 
-def start_heads(options: HeadOptions, width: int) -> nn.ModuleDict:
+def start_heads(options: HeadOptions, width: int) -> DinoiserHeads:
     """Heads with random weights from the seed, or those of a file."""
     if options.start_from:
         return read_heads(options.start_from, width)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
-        return build_heads(width, options.channels)
+        return DinoiserHeads(width, options.channels)
 
 
 def check_sizes(
@@ -146,7 +146,7 @@ def batches(
 
 
 def _finish(
-    heads: nn.ModuleDict,
+    heads: DinoiserHeads,
     losses: list[Losses],
     options: HeadOptions,
     checkpoint: Checkpoint,

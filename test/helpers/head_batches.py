@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import torch
 
-from dinoiser_ros.training.heads.losses import HeadBatch, HeadSchedule, build_heads
+from dinoiser_ros.segmentation.networks.dinoiser_heads import DinoiserHeads
+from dinoiser_ros.training.heads.losses import HeadBatch, HeadSchedule
 
 SCHEDULE = HeadSchedule(steps=6, lr_projection=1e-2, lr_objectness=1e-2, drop_after=4)
 
@@ -19,6 +20,6 @@ def batch(step: int, rank: int = 0, size: int = 1) -> HeadBatch:
     return HeadBatch(*(x[rank::size] for x in (features, correlations, foreground)))
 
 
-def new_heads() -> torch.nn.ModuleDict:
+def new_heads() -> DinoiserHeads:
     torch.manual_seed(0)
-    return build_heads(5, 4)
+    return DinoiserHeads(5, 4)

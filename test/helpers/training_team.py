@@ -22,7 +22,7 @@ def main(folder: Path) -> None:
     with team(torch.device("cpu")) as members:
         checkpoint = Checkpoint(folder / f"{members.rank}.checkpoint", {}, every=0)
 
-        def part(until: int) -> tuple[torch.nn.ModuleDict, list]:
+        def part(until: int) -> tuple[torch.nn.Module, list]:
             def batches_from(first: int) -> list:
                 return [batch(step, members.rank, members.size) for step in range(first, until)]
 

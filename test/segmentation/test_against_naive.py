@@ -19,22 +19,21 @@ from dinoiser_ros.segmentation.methods.background import filter_background
 from dinoiser_ros.segmentation.methods.pooling import correlations, guided_pooling
 from dinoiser_ros.segmentation.models.loading import LoadedModel
 from dinoiser_ros.segmentation.models.registry import ModelSpec
-from dinoiser_ros.segmentation.networks.dinoiser_heads import Heads
+from dinoiser_ros.segmentation.networks.dinoiser_heads import NAMES, DinoiserHeads, heads_from_state
 from dinoiser_ros.segmentation.pixels.postprocess import upsample
 from dinoiser_ros.segmentation.pixels.preprocess import inference_shape, to_batch
 
 PROMPTS = ["background", "wooden floor", "person", "spilled coffee"]
 
 
-def random_heads(width: int, channels: int, generator: torch.Generator) -> Heads:
+def random_heads(width: int, channels: int, generator: torch.Generator) -> DinoiserHeads:
     shapes = ((channels, width, 3, 3), (channels,), (1, width, 1, 1), (1,))
-    return Heads(*(0.05 * torch.randn(shape, generator=generator) for shape in shapes))
+    tensors = (0.05 * torch.randn(shape, generator=generator) for shape in shapes)
+    return heads_from_state(dict(zip(NAMES, tensors, strict=True)))
 
 
-def head_arrays(heads: Heads) -> naive.Weights:
-    names = ("obj_proj.weight", "obj_proj.bias", "bkg_decoder.weight", "bkg_decoder.bias")
-    tensors = (heads.obj_weight, heads.obj_bias, heads.bkg_weight, heads.bkg_bias)
-    return naive.as_arrays(dict(zip(names, tensors, strict=True)))
+def head_arrays(heads: DinoiserHeads) -> naive.Weights:
+    return naive.as_arrays(heads.state_dict())
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from golden_data import (
 
 from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.segmentation.methods.pooling import correlations, guided_pooling
-from dinoiser_ros.segmentation.models import loading as model
+from dinoiser_ros.segmentation.models import building as model
 from dinoiser_ros.segmentation.pixels.preprocess import to_batch
 
 IMAGES = ("square", "wide", "odd")

@@ -18,12 +18,12 @@ from dinoiser_ros.cli.main import main
 from dinoiser_ros.errors import TrainingError
 from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.segmentation.models.registry import MODELS
-from dinoiser_ros.segmentation.networks.dinoiser_heads import heads_from_state
+from dinoiser_ros.segmentation.networks.dinoiser_heads import DinoiserHeads, heads_from_state
 from dinoiser_ros.segmentation.weights.checkpoint import read_checkpoint
 from dinoiser_ros.training import train_heads
 from dinoiser_ros.training.common.image_folder import FolderBatches
 from dinoiser_ros.training.heads.files import Thresholds, check_output, read_heads, save_heads
-from dinoiser_ros.training.heads.losses import HeadSchedule, build_heads
+from dinoiser_ros.training.heads.losses import HeadSchedule
 from dinoiser_ros.training.heads.options import HeadOptions, add_arguments
 
 MODEL = [part for key in ("model", "weights") for part in (f"--{key}", str(GOLDEN_MODEL[key]))]
@@ -127,7 +127,7 @@ def test_the_authors_layout_is_written_and_read(folder):
 
 
 def test_every_kind_of_teacher(folder):
-    torch.save({"decoder": build_heads(128, 1)["bkg_decoder"].state_dict()}, folder / "found.pt")
+    torch.save({"decoder": DinoiserHeads(128, 1).bkg_decoder.state_dict()}, folder / "found.pt")
     found = ["--found", str(folder / "found.pt")]
     assert train(folder, *found, "--found-dino", str(folder / "dino.pth"))[0] == 0
     assert train(folder, *found, "--found-dino", DEMO_DINO, "--dino", DEMO_DINO)[0] == 0
@@ -170,7 +170,7 @@ def test_pictures_that_cannot_be_read_are_one_sentence(folder, capsys):
 
 def test_heads_of_another_backbone_are_not_trained_further(tmp_path):
     path = tmp_path / "heads.safetensors"
-    save_heads(build_heads(12, 4), path, Thresholds())
+    save_heads(DinoiserHeads(12, 4), path, Thresholds())
     with pytest.raises(TrainingError, match="width 12, this backbone's have 64"):
         read_heads(path, 64)
     check_output(path, Thresholds(0.5))

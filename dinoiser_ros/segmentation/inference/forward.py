@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from dinoiser_ros.segmentation.methods.inputs import Frame, Parts
+from dinoiser_ros.segmentation.methods.inputs import MethodInputs, Parts
 from dinoiser_ros.segmentation.methods.registry import METHODS
 from dinoiser_ros.segmentation.options import Options, method_options
 from dinoiser_ros.segmentation.pixels.postprocess import label_pixels
@@ -30,9 +30,9 @@ def classify_batch(batch: Tensor, parts: Parts, vocabulary: Vocabulary, options:
         (B, K, h, w) float32 in [0, 1].
     """
     entry = METHODS[options.method]
-    dense = parts.backbone(batch, entry.request) if entry.request else None
+    dense = parts.clip_backbone(batch, entry.request) if entry.request else None
     chosen = method_options(options, parts.heads)
-    return entry.function(Frame(batch, dense, parts, vocabulary, chosen))
+    return entry.function(MethodInputs(batch, dense, parts, vocabulary, chosen))
 
 
 def cells(
@@ -48,7 +48,7 @@ def cells(
         Pixels of a cell's side, and the height and width that the grid covers in such pixels.
     """
     if METHODS[options.method].on_patches:
-        return parts.backbone.patch_size, shape
+        return parts.clip_backbone.patch_size, shape
     return 1, (coarse.shape[-2], coarse.shape[-1])  # cells divide the image, whatever their number
 
 

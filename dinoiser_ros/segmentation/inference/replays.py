@@ -91,8 +91,10 @@ class Replays:
             return packed
 
     def _graph(self, compute: Compute, pixels: Tensor, packed: Tensor) -> _Graph | None:
-        """A graph that gives `packed` for these pixels; None, and none until the setting changes,
-        if it cannot be made or gives something else.
+        """A graph that gives `packed` for these pixels.
+
+        None if it cannot be made or gives something else; then there is none until the setting
+        changes.
         """
         try:
             graph = _Graph(compute, pixels, self._device, self._capture)

@@ -8,14 +8,14 @@ from torch import Tensor
 
 
 def filter_background(
-    probabilities: Tensor, objectness: Tensor, background: int, delta: float | None
+    probabilities: Tensor, objectness: Tensor, background: int | Tensor, delta: float | None
 ) -> Tensor:
     """Give patches that are uncertain and do not look like an object to the background.
 
     Args:
         probabilities: (B, K, h, w) softmax over the classes.
         objectness: (B, 1, h, w) logits of head h.
-        background: index of the background class.
+        background: see `assign_background`.
         delta: a patch whose highest probability is below it is uncertain (0 to 1); None: all are.
 
     Returns:
@@ -28,14 +28,15 @@ def filter_background(
 
 
 def assign_background(
-    probabilities: Tensor, mask: Tensor, background: int, delta: float | None
+    probabilities: Tensor, mask: Tensor, background: int | Tensor, delta: float | None
 ) -> Tensor:
     """Give the patches of a mask to the background.
 
     Args:
         probabilities: (B, K, h, w) softmax over the classes.
         mask: (B, h, w) bool, True where there may be background.
-        background: index of the background class.
+        background: index of the background class; or, where that is only known when an exported
+            graph runs, (K,) float, 1 for the background and 0 for the others.
         delta: only patches whose highest probability is below it (0 to 1); None: all.
 
     Returns:
@@ -44,6 +45,9 @@ def assign_background(
     """
     if delta is not None:
         mask = mask & (probabilities.amax(dim=1) < delta)
+    if isinstance(background, Tensor):
+        given = mask[:, None] & (background.view(1, -1, 1, 1) > 0.5)
+        return torch.where(given, torch.ones_like(probabilities), probabilities)
     filtered = probabilities.clone()
     filtered[:, background].masked_fill_(mask, 1.0)
     return filtered

@@ -7,14 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dinoiser_ros.segmentation.text.vocabulary import Vocabulary
+from .inputs import ClassTexts
 
 # CLIP's trained temperature (its logit scale is clipped at 100); the methods fix it there.
 LOGIT_SCALE = 100.0
 _DROPPED = -100.0
 
 
-def class_logits(features: Tensor, vocabulary: Vocabulary) -> Tensor:
+def class_logits(features: Tensor, vocabulary: ClassTexts) -> Tensor:
     """Compare dense features with the prompts (MaskCLIP, section 3.1).
 
     Args:
@@ -29,7 +29,7 @@ def class_logits(features: Tensor, vocabulary: Vocabulary) -> Tensor:
     return vocabulary.best_of_phrases(logits)
 
 
-def classify(features: Tensor, vocabulary: Vocabulary) -> Tensor:
+def classify(features: Tensor, vocabulary: ClassTexts) -> Tensor:
     """(B, K, h, w) float32: softmax over the classes of `class_logits`."""
     return F.softmax(class_logits(features, vocabulary), dim=1)
 

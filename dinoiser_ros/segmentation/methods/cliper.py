@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""CLIPer's early-layer fusion (arXiv 2411.13836, section 3.2), as its released code computes it.
+"""CLIPer (arXiv 2411.13836): its early-layer fusion (section 3.2), as the released code has it.
 
 Every layer of the backbone gives a segmentation of its own, since all of them go through the same
 last block, whose attention is replaced by what the blocks before it attended to.
@@ -17,6 +17,8 @@ from dinoiser_ros.segmentation.networks.clip_backbone import Backbone, DenseFeat
 from dinoiser_ros.segmentation.text.vocabulary import Vocabulary
 
 from .classification import LOGIT_SCALE
+from .compensation import compensate_batch
+from .inputs import MethodInputs
 
 _TINY = 1e-12  # keeps a row without any attention at 0 instead of 0 / 0
 
@@ -136,3 +138,31 @@ def fusion_weight(attention: Tensor) -> Tensor:
     for all classes, no label changes.
     """
     return 1 + attention.sum(dim=-2, keepdim=True)
+
+
+def cliper(inputs: MethodInputs) -> Tensor:
+    """CLIPer without compensation: its scores as averages of probabilities, (B, K, h, w)."""
+    scores = _cliper_scores(inputs)
+    return scores[:, :-1] / scores[:, -1:]
+
+
+def cliper_diffusion(inputs: MethodInputs) -> Tensor:
+    """CLIPer with fine-grained compensation: (B, K, S, S), a grid over the image itself."""
+    diffusion = inputs.parts.diffusion
+    assert diffusion is not None, "Segmenter gives the method its diffusion model"
+    maps = diffusion.attention_maps(inputs.images)
+    patch, thr = inputs.backbone.patch_size, inputs.options.attention_thr
+    height, width = inputs.images.shape[-2:]
+    scores = compensate_batch(_cliper_scores(inputs), maps, thr, patch, (height, width))
+    # Where no attention is left there is no score either.
+    return scores[:, :-1] / scores[:, -1:].clamp(min=torch.finfo(scores.dtype).tiny)
+
+
+def _cliper_scores(inputs: MethodInputs) -> Tensor:
+    """(B, K + 1, h, w): the classes' scores, and last what they are to be divided by."""
+    features, attention = layer_features(inputs.backbone, inputs.from_backbone)
+    assert isinstance(inputs.vocabulary, Vocabulary), "CLIPer is not exported"
+    probabilities = layer_probabilities(features[:, :, 1:], inputs.vocabulary)
+    fused = fuse_layers(probabilities, attention, inputs.options.attention_thr)
+    scores = torch.cat([fused, fusion_weight(attention)], dim=1)
+    return scores.reshape(*scores.shape[:-1], *inputs.grid)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""CLIPer's fine-grained compensation (arXiv 2411.13836, section 3.3): details from a diffusion
-model's self-attention, as the released code computes it.
+"""CLIPer's fine-grained compensation (arXiv 2411.13836, section 3.3), as its released code has it.
+
+Details come from a diffusion model's self-attention.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ _EPSILON = 1e-5  # in both divisions of the released code
 
 
 def compensation_weights(attention: Tensor, attention_thr: float) -> Tensor:
-    """One self-attention map as weights: each entry relative to its column's maximum, what is weak
-    removed, rows normalised.
+    """One self-attention map as weights.
+
+    Each entry is taken relative to its column's maximum, what is weak is removed, and rows are
+    normalised.
 
     Args:
         attention: (..., N, N), rows sum to 1.
@@ -75,7 +78,7 @@ def compensate_image(
     """
     side = math.isqrt(maps[0].shape[-1])
     square = upsample(scores[None].float(), patch_size, shape, (side, side))[0]
-    return compensate(square.flatten(1), maps, attention_thr).unflatten(1, (side, side))
+    return compensate(square.flatten(1), maps, attention_thr).reshape(-1, side, side)
 
 
 def compensate_batch(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 from torch import Tensor
 
@@ -12,9 +13,8 @@ from dinoiser_ros.option_schema import FrameOptions
 from dinoiser_ros.segmentation.networks.clip_backbone import Backbone, DenseFeatures
 from dinoiser_ros.segmentation.networks.diffusion import Diffusion
 from dinoiser_ros.segmentation.networks.dino import DinoTower, LastLayer
-from dinoiser_ros.segmentation.networks.dinoiser_heads import DELTA, GAMMA, Heads
+from dinoiser_ros.segmentation.networks.dinoiser_heads import DELTA, GAMMA, DinoiserHeads
 from dinoiser_ros.segmentation.networks.embedding_network import EmbeddingNetwork
-from dinoiser_ros.segmentation.text.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -40,19 +40,42 @@ class Parts:
     """A segmenter's frozen networks. Those that its method can do without may be None."""
 
     backbone: Backbone | None
-    heads: Heads | None = None
+    heads: DinoiserHeads | None = None
     dino: DinoTower | None = None
     diffusion: Diffusion | None = None
     network: EmbeddingNetwork | None = None
 
     @property
+    def clip_backbone(self) -> Backbone:
+        """The backbone, for methods that ask for it: `Segmenter` sees to it that it is there."""
+        assert self.backbone is not None, "the model is a checkpoint of maskclip+"
+        return self.backbone
+
+    @property
     def main(self) -> Backbone | EmbeddingNetwork:
         """What every image goes through."""
-        return self.network or self.backbone
+        main = self.network or self.backbone
+        assert main is not None, "a segmenter has one of the two"
+        return main
+
+
+class ClassTexts(Protocol):
+    """What methods ask of a vocabulary: P embedded phrases of K classes."""
+
+    @property
+    def embeddings(self) -> Tensor:
+        """(P, d) float32 unit vectors."""
+
+    @property
+    def background(self) -> int | Tensor | None:
+        """The class for what looks like no object, see `assign_background`; None: there is none."""
+
+    def best_of_phrases(self, scores: Tensor, /) -> Tensor:
+        """(B, P, h, w) -> (B, K, h, w): the score of a class is the best of its phrases."""
 
 
 @dataclass(frozen=True)
-class Frame:
+class MethodInputs:
     """One batch on its way through a method; used by one thread.
 
     Attributes:
@@ -66,7 +89,7 @@ class Frame:
     images: Tensor
     dense: DenseFeatures | None
     parts: Parts
-    vocabulary: Vocabulary
+    vocabulary: ClassTexts
     options: MethodOptions
 
     @cached_property
@@ -74,3 +97,42 @@ class Frame:
         """DINO's last attention layer on these images: computed at the first use, then kept."""
         assert self.parts.dino is not None, "Segmenter gives the method its DINO"
         return self.parts.dino(self.images)
+
+    @property
+    def from_backbone(self) -> DenseFeatures:
+        """What the backbone gave."""
+        assert self.dense is not None, "the method asked for nothing"
+        return self.dense
+
+    @property
+    def features(self) -> Tensor:
+        """(B, d, h, w) MaskCLIP features, not normalised."""
+        assert self.from_backbone.features is not None, "the method did not ask for them"
+        return self.from_backbone.features
+
+    @property
+    def keys(self) -> Tensor:
+        """(B, N, width) keys of the last block."""
+        assert self.from_backbone.keys is not None, "the method did not ask for them"
+        return self.from_backbone.keys
+
+    @property
+    def intermediate_map(self) -> Tensor:
+        """(B, width, h, w): what the heads read."""
+        return self.from_backbone.intermediate_map
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of patches."""
+        return self.from_backbone.grid
+
+    @property
+    def backbone(self) -> Backbone:
+        """The backbone."""
+        return self.parts.clip_backbone
+
+    @property
+    def heads(self) -> DinoiserHeads:
+        """CLIP-DINOiser's heads."""
+        assert self.parts.heads is not None, "Segmenter gives the method its heads"
+        return self.parts.heads

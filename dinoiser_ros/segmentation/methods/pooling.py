@@ -18,9 +18,9 @@ def correlations(embeddings: Tensor) -> Tensor:
 
 
 def guided_pooling(features: Tensor, embeddings: Tensor, gamma: float) -> Tensor:
-    """Average every patch's features over the patches that correlate with it (CLIP-DINOiser, arXiv
-    2312.12359, section 3.2).
+    """Average every patch's features over the patches that correlate with it.
 
+    This is CLIP-DINOiser's guided pooling (arXiv 2312.12359, section 3.2):
     F+_p = sum_q A_pq F_q / (sum_q A_pq + 1e-6), where A are the `correlations` with entries below
     gamma set to 0 (equation 3).
 
@@ -52,12 +52,12 @@ def _blocks(unit: Tensor) -> list[slice]:
 
 
 def key_smoothing(probabilities: Tensor, keys: Tensor, threshold: float) -> Tensor:
-    """Let patches that are unsure follow those whose keys are similar (MaskCLIP, arXiv 2112.01071,
-    section 3.2): p <- (k k^T) p.
+    """Let patches that are unsure follow those whose keys are similar: p <- (k k^T) p.
 
-    The paper leaves the result as it is; here it is scaled to a sum of 1 over the classes, which
-    changes no label and keeps it a probability. A patch that all others would vote down (only
-    possible with negative similarities) keeps its own.
+    This is MaskCLIP's key smoothing (arXiv 2112.01071, section 3.2). The paper leaves the
+    result as it is; here it is scaled to a sum of 1 over the classes, which changes no label and
+    keeps it a probability. A patch that all others would vote down (only possible with negative
+    similarities) keeps its own.
 
     Args:
         probabilities: (B, K, h, w) softmax over the classes.
@@ -69,8 +69,8 @@ def key_smoothing(probabilities: Tensor, keys: Tensor, threshold: float) -> Tens
     """
     flat = probabilities.float().flatten(2)
     unit = F.normalize(keys.float(), dim=-1)
-    voted = [flat @ (unit @ unit[:, rows].transpose(1, 2)) for rows in _blocks(unit)]
-    voted = torch.cat(voted, dim=2).clamp_(min=0.0)
+    parts = [flat @ (unit @ unit[:, rows].transpose(1, 2)) for rows in _blocks(unit)]
+    voted = torch.cat(parts, dim=2).clamp_(min=0.0)
     total = voted.sum(dim=1, keepdim=True)
     smooth = (flat.amax(dim=1, keepdim=True) < threshold) & (total > 0)
     return torch.where(smooth, voted / total, flat).reshape(probabilities.shape)

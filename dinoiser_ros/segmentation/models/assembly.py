@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 
 from dinoiser_ros.segmentation.methods.inputs import Parts
-from dinoiser_ros.segmentation.networks.clip_backbone import Backbone, check_architecture
+from dinoiser_ros.segmentation.networks.clip_backbone import Backbone
 from dinoiser_ros.segmentation.networks.dinoiser_heads import INTERMEDIATE_LAYER
+from dinoiser_ros.segmentation.networks.layout import vision_tower
 from dinoiser_ros.segmentation.options import resolve_precision
 from dinoiser_ros.segmentation.text.cache import TextCache
 from dinoiser_ros.segmentation.text.encoder import TextEncoder
@@ -59,12 +60,12 @@ def assemble(
         WeightsError: CLIP's vision tower is not a plain vision transformer.
     """
     clip = loaded.clip.eval().requires_grad_(False).to(device)
-    check_architecture(clip.visual)
-    dtype = resolve_precision(precision, device, clip.visual.conv1.out_channels)
-    clip.visual.to(dtype)  # the text tower stays in float32: it is not on the frame path
+    visual = vision_tower(clip.visual)
+    dtype = resolve_precision(precision, device, visual.conv1.out_channels)
+    visual.to(dtype)  # the text tower stays in float32: it is not on the frame path
     layer = loaded.heads.intermediate_layer if loaded.heads else INTERMEDIATE_LAYER
     parts = Parts(
-        Backbone(clip.visual, layer, plain),
+        Backbone(visual, layer, plain),
         loaded.heads and loaded.heads.to(device),
         loaded.dino and loaded.dino.to(device, dtype),
         loaded.diffusion and loaded.diffusion.to(device, dtype),

@@ -3,21 +3,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-
-from torch import nn
 
 from dinoiser_ros.errors import WeightsError
 from dinoiser_ros.segmentation.methods.registry import MODEL_PARTS
 from dinoiser_ros.segmentation.networks.diffusion import Diffusion, load_diffusion
 from dinoiser_ros.segmentation.networks.dino import DinoTower
-from dinoiser_ros.segmentation.networks.dino_weights import from_dino, is_dinos_own
-from dinoiser_ros.segmentation.networks.dinoiser_heads import Heads, heads_from_state
-from dinoiser_ros.segmentation.networks.open_clip_parts import SimpleTokenizer, model_config
-from dinoiser_ros.segmentation.networks.plain_clip import PlainClip, is_plain_config
+from dinoiser_ros.segmentation.networks.dinoiser_heads import DinoiserHeads, heads_from_state
+from dinoiser_ros.segmentation.networks.layout import ClipModel, Tokenizer, patch_size
 from dinoiser_ros.segmentation.networks.uninitialised import Uninitialised
 from dinoiser_ros.segmentation.text.identity import text_names
 from dinoiser_ros.segmentation.text.stored_tower import StoredText
@@ -25,12 +20,13 @@ from dinoiser_ros.segmentation.weights.checkpoint import (
     StoredTensors,
     check_fit,
     copy_into,
-    load_into,
     read_checkpoint,
 )
 from dinoiser_ros.segmentation.weights.download import Progress
 from dinoiser_ros.segmentation.weights.sources import Source, find_file, parse_source
 
+from .building import build_clip, read_config
+from .dino_files import read_dino
 from .maskclip_plus_checkpoint import ClosedSet, read_closed_set
 from .registry import ModelSpec
 
@@ -52,9 +48,9 @@ class LoadedModel:
         text: the weights of `clip`'s text tower, if they are still in their file.
     """
 
-    clip: nn.Module
-    tokenizer: object
-    heads: Heads | None
+    clip: ClipModel
+    tokenizer: Tokenizer
+    heads: DinoiserHeads | None
     dino: DinoTower | None = None
     diffusion: Diffusion | None = None
     text: StoredText | None = None
@@ -87,6 +83,7 @@ def load_model(
         OptionError: diffusion is wanted, and the packages that it needs are not installed.
     """
     _check_kind(spec, needs)
+    assert spec.config is not None, "see `_check_kind`"
     config = read_config(spec.config)
     weight_sources = (parse_source(weights),) if weights else spec.weights
     head_sources = (parse_source(heads),) if heads else spec.heads
@@ -116,7 +113,7 @@ def load_model(
     )
 
 
-def _read_clip(clip: nn.Module, path: Path) -> StoredText | None:
+def _read_clip(clip: ClipModel, path: Path) -> StoredText | None:
     """Fill the vision tower, and leave the rest in its file for when it is needed, if it can be.
 
     Raises:
@@ -178,7 +175,7 @@ def _find_part(
         return None
 
 
-def load_heads(path: Path, clip: nn.Module) -> Heads:
+def load_heads(path: Path, clip: ClipModel) -> DinoiserHeads:
     """Read heads and check that they fit the backbone.
 
     Raises:
@@ -195,89 +192,21 @@ def load_heads(path: Path, clip: nn.Module) -> Heads:
     return heads
 
 
-def load_dino(path: Path, clip: nn.Module, config: Path | None = None) -> DinoTower:
-    """Read a DINO vision transformer that fits a backbone.
+def load_dino(path: Path, clip: ClipModel, config: Path | None = None) -> DinoTower:
+    """Read a DINO that fits a backbone.
 
     Args:
-        path: a file in DINO's own naming (see `from_dino`), or in OpenCLIP's.
+        path, config: see `read_dino`.
         clip: the model that it is used beside.
-        config: of OpenCLIP, for a file in OpenCLIP's naming.
 
     Raises:
         WeightsError: unreadable, another architecture, or other patches than the backbone's.
     """
-    state, _ = read_checkpoint(path)
-    state = {name.removeprefix("backbone."): tensor for name, tensor in state.items()}
-    if is_dinos_own(state):
-        architecture, state = from_dino(state, str(path))
-    elif config is not None:
-        architecture = read_config(config)
-        state = {name.removeprefix("visual."): tensor for name, tensor in state.items()}
-    else:
-        raise WeightsError(
-            f"{path} holds no DINO: give the weights of timm's vit_base_patch16_224.dino or the "
-            "authors' dino_vitbase16_pretrain.pth."
-        )
-    with Uninitialised():
-        visual = build_clip(architecture, str(path))[0].visual
-    load_into(visual, state, str(path))
-    tower = DinoTower(visual.eval().requires_grad_(False))
-    patch = clip.visual.conv1.kernel_size[0]
+    tower = read_dino(path, config)
+    patch = patch_size(clip.visual)
     if tower.patch_size != patch:
         raise WeightsError(
             f"{path} divides images into patches of {tower.patch_size} pixels, this backbone into "
             f"patches of {patch}: give a DINO with the backbone's."
         )
     return tower
-
-
-def build_clip(config: dict, name: str = "The config") -> tuple[nn.Module, object]:
-    """An OpenCLIP model with random weights, and its tokenizer.
-
-    Args:
-        config: the keyword arguments of `open_clip.CLIP`, see `read_config`.
-        name: what to call it in an error message.
-
-    Raises:
-        WeightsError: the config cannot be read or is not one of a plain CLIP.
-    """
-    try:
-        clip = PlainClip(config) if is_plain_config(config) else _build_unusual(config)
-        context_length = config["text_cfg"].get("context_length", 77)
-    except (TypeError, KeyError, AttributeError, ValueError, AssertionError) as error:
-        raise WeightsError(
-            f"{name} is not the config of a plain OpenCLIP model ({error}): see the README for one."
-        ) from error
-    return clip, SimpleTokenizer(context_length=context_length)
-
-
-def _build_unusual(config: dict) -> nn.Module:
-    """A CLIP that needs all of open_clip."""
-    import open_clip  # takes seconds, see `open_clip_parts`
-
-    return open_clip.CLIP(**config)
-
-
-def read_config(config: str | Path) -> dict:
-    """The keyword arguments of `open_clip.CLIP` in a config.
-
-    Args:
-        config: path of an OpenCLIP config JSON, or the name of one that open_clip ships.
-
-    Raises:
-        WeightsError: it cannot be read or is no such config.
-    """
-    if isinstance(config, str):
-        values = model_config(config)
-    else:
-        try:
-            values = json.loads(config.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise WeightsError(f"{config} cannot be read as JSON ({error}): check it.") from error
-    if isinstance(values, dict):
-        values = values.get("model_cfg", values)  # the layout of OpenCLIP's files on hubs
-    if not isinstance(values, dict) or not {"embed_dim", "vision_cfg", "text_cfg"} <= values.keys():
-        raise WeightsError(
-            f"{config} is no OpenCLIP config: it needs embed_dim, vision_cfg and text_cfg."
-        )
-    return {key: value for key, value in values.items() if key != "custom_text"}

@@ -1,24 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """A frozen OpenCLIP vision transformer as a dense feature extractor (MaskCLIP, arXiv 2112.01071).
 
-The forward pass below is written over the module's *weights*, not over its `forward`: open_clip
-turned its transformers from sequence-first to batch-first between 2.24 and 2.26, which silently
-broke code that hooked into them. Nothing here depends on that layout, mutates the module or
-registers a hook, so one backbone may serve several threads.
+The pass is made of the steps in `vit`; this file decides what of it is computed and kept.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dinoiser_ros.errors import ImageError, OptionError, WeightsError
+from dinoiser_ros.errors import ImageError, OptionError
 
-from .blocks import PlainBlock
+from . import vit
+from .blocks import BlockHalves, PlainBlock, attend_with, attention_maps, projection
+from .layout import ResidualBlock, patch_size, residual_blocks, vision_tower
 from .onednn_blocks import fastest_block
 
 # OpenAI's statistics, which every CLIP that this project supports was trained with (RGB in [0, 1]).
@@ -99,10 +100,10 @@ class Backbone:
     def __init__(
         self, visual: nn.Module, intermediate_layer: int = -3, plain: bool = False
     ) -> None:
-        check_architecture(visual)
-        self.visual = visual
-        self.blocks = list(visual.transformer.resblocks)
-        self._halves = [(PlainBlock if plain else fastest_block)(block) for block in self.blocks]
+        self.visual = vision_tower(visual)
+        self.blocks = residual_blocks(self.visual.transformer)
+        make: Callable[[ResidualBlock], BlockHalves] = PlainBlock if plain else fastest_block
+        self._halves = [make(block) for block in self.blocks]
         layers = len(self.blocks)
         if not -layers <= intermediate_layer < layers or intermediate_layer % layers == layers - 1:
             raise OptionError(
@@ -110,11 +111,11 @@ class Backbone:
                 f"this model's {layers} blocks: use -{layers} to -2."
             )
         self.intermediate_layer = intermediate_layer % layers
-        self.patch_size: int = visual.conv1.kernel_size[0]
-        self.width: int = visual.conv1.out_channels
-        self.dim: int = visual.proj.shape[1]
+        self.patch_size = patch_size(self.visual)
+        self.width = self.visual.conv1.out_channels
+        self.dim = self.visual.proj.shape[1]
         mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in (MEAN, STD))
-        self._mean, self._std = mean.to(visual.proj.device), std.to(visual.proj.device)
+        self._mean, self._std = mean.to(self.device), std.to(self.device)
         self._positions: dict[tuple[tuple[int, int], str], Tensor] = {}
 
     @property
@@ -145,29 +146,25 @@ class Backbone:
         if request.attention:
             self._check_maps(images.shape)
         x, grid = self._embed(images, request.positions)
-        intermediate, attention, layers = None, None, []
+        intermediate: Tensor | None = None
+        layers: list[Tensor] = []
+        summed = _SummedMaps()
         for index, (block, halves) in enumerate(
             zip(self.blocks[:-1], self._halves[:-1], strict=True)
         ):
-            y = block.ln_1(x)
+            attend = partial(summed.attend, block.attn) if request.attention else halves.attention
+            x, normed = vit.attention_step(block, attend, x)
             if request.layers:
-                layers.append(y)
-            if request.attention:
-                maps = _attention_maps(block.attn, y)
-                attention = maps if attention is None else attention + maps
-                x = x + block.ls_1(_attend(block.attn, y, maps))
-            else:
-                x = x + block.ls_1(halves.attention(y))
-            y = block.ln_2(x)
+                layers.append(normed)
+            x, normed = vit.mlp_step(block, halves.mlp, x)
             if request.intermediate and index == self.intermediate_layer:
-                intermediate = y
-            x = x + block.ls_2(halves.mlp(y))
+                intermediate = normed
         return DenseFeatures(
             grid,
             features=self._features(x, grid) if request.features else None,
             intermediate=intermediate,
-            keys=self._last_projection(x, 1)[:, 1:] if request.keys else None,
-            attention=attention,
+            keys=self._keys(x) if request.keys else None,
+            attention=summed.total,
             layers=(*layers, x) if request.layers else None,
         )
 
@@ -183,7 +180,8 @@ class Backbone:
             (B, T, d) in CLIP's joint space, not normalised.
         """
         block = self.blocks[-1]
-        return self._project(block.ls_1(_attend(block.attn, block.ln_1(x), attention)))
+        attended = attend_with(block.attn, block.ln_1(x), attention)
+        return vit.project(self.visual, block.ls_1(attended))
 
     def _check_maps(self, shape: torch.Size) -> None:
         """Refuse images (B, 3, H, W) whose attention maps grow beyond all memory."""
@@ -200,102 +198,52 @@ class Backbone:
 
     def _embed(self, images: Tensor, mode: str) -> tuple[Tensor, tuple[int, int]]:
         """(B, 3, H, W) in [0, 1] -> the first block's input (B, 1 + N, width), the grid (h, w)."""
-        size = self.patch_size
         # The padding is black in the image, so it comes before the normalisation, as the authors
         # have it.
-        images = F.pad(images, (0, -images.shape[-1] % size, 0, -images.shape[-2] % size))
+        images = self._pad(images)
         pixels = ((images - self._mean) / self._std).to(self.dtype)
-        x = self.visual.conv1(pixels)
-        grid = (x.shape[-2], x.shape[-1])
-        cls = self.visual.class_embedding.to(x.dtype).expand(len(x), 1, -1)
-        x = torch.cat([cls, x.flatten(2).transpose(1, 2)], dim=1)
-        return self.visual.ln_pre(x + self._position(grid, mode)), grid
+        patches, grid = vit.patch_tokens(self.visual, pixels)
+        positions = self._position(grid, mode)
+        cls = self.visual.class_embedding.to(patches.dtype) + positions[:1]
+        return vit.first_input(self.visual, cls, patches + positions[1:]), grid
+
+    def _pad(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) with zeros on the right and at the bottom, up to whole patches."""
+        size = self.patch_size
+        return F.pad(images, (0, -images.shape[-1] % size, 0, -images.shape[-2] % size))
 
     def _position(self, grid: tuple[int, int], mode: str) -> Tensor:
         """(1 + h * w, width): positional embedding resized to a grid, kept for the next frame."""
         if (grid, mode) not in self._positions:
             if len(self._positions) >= _MAX_CACHED_GRIDS:
                 self._positions.clear()
-            resized = resize_positions(self.visual.positional_embedding.float(), grid, mode)
+            resized = vit.resize_positions(self.visual.positional_embedding.float(), grid, mode)
             self._positions[grid, mode] = resized.to(self.dtype)
         return self._positions[grid, mode]
 
     def _features(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
-        """(B, d, h, w): the last block with attention reduced to its value path (MaskCLIP, section
-        3.1).
-        """
+        """(B, d, h, w): the last block with attention reduced to its value path."""
+        features = vit.dense_features(self.visual, x, self._halves[-1].mlp)
+        return features.transpose(1, 2).reshape(x.shape[0], self.dim, *grid)
+
+    def _keys(self, x: Tensor) -> Tensor:
+        """(B, N, width): the keys of the patches, from the last block's input."""
         block = self.blocks[-1]
-        x = x + block.ls_1(block.attn.out_proj(self._last_projection(x, 2)))
-        x = x + block.ls_2(self._halves[-1].mlp(block.ln_2(x)))
-        features = self._project(x)[:, 1:]
-        return features.transpose(1, 2).reshape(len(x), self.dim, *grid)
-
-    def _last_projection(self, x: Tensor, index: int) -> Tensor:
-        """(B, T, width): queries (0), keys (1) or values (2) of the last block's input."""
-        block = self.blocks[-1]
-        return projection(block.attn, block.ln_1(x), index)
-
-    def _project(self, x: Tensor) -> Tensor:
-        """(B, T, width) -> (B, T, d): final norm and projection into the space shared with text."""
-        return self.visual.ln_post(x) @ self.visual.proj
+        return projection(block.attn, block.ln_1(x), 1)[:, 1:]
 
 
-def check_architecture(visual: nn.Module) -> None:
-    """Refuse vision towers whose forward pass is not the one written here.
+class _SummedMaps:
+    """Attention by way of its maps, which are added up from block to block.
 
-    Raises:
-        WeightsError: naming what is different.
+    Attributes:
+        total: (B, heads, T, T) float32; None before the first block.
     """
-    advice = "use a plain OpenCLIP ViT such as ViT-B-16"
-    if not all(hasattr(visual, name) for name in ("conv1", "transformer", "ln_post", "proj")):
-        raise WeightsError(f"The vision tower {type(visual).__name__} is not supported: {advice}.")
-    if visual.proj is None or getattr(visual, "attn_pool", None) is not None:
-        raise WeightsError(f"Vision towers with attentional pooling are not supported: {advice}.")
-    for block in visual.transformer.resblocks:
-        if not isinstance(getattr(block, "attn", None), nn.MultiheadAttention):
-            raise WeightsError(f"Custom attention blocks are not supported: {advice}.")
 
+    def __init__(self) -> None:
+        self.total: Tensor | None = None
 
-def resize_positions(embedding: Tensor, grid: tuple[int, int], mode: str = "bicubic") -> Tensor:
-    """Resize a positional embedding to another token grid.
-
-    Args:
-        embedding: (1 + n * n, width), CLS first, for the square grid the model was trained with.
-        grid: rows and columns wanted.
-        mode: "bicubic" or "bilinear".
-
-    Returns:
-        (1 + h * w, width): CLS part kept, patch part resized (align_corners=False).
-    """
-    side = round((len(embedding) - 1) ** 0.5)
-    if (side, side) == tuple(grid):
-        return embedding
-    cls, patches = embedding[:1], embedding[1:]
-    square = patches.T.reshape(1, -1, side, side)
-    resized = F.interpolate(square, size=tuple(grid), mode=mode, align_corners=False)
-    return torch.cat([cls, resized[0].flatten(1).T])
-
-
-def _attention_maps(attn: nn.MultiheadAttention, x: Tensor) -> Tensor:
-    """(B, heads, T, T) float32: what attention weighs the values with; rows sum to 1."""
-    q, k = (_heads(attn, projection(attn, x, index)).float() for index in (0, 1))
-    return ((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)).softmax(dim=-1)
-
-
-def _attend(attn: nn.MultiheadAttention, x: Tensor, maps: Tensor) -> Tensor:
-    """Attention with given weights (B, heads, T, T): (B, T, width) -> (B, T, width)."""
-    values = _heads(attn, projection(attn, x, 2))
-    mixed = maps.to(values.dtype) @ values
-    return attn.out_proj(mixed.transpose(1, 2).flatten(2))
-
-
-def projection(attn: nn.MultiheadAttention, x: Tensor, index: int) -> Tensor:
-    """Queries (0), keys (1) or values (2), which `in_proj` stacks: (B, T, width)."""
-    rows = slice(index * attn.embed_dim, (index + 1) * attn.embed_dim)
-    bias = None if attn.in_proj_bias is None else attn.in_proj_bias[rows]
-    return F.linear(x, attn.in_proj_weight[rows], bias)
-
-
-def _heads(attn: nn.MultiheadAttention, x: Tensor) -> Tensor:
-    """(B, T, width) -> (B, heads, T, width / heads)."""
-    return x.unflatten(-1, (attn.num_heads, -1)).transpose(1, 2)
+    def attend(self, attn: nn.MultiheadAttention, x: Tensor) -> Tensor:
+        """(B, T, width) -> (B, T, width)."""
+        maps = attention_maps(attn, x)
+        self.total = maps if self.total is None else self.total + maps
+        return attend_with(attn, x, maps)

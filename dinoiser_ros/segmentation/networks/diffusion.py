@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from dinoiser_ros.errors import OptionError, WeightsError
 from dinoiser_ros.segmentation.weights.cache import is_offline
@@ -33,8 +34,8 @@ class Diffusion:
         signal: how much of the image is left at that step, alpha bar in [0, 1]; the rest is noise.
     """
 
-    unet: nn.Module
-    vae: nn.Module
+    unet: Any
+    vae: Any
     prompt: Tensor
     timestep: int
     signal: float
@@ -50,7 +51,8 @@ class Diffusion:
     def image_size(self) -> int:
         """Pixels of the square that images are resized to: 512 for Stable Diffusion 2.1 base."""
         halvings = len(self.vae.config.block_out_channels) - 1
-        return self.unet.config.sample_size * 2**halvings
+        size: int = self.unet.config.sample_size * 2**halvings
+        return size
 
     @torch.no_grad()
     def attention_maps(self, images: Tensor) -> list[tuple[Tensor, ...]]:
@@ -118,7 +120,7 @@ def load_diffusion(
     return from_pipeline(pipeline)
 
 
-def from_pipeline(pipeline: object) -> Diffusion:
+def from_pipeline(pipeline: Any) -> Diffusion:
     """Take what is needed out of a StableDiffusionPipeline; the text tower is used once here."""
     scheduler = pipeline.scheduler
     scheduler.set_timesteps(STEPS)

@@ -3,17 +3,19 @@
 
 The UNet's blocks are called in the order of its own `forward`, up to the last transformer that is
 asked for; its maps are computed from the transformer's weights. Nothing in the UNet is changed, so
-one may serve several threads.
+one may serve several threads. The UNet is of diffusers, which has no types: hence `Any`.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
 def self_attention_maps(
-    unet: nn.Module, latents: Tensor, timestep: int, text: Tensor, count: int
+    unet: Any, latents: Tensor, timestep: int, text: Tensor, count: int
 ) -> list[Tensor]:
     """The self-attention of the first transformers in the last block on the way up.
 
@@ -44,14 +46,15 @@ def self_attention_maps(
     return maps
 
 
-def _time_embedding(unet: nn.Module, latents: Tensor, timestep: int) -> Tensor:
+def _time_embedding(unet: Any, latents: Tensor, timestep: int) -> Tensor:
     """(B, c'): the embedding that every residual block gets."""
     steps = torch.full((len(latents),), timestep, device=latents.device)
-    return unet.time_embedding(unet.time_proj(steps).to(latents.dtype))
+    embedding: Tensor = unet.time_embedding(unet.time_proj(steps).to(latents.dtype))
+    return embedding
 
 
 def _way_down(
-    unet: nn.Module, latents: Tensor, time: Tensor, text: Tensor
+    unet: Any, latents: Tensor, time: Tensor, text: Tensor
 ) -> tuple[Tensor, list[Tensor]]:
     """The lowest block's output, and the outputs on the way that skip over it."""
     x = unet.conv_in(latents)
@@ -62,14 +65,14 @@ def _way_down(
     return x, skips
 
 
-def _call(block: nn.Module, text: Tensor, x: Tensor, **more: object) -> object:
+def _call(block: Any, text: Tensor, x: Tensor, **more: object) -> Any:
     """A block of the UNet; only those with cross-attention take a text."""
     if getattr(block, "has_cross_attention", False):
         more["encoder_hidden_states"] = text
     return block(hidden_states=x, **more)
 
 
-def _maps(transformer: nn.Module, x: Tensor) -> Tensor:
+def _maps(transformer: Any, x: Tensor) -> Tensor:
     """(B, heads, S * S, S * S) float32 of a `Transformer2DModel`'s first self-attention.
 
     Args:
@@ -87,4 +90,5 @@ def _maps(transformer: nn.Module, x: Tensor) -> Tensor:
         projection(y).unflatten(-1, (attention.heads, -1)).transpose(1, 2).float()
         for projection in (attention.to_q, attention.to_k)
     )
-    return ((q * attention.scale) @ k.transpose(-1, -2)).softmax(dim=-1)
+    scores: Tensor = (q * attention.scale) @ k.transpose(-1, -2)
+    return scores.softmax(dim=-1)

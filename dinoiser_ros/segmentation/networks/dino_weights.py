@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -36,59 +38,82 @@ _TOP = {
     "norm.weight": "ln_post.weight",
     "norm.bias": "ln_post.bias",
 }
-_FIRST = ("cls_token", "pos_embed", "patch_embed.proj.weight", "blocks.0.mlp.fc1.weight")
+_OTHERS = ("cls_token", "pos_embed", "patch_embed.proj.bias")
+_DIMENSIONS = {"patch_embed.proj.weight": 4, "pos_embed": 3, "blocks.0.mlp.fc1.weight": 2}
+_ADVICE = (
+    "give the weights of a DINO ViT, such as timm's vit_base_patch16_224.dino or the authors' "
+    "dino_vitbase16_pretrain.pth"
+)
 
 
-def is_dinos_own(state: State) -> bool:
-    """Whether tensors are named as timm and DINO's authors name them, rather than OpenCLIP."""
-    return "pos_embed" in state
-
-
-def from_dino(state: State, source: str) -> tuple[dict, State]:
+def from_dino(state: State, source: str, heads: int | None = None) -> tuple[dict[str, Any], State]:
     """An OpenCLIP config and vision tower's state that compute what a DINO ViT computes.
 
     OpenCLIP's patch embedding has no bias; DINO's is added to every patch's position instead, which
     resizing to another grid does not change, since its weights sum to 1.
 
     Args:
-        state: as in timm's `vit_base_patch16_224.dino` or the authors'
-            `dino_vitbase16_pretrain.pth`.
+        state: in the layout of timm and of the authors' checkpoints. Full checkpoints ("backbone."
+            in front of names, a projection head beside them) and classifiers are accepted, too.
         source: what to call the file in an error message.
+        heads: attention heads; None for width / 64.
 
     Raises:
-        WeightsError: a tensor is missing or of another shape.
+        WeightsError: a tensor is missing, unknown or of another shape.
     """
-    missing = [name for name in _FIRST if name not in state]
-    if missing:
-        raise WeightsError(f"{source} lacks {missing[0]}: give the weights of a DINO ViT.")
-    config = _config(state, source)
-    converted = {new: state[old] for old, new in _TOP.items() if old in state}
+    state = _backbone_of(state)
+    for name, dimensions in _DIMENSIONS.items():
+        if name not in state or state[name].dim() != dimensions:
+            raise WeightsError(f"{source} lacks {name} of {dimensions} dimensions: {_ADVICE}.")
+    config = _config(state, source, heads)
+    _check_names(state, config["vision_cfg"]["layers"], source)
+    converted = {new: state[old] for old, new in _TOP.items()}
     for name, tensor in state.items():
         block = re.fullmatch(r"blocks\.(\d+)\.(.+)", name)
         if block is not None:
-            inner = _IN_BLOCK.get(block[2], block[2])  # an unknown one is refused by `load_into`
-            converted[f"transformer.resblocks.{block[1]}.{inner}"] = tensor
-    bias = state.get("patch_embed.proj.bias", torch.zeros(()))
+            converted[f"transformer.resblocks.{block[1]}.{_IN_BLOCK[block[2]]}"] = tensor
     positions = state["pos_embed"][0].float()
+    bias = state["patch_embed.proj.bias"].float()
     converted["class_embedding"] = state["cls_token"].flatten()
-    converted["positional_embedding"] = torch.cat([positions[:1], positions[1:] + bias.float()])
+    converted["positional_embedding"] = torch.cat([positions[:1], positions[1:] + bias])
     converted["proj"] = torch.zeros(config["vision_cfg"]["width"], config["embed_dim"])
     return config, converted
 
 
-def _config(state: State, source: str) -> dict:
+def _backbone_of(state: State) -> dict[str, Tensor]:
+    """The network's own tensors, without what was trained beside it."""
+    prefix = "backbone."
+    if any(name.startswith(prefix) for name in state):
+        state = {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
+    return {name: tensor for name, tensor in state.items() if not name.startswith("head.")}
+
+
+def _check_names(state: State, layers: int, source: str) -> None:
+    """Refuse tensors too few or too many, by the names that they have in the file."""
+    blocks = {f"blocks.{layer}.{name}" for layer in range(layers) for name in _IN_BLOCK}
+    wanted = blocks | _TOP.keys() | set(_OTHERS)
+    for what, names in (("missing", wanted - state.keys()), ("unknown", state.keys() - wanted)):
+        if names:
+            raise WeightsError(f"{source} is no DINO ViT ({what}: {min(names)}): {_ADVICE}.")
+
+
+def _config(state: State, source: str, heads: int | None) -> dict[str, Any]:
     """The architecture of a DINO state as an OpenCLIP config; see `from_dino`."""
-    kernel: Tensor = state["patch_embed.proj.weight"]
-    width, patch = kernel.shape[0], kernel.shape[-1]
-    side = round((state["pos_embed"].shape[1] - 1) ** 0.5)
-    if state["pos_embed"].shape[1] != 1 + side * side or width % _HEAD_WIDTH:
-        raise WeightsError(f"{source} is not a plain DINO ViT: give a ViT-S/16 or ViT-B/16.")
-    layers = 1 + max(int(n.split(".")[1]) for n in state if re.match(r"blocks\.\d+\.", n))
+    kernel = state["patch_embed.proj.weight"]
+    width, patch, tokens = kernel.shape[0], kernel.shape[-1], state["pos_embed"].shape[1]
+    side = math.isqrt(tokens - 1)
+    if side * side != tokens - 1:
+        raise WeightsError(f"{source} has {tokens} positions, no square and CLS: {_ADVICE}.")
+    if heads is None and width % _HEAD_WIDTH:
+        raise WeightsError(
+            f"{source} has width {width}, no multiple of {_HEAD_WIDTH} as in DINO: {_ADVICE}."
+        )
+    layers = {name.split(".")[1] for name in state if re.match(r"blocks\.\d+\.", name)}
     vision = {
         "image_size": side * patch,
-        "layers": layers,
+        "layers": len(layers),
         "width": width,
-        "head_width": _HEAD_WIDTH,
+        "head_width": width // heads if heads else _HEAD_WIDTH,
         "mlp_ratio": state["blocks.0.mlp.fc1.weight"].shape[0] / width,
         "patch_size": patch,
         "no_ln_pre": True,

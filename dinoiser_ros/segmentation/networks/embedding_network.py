@@ -9,6 +9,8 @@ The paper took DeepLabv2. torchvision keeps its successor DeepLabv3 (arXiv 1706.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -22,7 +24,7 @@ BACKBONES = ("mobilenet_v3_large", "resnet50", "resnet101")
 
 # (head, backbone) -> how to build it, besides without weights. The grid's cells are 8 pixels wide,
 # those of DeepLabv3 on MobileNet 16.
-_OPTIONS: dict[tuple[str, str], dict] = {
+_OPTIONS: dict[tuple[str, str], dict[str, Any]] = {
     ("deeplabv3", "mobilenet_v3_large"): {},
     ("deeplabv3", "resnet50"): {"aux_loss": False},
     ("deeplabv3", "resnet101"): {"aux_loss": False},
@@ -59,7 +61,9 @@ class EmbeddingNetwork(nn.Module):
         network = _build(head, backbone, dim)
         self.head, self.backbone_name, self.dim = head, backbone, dim
         self.mean, self.std = tuple(mean), tuple(std)
-        self.backbone, self.classifier = network.backbone, network.classifier
+        self.backbone: nn.Module = network.backbone
+        self.classifier: nn.Module = network.classifier
+        self.statistics: Tensor
         self.register_buffer("statistics", torch.tensor([self.mean, self.std]), persistent=False)
 
     @property
@@ -83,10 +87,11 @@ class EmbeddingNetwork(nn.Module):
         """
         mean, std = self.statistics.float()[..., None, None]
         features = self.backbone(((images - mean) / std).to(self.dtype))
-        return self.classifier(features if self.head == "lraspp" else features["out"])
+        embeddings: Tensor = self.classifier(features if self.head == "lraspp" else features["out"])
+        return embeddings
 
 
-def _build(head: str, backbone: str, dim: int) -> nn.Module:
+def _build(head: str, backbone: str, dim: int) -> Any:
     """Torchvision's network with random weights, `dim` channels for its classes."""
     from torchvision.models import segmentation  # takes a second or two, and only this needs it
 

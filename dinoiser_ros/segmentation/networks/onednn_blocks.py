@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from .blocks import Block, PlainBlock, attend, split_heads
+from .blocks import BlockHalves, PlainBlock, attend, split_heads
+from .layout import ResidualBlock
 
 # Scores of one head that are computed at once (32 MB): all of them, up to 1 megapixel.
 _SCORES = 1 << 24
@@ -28,12 +30,12 @@ _MLP = ["c_fc", "gelu", "c_proj"]
 _X86 = ("x86_64", "AMD64")  # where it was measured to pay in float32
 
 
-def fastest_block(block: nn.Module) -> Block:
+def fastest_block(block: ResidualBlock) -> BlockHalves:
     """The fastest way there is to compute a block where and how its weights are."""
     return OneDnnBlock(block) if has_onednn(block) else PlainBlock(block)
 
 
-def has_onednn(block: nn.Module) -> bool:
+def has_onednn(block: ResidualBlock) -> bool:
     """Whether PyTorch and the processor have what it takes, and the block only what they know."""
     weight = block.attn.in_proj_weight
     if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
@@ -43,7 +45,7 @@ def has_onednn(block: nn.Module) -> bool:
     if [name for name, _ in block.mlp.named_children()] != _MLP:
         return False
     if weight.dtype == torch.bfloat16:
-        return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     return weight.dtype == torch.float32 and platform.machine() in _X86
 
 
@@ -55,7 +57,7 @@ class OneDnnBlock:
             copied: those that change later do not count.
     """
 
-    def __init__(self, block: nn.Module) -> None:
+    def __init__(self, block: ResidualBlock) -> None:
         attn, mlp = block.attn, block.mlp
         exact = isinstance(mlp.gelu, nn.GELU) and mlp.gelu.approximate == "none"
         self._heads = attn.num_heads
@@ -63,17 +65,19 @@ class OneDnnBlock:
         self._attend = attend_by_head if low else attend
         self._qkv = _linear(attn.in_proj_weight, attn.in_proj_bias)
         self._out = _linear(attn.out_proj.weight, attn.out_proj.bias)
-        self._up = _linear(mlp.c_fc.weight, mlp.c_fc.bias, gelu=exact)
-        self._activation = nn.Identity() if exact else mlp.gelu
-        self._down = _linear(mlp.c_proj.weight, mlp.c_proj.bias)
+        up, down = cast("nn.Linear", mlp.c_fc), cast("nn.Linear", mlp.c_proj)
+        self._up = _linear(up.weight, up.bias, gelu=exact)
+        self._activation = nn.Identity() if exact else cast("nn.Module", mlp.gelu)
+        self._down = _linear(down.weight, down.bias)
 
     def attention(self, x: Tensor) -> Tensor:
-        """See `Block.attention`."""
+        """See `BlockHalves.attention`."""
         return self._out(self._attend(self._qkv(x), self._heads))
 
     def mlp(self, x: Tensor) -> Tensor:
-        """See `Block.mlp`."""
-        return self._down(self._activation(self._up(x)))
+        """See `BlockHalves.mlp`."""
+        activated: Tensor = self._activation(self._up(x))
+        return self._down(activated)
 
 
 def _linear(weight: Tensor, bias: Tensor | None, gelu: bool = False) -> Callable[[Tensor], Tensor]:
@@ -81,7 +85,7 @@ def _linear(weight: Tensor, bias: Tensor | None, gelu: bool = False) -> Callable
     weight = weight.detach()
     if weight.dtype == torch.bfloat16:  # in float32: a twentieth of the time for 340 MB of copies
         weight = torch.ops.mkldnn._reorder_linear_weight(weight, _TOKENS)
-    behind = ("gelu", [], "none") if gelu else ("none", [], "")
+    behind: tuple[str, list[float], str] = ("gelu", [], "none") if gelu else ("none", [], "")
     return lambda x: torch.ops.mkldnn._linear_pointwise(x, weight, bias, *behind)
 
 
@@ -110,4 +114,5 @@ def attend_by_head(qkv: Tensor, heads: int) -> Tensor:
             torch.mm(asking, keys[head].T, out=scores[: len(asking)])
             torch.softmax(scores[: len(asking)], dim=-1, out=weights[: len(asking)])
             torch.mm(weights[: len(asking)], values[head], out=out)
-    return mixed.unflatten(0, (len(qkv), heads)).transpose(1, 2).flatten(2)
+    by_image: Tensor = mixed.unflatten(0, (len(qkv), heads))
+    return by_image.transpose(1, 2).flatten(2)

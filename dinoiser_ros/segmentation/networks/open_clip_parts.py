@@ -14,6 +14,7 @@ import json
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 
 def _folder() -> Path:
@@ -30,6 +31,7 @@ def _part(name: str) -> ModuleType:
         spec = importlib.util.spec_from_file_location(
             f"{__name__}_{name}", _folder() / f"{name}.py"
         )
+        assert spec is not None and spec.loader is not None, "a path that ends in .py has both"
         try:
             part = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(part)
@@ -43,10 +45,11 @@ SimpleTokenizer = _part("tokenizer").SimpleTokenizer
 TEMPLATES = _part("zero_shot_metadata").OPENAI_IMAGENET_TEMPLATES
 
 
-def model_config(name: str) -> dict | None:
+def model_config(name: str) -> dict[str, Any] | None:
     """A config that open_clip ships, such as "ViT-B-16"; None for a name it does not know."""
     path = _folder() / "model_configs" / f"{name}.json"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return values
     except OSError:
         return None

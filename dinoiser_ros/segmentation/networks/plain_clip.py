@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """CLIP's two towers as open_clip lays them out: the same names of weights, without a forward pass.
 
-This package computes over weights (`backbone`, `text_tower`), and the configs of plain vision
+This package computes over weights (`vit`, `text.tower`), and the configs of plain vision
 transformers need little of open_clip, whose import takes longer than all else until the first mask
 (see `open_clip_parts`). Any other config is left to open_clip itself.
 """
@@ -9,10 +9,13 @@ transformers need little of open_clip, whose import takes longer than all else u
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .layout import ClipModel, ResidualBlock, Transformer, VisionTower
 
 # What the modules below understand, with open_clip's defaults.
 _CONFIG = {"embed_dim", "vision_cfg", "text_cfg", "quick_gelu"}
@@ -26,7 +29,7 @@ _TEXT = {
 }  # fmt: skip
 
 
-class PlainClip(nn.Module):
+class PlainClip(ClipModel):
     """A CLIP of a vision and a text transformer; attributes as `open_clip.CLIP` has them.
 
     Args:
@@ -35,14 +38,14 @@ class PlainClip(nn.Module):
 
     text_pool_type = "argmax"  # embeddings of texts are read at their end, the highest id
 
-    def __init__(self, config: dict) -> None:
+    def __init__(self, config: dict[str, Any]) -> None:
         super().__init__()
         vision = _VISION | config["vision_cfg"]
         text = _TEXT | config["text_cfg"]
         gelu = QuickGELU if config.get("quick_gelu", False) else nn.GELU
         dim, width, context = config["embed_dim"], text["width"], text["context_length"]
         self.visual = VisionTransformer(vision, dim, gelu)
-        self.transformer = Transformer(text, text["heads"], gelu)
+        self.transformer = PlainTransformer(text, text["heads"], gelu)
         self.context_length, self.vocab_size = context, text["vocab_size"]
         self.token_embedding = nn.Embedding(text["vocab_size"], width)
         self.positional_embedding = _random(context, width)
@@ -53,27 +56,27 @@ class PlainClip(nn.Module):
         self.register_buffer("attn_mask", causal, persistent=False)
 
 
-class VisionTransformer(nn.Module):
+class VisionTransformer(VisionTower):
     """The vision tower: patches, CLS token, positions, blocks, projection."""
 
     attn_pool = None
 
-    def __init__(self, config: dict, dim: int, gelu: type[nn.Module]) -> None:
+    def __init__(self, config: dict[str, Any], dim: int, gelu: type[nn.Module]) -> None:
         super().__init__()
         width, patch, size = config["width"], config["patch_size"], config["image_size"]
         self.conv1 = nn.Conv2d(3, width, kernel_size=patch, stride=patch, bias=False)
         self.class_embedding = _random(width)
         self.positional_embedding = _random(1 + (size // patch) ** 2, width)
         self.ln_pre = LayerNorm(width)
-        self.transformer = Transformer(config, width // config["head_width"], gelu)
+        self.transformer = PlainTransformer(config, width // config["head_width"], gelu)
         self.ln_post = LayerNorm(width)
         self.proj = _random(width, dim)
 
 
-class Transformer(nn.Module):
+class PlainTransformer(Transformer):
     """The blocks of a tower."""
 
-    def __init__(self, config: dict, heads: int, gelu: type[nn.Module]) -> None:
+    def __init__(self, config: dict[str, Any], heads: int, gelu: type[nn.Module]) -> None:
         super().__init__()
         width, hidden = config["width"], int(config["width"] * config["mlp_ratio"])
         self.resblocks = nn.ModuleList(
@@ -81,7 +84,7 @@ class Transformer(nn.Module):
         )
 
 
-class ResidualAttentionBlock(nn.Module):
+class ResidualAttentionBlock(ResidualBlock):
     """A pre-norm block; `ls_1` and `ls_2` are where other models have a LayerScale."""
 
     def __init__(self, width: int, heads: int, hidden: int, gelu: type[nn.Module]) -> None:
@@ -114,10 +117,12 @@ class QuickGELU(nn.Module):
 
 
 def _random(*shape: int) -> nn.Parameter:
-    return nn.init.normal_(nn.Parameter(torch.empty(shape)), std=0.02)
+    parameter = nn.Parameter(torch.empty(shape))
+    nn.init.normal_(parameter, std=0.02)
+    return parameter
 
 
-def is_plain_config(config: dict) -> bool:
+def is_plain_config(config: dict[str, Any]) -> bool:
     """Whether `PlainClip` is what open_clip would build; anything unusual or wrong is not."""
     towers = ((config.get("vision_cfg"), _VISION), (config.get("text_cfg"), _TEXT))
     return (
@@ -129,7 +134,7 @@ def is_plain_config(config: dict) -> bool:
     )
 
 
-def _is_plain_tower(given: object, known: dict) -> bool:
+def _is_plain_tower(given: object, known: dict[str, Any]) -> bool:
     return (
         isinstance(given, dict)
         and given.keys() <= known.keys()
@@ -144,10 +149,10 @@ def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
-def _divides(vision: dict, text: dict) -> bool:
+def _divides(vision: dict[str, Any], text: dict[str, Any]) -> bool:
     """Whether heads are as wide as attention needs them to be, and patches fill the image."""
     heads = vision["width"] // vision["head_width"]
-    return (
+    return bool(
         heads > 0
         and vision["width"] % heads == 0
         and vision["image_size"] % vision["patch_size"] == 0

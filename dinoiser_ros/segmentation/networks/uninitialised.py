@@ -20,7 +20,11 @@ class Uninitialised(TorchFunctionMode):
     """
 
     def __torch_function__(
-        self, func: Callable, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         """Leave parameters alone that `torch.nn.init` would fill."""
         kwargs = kwargs or {}
@@ -30,7 +34,7 @@ class Uninitialised(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def _fills(function: Callable) -> bool:
+def _fills(function: Callable[..., Any]) -> bool:
     """Whether it is one of `torch.nn.init`, or of the methods that those are made of."""
     module = getattr(function, "__module__", None)
     return module == nn.init.__name__ or getattr(function, "__name__", "") in _METHODS

@@ -1,76 +1,161 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plain passes through an OpenCLIP vision transformer's weights, differentiable, the same on every
-open_clip version.
+"""The steps of a pass through a vision transformer, over the weights of an OpenCLIP tower.
 
-open_clip moved from sequence-first to batch-first blocks at 2.25; nothing here calls a block, only
-its weights.
+Nothing here calls a block of open_clip: from 2.24 to 2.26 open_clip changed its blocks from
+(tokens, batch, width) to (batch, tokens, width), and code that called or hooked them broke
+silently. The weights are the same in every version. Nothing here changes a module either, so one
+tower may serve several threads. How attention and MLP are computed is passed in, see `blocks`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from .blocks import split_heads
-from .clip_backbone import resize_positions
-
-
-def resized_positions(vision: nn.Module, rows: int, columns: int) -> Tensor:
-    """Positional embedding of the patches, resized bicubically to (rows, columns, width)."""
-    embedding = vision.positional_embedding.float()  # whatever the tower computes in
-    return resize_positions(embedding, (rows, columns))[1:].unflatten(0, (rows, columns))
+from .blocks import BlockHalves, WrittenOutBlock, value_path
+from .layout import Layer, ResidualBlock, VisionTower, residual_blocks
 
 
-def qkv(block: nn.Module, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries, keys, values of a block's input x (B, N, D), each (B, heads, N, D / heads)."""
-    attn = block.attn
-    return split_heads(
-        F.linear(block.ln_1(x), attn.in_proj_weight, attn.in_proj_bias), attn.num_heads
-    )
+def patch_tokens(tower: VisionTower, pixels: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    """Normalised images (B, 3, H, W) -> patches (B, N, width) and their grid (rows, columns).
 
-
-def attention(block: nn.Module, x: Tensor) -> Tensor:
-    """A block's attention without its residual, x and result (B, N, D).
-
-    Written out: for these sizes on a CPU it trains faster than PyTorch's attention kernels, and
-    runtimes that read an exported model recognise it.
+    What is left of a row or column of incomplete patches is ignored.
     """
-    q, k, v = qkv(block, x)
-    weights = ((q * block.attn.head_dim**-0.5) @ k.transpose(-1, -2)).softmax(dim=-1)
-    return block.attn.out_proj((weights @ v).transpose(1, 2).flatten(2))
+    x: Tensor = tower.conv1(pixels)
+    return x.flatten(2).transpose(1, 2), (x.shape[-2], x.shape[-1])
 
 
-def attend(block: nn.Module, x: Tensor) -> Tensor:
-    """`attention` with its residual, x and result (B, N, D)."""
-    return x + attention(block, x)
-
-
-def run_block(block: nn.Module, x: Tensor) -> Tensor:
-    """A pre-norm residual attention block, x and result (B, N, D)."""
-    x = attend(block, x)
-    return x + block.mlp(block.ln_2(x))
-
-
-def embed(vision: nn.Module, images: Tensor, positions: Tensor) -> Tensor:
-    """Patches plus CLS plus positions, normalised.
+def first_input(tower: VisionTower, cls: Tensor, patches: Tensor) -> Tensor:
+    """What the first block reads.
 
     Args:
-        images: (B, 3, H, W), normalised.
-        positions: (B, N, D) or (N, D) for the patches; the CLS token's is added here.
+        cls: (1, width), the class embedding with its position.
+        patches: (B, N, width) with their positions.
 
     Returns:
-        (B, 1 + N, D), CLS first.
+        (B, 1 + N, width), CLS first.
     """
-    x = vision.conv1(images).flatten(2).transpose(1, 2)
-    x = x + positions.to(x.dtype)
-    cls = (vision.class_embedding + vision.positional_embedding[0]).to(x.dtype)
-    return vision.ln_pre(torch.cat([cls.expand(x.shape[0], 1, -1), x], dim=1))
+    tokens = torch.cat([cls.expand(patches.shape[0], 1, -1), patches], dim=1)
+    return tower.ln_pre(tokens)
 
 
-def trunk(vision: nn.Module, x: Tensor, blocks: int | None = None) -> Tensor:
-    """All blocks but the last (or the first ``blocks``), x and result (B, 1 + N, D)."""
-    stack = vision.transformer.resblocks
-    for block in stack[: len(stack) - 1 if blocks is None else blocks]:
+def embed(tower: VisionTower, pixels: Tensor, positions: Tensor) -> Tensor:
+    """Images as the first block reads them, in the type that the convolution gives.
+
+    Args:
+        pixels: (B, 3, H, W), normalised.
+        positions: (N, width) or (B, N, width) for the patches; CLS has its own.
+
+    Returns:
+        (B, 1 + N, width), CLS first.
+    """
+    patches, _ = patch_tokens(tower, pixels)
+    cls = tower.class_embedding + tower.positional_embedding[:1]
+    return first_input(tower, cls.to(patches.dtype), patches + positions.to(patches.dtype))
+
+
+def attention_step(block: ResidualBlock, attention: Layer, x: Tensor) -> tuple[Tensor, Tensor]:
+    """The first half of a block with its residual, and what attention read; (B, T, width) each."""
+    y = block.ln_1(x)
+    return x + block.ls_1(attention(y)), y
+
+
+def mlp_step(block: ResidualBlock, mlp: Layer, x: Tensor) -> tuple[Tensor, Tensor]:
+    """The second half of a block with its residual, and what the MLP read; (B, T, width) each."""
+    y = block.ln_2(x)
+    return x + block.ls_2(mlp(y)), y
+
+
+def run_block(block: ResidualBlock, x: Tensor, halves: BlockHalves | None = None) -> Tensor:
+    """A whole block, (B, T, width) -> (B, T, width); `WrittenOutBlock` unless told otherwise."""
+    halves = halves or WrittenOutBlock(block)
+    x, _ = attention_step(block, halves.attention, x)
+    return mlp_step(block, halves.mlp, x)[0]
+
+
+def run_blocks(blocks: Iterable[ResidualBlock], x: Tensor) -> Tensor:
+    """Several whole blocks, one after the other."""
+    for block in blocks:
         x = run_block(block, x)
     return x
+
+
+def run_value_path(block: ResidualBlock, x: Tensor, mlp: Layer) -> Tensor:
+    """A block whose attention is `value_path`: MaskCLIP's last block, (B, T, width)."""
+    x, _ = attention_step(block, lambda y: value_path(block.attn, y), x)
+    return mlp_step(block, mlp, x)[0]
+
+
+def project(tower: VisionTower, x: Tensor) -> Tensor:
+    """(B, T, width) -> (B, T, d): final norm and projection into the space shared with text."""
+    return tower.ln_post(x) @ tower.proj
+
+
+def dense_features(tower: VisionTower, x: Tensor, mlp: Layer | None = None) -> Tensor:
+    """MaskCLIP's features of the patches, without CLS.
+
+    Args:
+        x: (B, 1 + N, width), what the last block reads.
+        mlp: how that block's MLP is computed; None for its own.
+
+    Returns:
+        (B, N, d) in CLIP's joint space, not normalised.
+    """
+    block = residual_blocks(tower.transformer)[-1]
+    return project(tower, run_value_path(block, x, mlp or block.mlp))[:, 1:]
+
+
+def resize_positions(
+    embedding: Tensor, grid: tuple[int, int], mode: str = "bicubic", extra: float = 0.0
+) -> Tensor:
+    """Resize a positional embedding to another grid of patches.
+
+    Args:
+        embedding: (1 + n * n, width), CLS first, for the square grid the model was trained with.
+        grid: rows and columns wanted.
+        mode: "bicubic" or "bilinear"; bicubic with `extra`.
+        extra: patches by which the scale is too large. DINO's own code has 0.1, as a guard
+            against rounding, which shifts the places where the embedding is sampled.
+
+    Returns:
+        (1 + h * w, width): CLS part kept, patch part resized (align_corners=False).
+    """
+    side = round((len(embedding) - 1) ** 0.5)
+    if (side, side) == tuple(grid):
+        return embedding
+    if extra:
+        table = embedding[1:].reshape(side, side, -1)
+        down = _resize_rows(table, grid[0], extra)
+        resized = _resize_rows(down.transpose(0, 1), grid[1], extra).transpose(0, 1)
+        return torch.cat([embedding[:1], resized.flatten(0, 1)])
+    square = embedding[1:].T.reshape(1, -1, side, side)
+    patches = F.interpolate(square, size=tuple(grid), mode=mode, align_corners=False)
+    return torch.cat([embedding[:1], patches[0].flatten(1).T])
+
+
+def _resize_rows(table: Tensor, count: int, extra: float) -> Tensor:
+    """Bicubic interpolation of rows (n, m, width) -> (count, m, width), by (count + extra) / n.
+
+    The same as `F.interpolate` with this scale factor, which has to be a number there; an exported
+    graph computes it from the image.
+    """
+    side = table.shape[0]
+    places = (torch.arange(count, device=table.device) + 0.5) * (side / (count + extra)) - 0.5
+    first = places.floor()
+    resized = torch.zeros_like(table[:1])
+    for tap in (-1, 0, 1, 2):
+        index = (first + tap).clamp(0, side - 1).long()
+        weight = _cubic((places - first - tap).abs())
+        resized = resized + table.index_select(0, index) * weight[:, None, None]
+    return resized
+
+
+def _cubic(distance: Tensor) -> Tensor:
+    """The kernel of PyTorch's bicubic interpolation (a = -0.75), for distances from 0 to 2."""
+    a, d = -0.75, distance
+    near = ((a + 2) * d - (a + 3)) * d * d + 1
+    far = ((d - 5) * d + 8) * d * a - 4 * a
+    return torch.where(d <= 1, near, far)

@@ -2,9 +2,9 @@
 """From probabilities on the patch grid to a label for every pixel, without full-size class maps.
 
 The method's definition is: resize every class's probabilities bilinearly to the image, then take
-the best class of each pixel. Between four neighbouring patch centres - a *cell* - a resized value
-is a weighted mean of the four, so a class whose greatest corner is below what the winner has at
-least wins nowhere in that cell. Of 150 classes a handful per cell are left; only those are
+the best class of each pixel. Between four neighbouring patch centres, here a *quad*, a resized
+value is a weighted mean of the four, so a class whose greatest corner is below what the winner has
+at least wins nowhere in that quad. Of 150 classes a handful per quad are left; only those are
 resized. The result is that of the definition, up to the rounding of one interpolation.
 """
 
@@ -27,12 +27,12 @@ class _Axis:
     """How one axis of the image is interpolated from a row of n patch centres.
 
     Attributes:
-        cell: (pixels,) which cell a pixel lies in, 0 to n - 1; ascending.
-        place: (pixels,) the how-manieth pixel of its cell it is.
-        weight: (n, most pixels of a cell) share of the cell's second corner, 0 where padded.
+        quad: (pixels,) which quad a pixel lies in, 0 to n - 1; ascending.
+        place: (pixels,) each pixel's position in its quad, from 0.
+        weight: (n, most pixels of a quad) share of the quad's second corner, 0 where padded.
     """
 
-    cell: Tensor
+    quad: Tensor
     place: Tensor
     weight: Tensor
 
@@ -74,15 +74,18 @@ def _label_plainly(
     candidates: here the host never looks at a value.
     """
     at_once = max(1, _FEW_ELEMENTS // (len(probabilities) * size[0] * size[1]))
-    best = labels = None
+    best: Tensor | None = None
+    labels: Tensor | None = None
     for first in range(0, probabilities.shape[1], at_once):
         some = upsample(probabilities[:, first : first + at_once], patch_size, shape, size)
         confidence, ids = some.max(dim=1)
         if best is None:
             best, labels = confidence, ids
         else:
+            assert labels is not None, "both are set together"
             labels = torch.where(confidence > best, ids + first, labels)
             best = torch.maximum(best, confidence)
+    assert best is not None and labels is not None, "there is a class"
     return best, labels.to(torch.int32)
 
 
@@ -96,24 +99,24 @@ def _axis(patches: int, scale: float, pixels: int, device: torch.device) -> _Axi
     """
     centres = torch.arange(pixels, device=device, dtype=torch.float64)
     source = ((centres + 0.5) / scale - 0.5).clamp_(0.0, patches - 1)
-    cell = source.floor().long()
-    counts = torch.bincount(cell, minlength=patches)
+    quad = source.floor().long()
+    counts = torch.bincount(quad, minlength=patches)
     first = counts.cumsum(0) - counts
-    place = torch.arange(pixels, device=device) - first[cell]
+    place = torch.arange(pixels, device=device) - first[quad]
     weight = torch.zeros(patches, max(1, int(counts.max())), device=device)
-    weight[cell, place] = (source - cell).float()
-    return _Axis(cell, place, weight)
+    weight[quad, place] = (source - quad).float()
+    return _Axis(quad, place, weight)
 
 
 def _candidates(probabilities: Tensor) -> tuple[Tensor, Tensor]:
-    """The classes that can win somewhere in each cell, with their values at its corners.
+    """The classes that can win somewhere in each quad, with their values at its corners.
 
     Args:
         probabilities: (B, K, h, w).
 
     Returns:
         Values (B, h, w, C, 2, 2) at the corners (down, across) and class ids (B, h, w, C),
-        ascending among the candidates. Cells with fewer of them are filled up with classes that
+        ascending among the candidates. Quads with fewer of them are filled up with classes that
         cannot win.
     """
     p = probabilities.permute(0, 2, 3, 1)
@@ -142,36 +145,39 @@ def _next(x: Tensor, dim: int) -> Tensor:
 def _label_band(
     corners: Tensor, ids: Tensor, top: int, down: _Axis, across: _Axis
 ) -> tuple[Tensor, Tensor]:
-    """Confidence and labels (B, pixel rows, W) of some rows of cells, from the row `top` on."""
+    """Confidence and labels (B, pixel rows, W) of some rows of quads, from the row `top` on."""
     rows, columns = corners.shape[1:3]
     y = down.weight[top : top + rows].view(1, rows, 1, -1, 1)
     x = across.weight.view(1, 1, columns, 1, -1)
-    best = label = None
+    best: Tensor | None = None
+    label: Tensor | None = None
     for candidate in range(ids.shape[-1]):
-        values = _interpolate_cells(corners[:, :, :, candidate], y, x)
+        values = _interpolate_quads(corners[:, :, :, candidate], y, x)
         name = ids[..., candidate, None, None]
         if best is None:
             best, label = values, name.expand(values.shape)
         else:
+            assert label is not None, "both are set together"
             label = torch.where(values > best, name, label)
             best = torch.maximum(best, values)
-    inside = (down.cell >= top) & (down.cell < top + rows)
-    row_index = ((down.cell - top) * y.shape[3] + down.place)[inside]
-    column_index = across.cell * x.shape[4] + across.place
+    assert best is not None and label is not None, "there is a candidate"
+    inside = (down.quad >= top) & (down.quad < top + rows)
+    row_index = ((down.quad - top) * y.shape[3] + down.place)[inside]
+    column_index = across.quad * x.shape[4] + across.place
     return _arrange(best, row_index, column_index), _arrange(label, row_index, column_index)
 
 
-def _interpolate_cells(corners: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    """One candidate's corners (B, h, w, 2, 2) -> the cells' pixels (B, h, w, down, across)."""
+def _interpolate_quads(corners: Tensor, y: Tensor, x: Tensor) -> Tensor:
+    """One candidate's corners (B, h, w, 2, 2) -> the quads' pixels (B, h, w, down, across)."""
     upper, lower = corners.unsqueeze(-3).unbind(-2)  # (B, h, w, 1, 2)
     left, right = torch.lerp(upper, lower, y).unsqueeze(-2).unbind(-1)  # (B, h, w, down, 1)
     return torch.lerp(left, right, x)
 
 
-def _arrange(cells: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """(B, h, w, down, across) of cells to the (B, H, W) of pixels, padding left out."""
-    b, h, w, down, across = cells.shape
-    flat = cells.permute(0, 1, 3, 2, 4).reshape(b, h * down, w * across)
+def _arrange(quads: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """(B, h, w, down, across) of quads to the (B, H, W) of pixels, padding left out."""
+    b, h, w, down, across = quads.shape
+    flat = quads.permute(0, 1, 3, 2, 4).reshape(b, h * down, w * across)
     return flat.index_select(1, rows).index_select(2, columns)
 
 
@@ -194,8 +200,8 @@ def upsample(
         (B, K, H, W).
     """
     cells = probabilities.shape[-2:]
-    scale = tuple(axis_scale(patch_size, *axis) for axis in zip(cells, shape, size, strict=True))
-    return _interpolate(probabilities, scale)[..., : size[0], : size[1]]
+    down, across = (axis_scale(patch_size, *axis) for axis in zip(cells, shape, size, strict=True))
+    return _interpolate(probabilities, (down, across))[..., : size[0], : size[1]]
 
 
 def _interpolate(maps: Tensor, scale: tuple[float, float]) -> Tensor:

@@ -26,8 +26,10 @@ def result_arrays(labels: Tensor, confidence: Tensor, wide: bool) -> tuple[np.nd
 
 
 def pack_results(labels: Tensor, confidence: Tensor, wide: bool) -> Tensor:
-    """What `result_arrays` takes in one tensor, (2, B, H, W) uint8: confidence in steps of 1 / 255,
-    then labels; (3, B, H, W) if `wide`: the labels' lower and upper bytes.
+    """What `result_arrays` takes, as one uint8 tensor.
+
+    (2, B, H, W): confidence in steps of 1 / 255, then labels. If `wide`, (3, B, H, W): the labels
+    take two, their lower and upper bytes.
     """
     steps = (confidence * 255.0).round_().to(torch.uint8)
     if not wide:

@@ -10,9 +10,10 @@ from functools import cached_property
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from dinoiser_ros.errors import PromptError, WeightsError
+from dinoiser_ros.segmentation.networks.layout import ClipModel, Tokenizer
 from dinoiser_ros.segmentation.networks.open_clip_parts import TEMPLATES
 
 from .cache import TextCache
@@ -37,8 +38,8 @@ class TextEncoder:
 
     def __init__(
         self,
-        clip: nn.Module,
-        tokenizer: object,
+        clip: ClipModel,
+        tokenizer: Tokenizer,
         cache: TextCache | None = None,
         stored: StoredText | None = None,
     ) -> None:
@@ -53,7 +54,7 @@ class TextEncoder:
     @property
     def cache_problem(self) -> str | None:
         """Why embeddings could not be kept on disk, in one sentence; None if nothing is wrong."""
-        return self._cache and self._cache.problem
+        return self._cache.problem if self._cache is not None else None
 
     def check(self, prompts: Sequence[str]) -> None:
         """Raise PromptError for prompts that no model could use; takes no time."""
@@ -73,8 +74,7 @@ class TextEncoder:
         return Vocabulary(cleaned, classes, embeddings, owner_tensor)
 
     def embed(self, phrases: Sequence[str]) -> Tensor:
-        """Average the embeddings of a phrase over the 80 templates of CLIP (arXiv 2103.00020,
-        3.1.4).
+        """Average each phrase's embeddings over CLIP's 80 templates (arXiv 2103.00020, 3.1.4).
 
         Args:
             phrases: P texts.
@@ -161,7 +161,7 @@ class TextEncoder:
                 self._embeddings.popitem(last=False)
 
 
-def _beginnings(tokenizer: object) -> list[list[int]]:
+def _beginnings(tokenizer: Tokenizer) -> list[list[int]]:
     """The token ids that each template has in front of its phrase, whatever that is."""
     one, other = (tokenizer([t(phrase) for t in TEMPLATES]) for phrase in ("floor", "wall"))
     same = (one == other).long().cumprod(dim=1).sum(dim=1)

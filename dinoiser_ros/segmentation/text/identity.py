@@ -9,12 +9,13 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
+from dinoiser_ros.segmentation.networks.layout import ClipModel, Tokenizer
 from dinoiser_ros.segmentation.networks.open_clip_parts import TEMPLATES
 
 _VERSION = 3  # of how embeddings are computed here
 
 
-def text_identity(clip: nn.Module, tokenizer: object, digest: str) -> str:
+def text_identity(clip: ClipModel, tokenizer: Tokenizer, digest: str) -> str:
     """A SHA-256 over everything that a text embedding depends on besides the text.
 
     That is every weight of the text tower, how they are used, what the tokenizer makes of the
@@ -50,5 +51,5 @@ def weights_digest(state: Mapping[str, Tensor], names: Iterable[str]) -> str:
         tensor = state[name].detach().cpu().contiguous()
         digest.update(repr((name, str(tensor.dtype), tuple(tensor.shape))).encode())
         plain = tensor.reshape(-1).view(torch.uint8)
-        digest.update(plain.numpy())  # lets other threads run meanwhile
+        digest.update(memoryview(plain.numpy()))  # lets other threads run meanwhile
     return digest.hexdigest()

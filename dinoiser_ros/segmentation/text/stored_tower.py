@@ -49,8 +49,10 @@ class StoredText:
                 self._filled = True
 
     def digest(self, folder: Path) -> str:
-        """See `weights_digest`. It is computed once for a file: what was opened then, even if
-        another file has taken its place.
+        """See `weights_digest`.
+
+        It is computed once for a file: what was opened then, even if another file has taken its
+        place.
 
         Args:
             folder: where it is kept; one that cannot be written is no error.

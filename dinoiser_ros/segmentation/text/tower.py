@@ -13,12 +13,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dinoiser_ros.segmentation.networks.vit import qkv
+from dinoiser_ros.segmentation.networks.blocks import queries_keys_values
+from dinoiser_ros.segmentation.networks.layout import ClipModel, Layer, residual_blocks
+from dinoiser_ros.segmentation.networks.vit import attention_step, mlp_step
 
 _TOKENS_AT_ONCE = 2048  # the mask has as many rows and columns
 
@@ -31,7 +34,7 @@ class TokenTree:
 
     Attributes:
         tokens: (M,) int64 ids; a token comes after those that it attends to.
-        places: (M,) int64, the how-manieth of its text each is.
+        places: (M,) int64, each one's position in its text, from 0.
         sees: (M, M) bool, the tokens that each one attends to: itself and those before it.
         ends: the end of each text, as an index of the tokens.
         known: how many tokens, the first ones, belong to the beginnings.
@@ -82,7 +85,7 @@ class TextTower:
         beginnings: token ids that texts often begin with; what they need is computed once.
     """
 
-    def __init__(self, clip: nn.Module, beginnings: Sequence[Sequence[int]] = ()) -> None:
+    def __init__(self, clip: ClipModel, beginnings: Sequence[Sequence[int]] = ()) -> None:
         self._clip = clip
         self._plain = is_plain(clip)
         self._beginnings = beginnings
@@ -103,7 +106,9 @@ class TextTower:
             (T, d) float32, not normalised.
         """
         if not self._plain:
-            return self._clip.encode_text(tokens.to(self.device)).float()
+            # What only open_clip itself builds has this method, see `models.building`.
+            encode_text = cast("Layer", self._clip.encode_text)
+            return encode_text(tokens.to(self.device)).float()
         # As CLIP has it, the end of a text is the highest id in it; `encode_text` reads it there.
         lengths = (tokens.argmax(dim=1) + 1).tolist()
         texts = [row[:n] for row, n in zip(tokens.tolist(), lengths, strict=True)]
@@ -120,7 +125,8 @@ class TextTower:
         x = clip.ln_final(x[0, tree.ends.to(self.device)])
         projection = clip.text_projection
         if isinstance(projection, nn.Linear):
-            return projection(x).float()
+            projected: Tensor = projection(x)
+            return projected.float()
         return (x if projection is None else x @ projection).float()
 
     @cached_property
@@ -131,29 +137,58 @@ class TextTower:
     def _run(
         self, tree: TokenTree, known: list[KeysAndValues]
     ) -> tuple[Tensor, list[KeysAndValues]]:
-        """What comes out of the last block for the tokens that are not known (1, M - known, width),
-        and the keys and values in each block of all.
+        """Run all blocks for the tokens that are not known.
+
+        Returns:
+            What the last block gives for these (1, M - known, width), and the keys and values of
+            all tokens in each block.
         """
         clip, device = self._clip, self.device
         x = clip.token_embedding(tree.tokens[tree.known :].to(device))
         x = (x + clip.positional_embedding[tree.places[tree.known :].to(device)]).unsqueeze(0)
         blind = ~tree.sees[tree.known :].to(device)
         used = []
-        for index, block in enumerate(clip.transformer.resblocks):
-            q, k, v = qkv(block, x)
-            if tree.known:
-                k, v = (torch.cat(pair, dim=2) for pair in zip(known[index], (k, v), strict=True))
-            used.append((k, v))
-            # Written out: PyTorch's kernels are made for more tokens, and for masks with less in
-            # them.
-            scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
-            mixed = scores.masked_fill_(blind, -torch.inf).softmax(dim=-1) @ v
-            x = x + block.ls_1(block.attn.out_proj(mixed.transpose(1, 2).flatten(2)))
-            x = x + block.ls_2(block.mlp(block.ln_2(x)))
+        for index, block in enumerate(residual_blocks(clip.transformer)):
+            attention = _TreeAttention(block.attn, blind, known[index] if tree.known else None)
+            x, _ = attention_step(block, attention, x)
+            x, _ = mlp_step(block, block.mlp, x)
+            used.append((attention.keys, attention.values))
         return x, used
 
 
-def is_plain(clip: nn.Module) -> bool:
+class _TreeAttention:
+    """Attention of the tokens of a tree, in one block.
+
+    Args:
+        blind: (M - known, M) bool, what each token does not attend to.
+        known: keys and values of the tokens that are known.
+
+    Attributes:
+        keys, values: (1, heads, M, width / heads) of all tokens, after the call.
+    """
+
+    keys: Tensor
+    values: Tensor
+
+    def __init__(
+        self, attn: nn.MultiheadAttention, blind: Tensor, known: KeysAndValues | None
+    ) -> None:
+        self._attn, self._blind, self._known = attn, blind, known
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(1, M - known, width) -> the same shape."""
+        q, k, v = queries_keys_values(self._attn, x)
+        if self._known is not None:
+            k, v = torch.cat([self._known[0], k], dim=2), torch.cat([self._known[1], v], dim=2)
+        self.keys, self.values = k, v
+        # Written out: PyTorch's kernels are made for more tokens, and for masks with less in them.
+        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+        mixed = scores.masked_fill_(self._blind, -torch.inf).softmax(dim=-1) @ v
+        out: Tensor = self._attn.out_proj(mixed.transpose(1, 2).flatten(2))
+        return out
+
+
+def is_plain(clip: ClipModel) -> bool:
     """Whether the text tower is the one written here: causal, read at the end of the text."""
     mask = getattr(clip, "attn_mask", None)
     if getattr(clip, "text_pool_type", None) != "argmax" or not isinstance(mask, Tensor):

@@ -55,7 +55,8 @@ class StoredTensors(Mapping[str, Tensor]):
             unchanged = _version(self._path) == self._version
             with safe_open(self._path, framework="pt") as file:
                 if unchanged:
-                    return file.get_tensor(name)
+                    tensor: Tensor = file.get_tensor(name)
+                    return tensor
         raise WeightsError(f"{self._path} was changed since it was opened: start again.")
 
     def __iter__(self) -> Iterator[str]:

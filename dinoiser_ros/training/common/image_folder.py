@@ -108,7 +108,7 @@ def random_view(path: Path, rng: np.random.Generator, views: Views) -> np.ndarra
 
 
 @dataclass(frozen=True)
-class FolderBatches(Dataset):
+class FolderBatches(Dataset[Tensor | TrainingError]):
     """The pictures of every step, for a DataLoader without automatic batching.
 
     Each view is drawn from a generator of its own, (seed, number), and the order of an epoch from

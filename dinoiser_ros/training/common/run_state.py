@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +33,7 @@ class Progress:
         """Steps done."""
         return len(self.losses)
 
-    def restore(self, saved: dict | None, module: nn.Module) -> None:
+    def restore(self, saved: dict[str, Any] | None, module: nn.Module) -> None:
         """Go on where `Checkpoint.read` found a run; None: at the start."""
         if saved is None:
             return
@@ -67,7 +67,7 @@ class Checkpoint:
         with atomic_write(self.path) as part:
             torch.save(state, part)
 
-    def read(self) -> dict | None:
+    def read(self) -> dict[str, Any] | None:
         """What was saved, None if nothing was.
 
         Raises:

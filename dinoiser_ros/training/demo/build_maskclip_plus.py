@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds the embedded checkpoint of `maskclip+` from the embedded model:
-``python -m dinoiser_ros.training.demo_maskclip_plus``.
+"""Builds the embedded checkpoint of `maskclip+` from the embedded model.
+
+Run ``python -m dinoiser_ros.training.demo.build_maskclip_plus``.
 
 Stages, each kept in the work folder and gone on with after a break: the frames of the training
 split, `dinoiser`'s labels for every other one of them, the network. Nothing is chosen here; the

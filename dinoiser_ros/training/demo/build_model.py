@@ -14,6 +14,7 @@ import logging
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,13 +23,15 @@ from torch import nn
 
 from dinoiser_ros.evaluation.tables.heldout import score_method
 from dinoiser_ros.segmentation.networks.clip_backbone import Backbone
+from dinoiser_ros.segmentation.networks.dino import DinoTower
+from dinoiser_ros.segmentation.networks.dinoiser_heads import DinoiserHeads
+from dinoiser_ros.segmentation.networks.layout import ClipModel, VisionTower
 from dinoiser_ros.sim.classes import CLASSES, COLOUR_NAMES
 from dinoiser_ros.sim.frames import LabelledFrame, read_frames, write_frames
 from dinoiser_ros.training.common.run_state import Checkpoint, Losses
-from dinoiser_ros.training.heads.dino_features import OpenClipDino
 from dinoiser_ros.training.heads.files import Thresholds, curve, save_heads
 from dinoiser_ros.training.heads.found import seed_foreground
-from dinoiser_ros.training.heads.losses import HeadSchedule, build_heads
+from dinoiser_ros.training.heads.losses import HeadSchedule
 from dinoiser_ros.training.heads.teacher import HeadTeacher, Teachers
 from dinoiser_ros.training.heads.trainer import train_heads
 
@@ -58,9 +61,10 @@ class Build:
     dino: DinoSchedule
     heads: HeadSchedule
 
-    def config(self, name: str) -> dict:
+    def config(self, name: str) -> dict[str, Any]:
         """One of the two OpenCLIP configs in the package."""
-        return json.loads((MODELS / f"{name}.json").read_text())
+        values: dict[str, Any] = json.loads((MODELS / f"{name}.json").read_text())
+        return values
 
 
 def render(build: Build) -> dict[str, FrameStore]:
@@ -104,12 +108,12 @@ def half(module: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def train_demo_heads(
-    build: Build, clip: nn.Module, dino: nn.Module, store: FrameStore
-) -> tuple[nn.ModuleDict, list[Losses]]:
+    build: Build, clip: ClipModel, dino: VisionTower, store: FrameStore
+) -> tuple[DinoiserHeads, list[Losses]]:
     """Train g and h on the training frames, unless done; returns them and the losses."""
     torch.manual_seed(build.seed + 2)
-    heads = build_heads(clip.visual.conv1.out_channels, HEAD_CHANNELS)
-    tower = OpenClipDino(dino)
+    heads = DinoiserHeads(clip.visual.conv1.out_channels, HEAD_CHANNELS)
+    tower = DinoTower(dino)
     teacher = HeadTeacher(
         Backbone(clip.visual, THRESHOLDS.intermediate_layer, plain=True),
         Teachers(tower, tower, seed_foreground),

@@ -23,9 +23,7 @@ NO_COLOUR = 255
 
 @dataclass(frozen=True)
 class Split:
-    """A set of frames: scenes ``first_seed`` to ``first_seed + scenes - 1``, ``views`` frames of
-    each.
-    """
+    """A set of frames: ``scenes`` scenes from ``first_seed`` on, ``views`` frames of each."""
 
     name: str
     first_seed: int

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from dinoiser_ros.segmentation.networks.clip_backbone import MEAN, STD
+from dinoiser_ros.segmentation.networks.layout import VisionTower
 from dinoiser_ros.sim.classes import UNLABELLED
 
 from .captions import Caption, bare_name, compose, truth
 from .regions import Crop, CropSampler, box_contents, draw_boxes, entities_in
-from .vit import normalised, resized_positions
+from .vit import normalised, patch_positions
 
 Rng = np.random.Generator
 # Shares of a box: what covers less goes unmentioned in its caption; boxes of which less is known
@@ -74,8 +75,9 @@ class RegionBatch:
 
 
 def jitter(rng: Rng, rgb: Tensor, strength: float = 0.12) -> Tensor:
-    """Brightness, contrast and a little white balance, per image; hues stay what they are called.
-    uint8 in and out.
+    """Change brightness, contrast and a little white balance of each image, uint8 in and out.
+
+    Hues stay what they are called.
     """
     x = rgb.float() / 255
     b = len(x)
@@ -165,12 +167,10 @@ def make_batch(
 
 
 def window_positions(
-    vision: nn.Module, windows: list[tuple[tuple[int, int], int, int]], tokens: tuple[int, int]
+    vision: VisionTower, windows: list[tuple[tuple[int, int], int, int]], tokens: tuple[int, int]
 ) -> Tensor:
-    """Positions (B, N, D) that the crops' patches have when the whole frame is the input, as it is
-    in use.
-    """
-    grids = {grid: resized_positions(vision, *grid) for grid in {window[0] for window in windows}}
+    """Positions (B, N, D) of the crops' patches within whole frames, which are the input in use."""
+    grids = {grid: patch_positions(vision, *grid) for grid in {window[0] for window in windows}}
     parts = [
         grids[grid][row : row + tokens[0], column : column + tokens[1]].flatten(0, 1)
         for grid, row, column in windows

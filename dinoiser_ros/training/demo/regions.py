@@ -135,8 +135,9 @@ def draw_boxes(rng: Rng, instances: np.ndarray, count: int) -> np.ndarray:
 
 
 def box_contents(instances: np.ndarray, tables: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """Share of a box (y0, x0, y1, x1 in patches) that each kind of thing covers, (classes, colours
-    + 1) float.
+    """Share of a box that each kind of thing covers, (classes, colours + 1) float.
+
+    The box is y0, x0, y1, x1 in patches.
     """
     y0, x0, y1, x1 = box * PATCH
     part = instances[y0:y1, x0:x1]

@@ -10,6 +10,7 @@ import numpy as np
 
 from dinoiser_ros.evaluation.datasets.foreground import FOREGROUND_CLASSES, foreground_labels
 from dinoiser_ros.evaluation.metrics.confusion import confusion_matrix, mean_iou
+from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.sim.classes import CLASSES
 
 from .frame_store import FrameStore
@@ -20,7 +21,7 @@ DELTAS = (0.0, 0.5, 0.8, 0.95, 0.99)
 
 
 def miou(
-    segmenter: object, store: FrameStore, indices: Sequence[int], foreground: bool = False
+    segmenter: Segmenter, store: FrameStore, indices: Sequence[int], foreground: bool = False
 ) -> float:
     """MIoU of a Segmenter whose prompts are set, over some frames of a store."""
     classes = len(FOREGROUND_CLASSES if foreground else CLASSES)
@@ -34,9 +35,10 @@ def miou(
     return mean_iou(matrix)
 
 
-def select(segmenter: object, store: FrameStore) -> dict[str, object]:
-    """Try every gamma with the 18 class names, then every delta with "background" and the objects'
-    names.
+def select(segmenter: Segmenter, store: FrameStore) -> dict[str, object]:
+    """Choose gamma, then delta, by trying all of them.
+
+    Gammas are tried with the 18 class names, deltas with "background" and the objects' names.
 
     Args:
         segmenter: a Segmenter with method "dinoiser"; its options and prompts are changed.
@@ -54,7 +56,7 @@ def select(segmenter: object, store: FrameStore) -> dict[str, object]:
         segmenter.set_options(gamma=gamma)
         by_gamma[gamma] = round(miou(segmenter, store, everything), 4)
         log.info("gamma %.2f: validation mIoU %.4f (maskclip %.4f)", gamma, by_gamma[gamma], plain)
-    gamma = max(by_gamma, key=by_gamma.get)
+    gamma = max(by_gamma, key=by_gamma.__getitem__)
     segmenter.set_options(gamma=gamma)
     segmenter.set_prompts(list(FOREGROUND_CLASSES))
     by_delta = {}
@@ -64,7 +66,7 @@ def select(segmenter: object, store: FrameStore) -> dict[str, object]:
         log.info("delta %.2f: validation mIoU with background %.4f", delta, by_delta[delta])
     return {
         "gamma": gamma,
-        "delta": max(by_delta, key=by_delta.get),
+        "delta": max(by_delta, key=by_delta.__getitem__),
         "maskclip": round(plain, 4),
         "mIoU by gamma": by_gamma,
         "mIoU with background by delta": by_delta,

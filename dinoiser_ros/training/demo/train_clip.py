@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training the demo's small CLIP: region captions through the value path, whole crops through all
-of it.
+"""Training the demo's small CLIP.
+
+Region captions go through the value path, whole crops through all of the network.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,11 +22,12 @@ from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from dinoiser_ros.segmentation.networks import vit
 from dinoiser_ros.utils.atomic_files import atomic_write
 
-from . import vit
 from .region_captions import Phase, RegionBatch, contrast, make_batch, name_loss, window_positions
 from .regions import CropSampler
+from .vit import pooled_features, trunk
 
 log = logging.getLogger(__name__)
 
@@ -61,8 +64,9 @@ class ClipSchedule:
         return next(phase for phase in self.phases if step < phase.until)
 
     def rate(self, step: int) -> float:
-        """What the learning rates are multiplied by: linear warm-up, constant, linear to a
-        fiftieth.
+        """What the learning rates are multiplied by.
+
+        A linear warm-up, then constant, then linearly down to a fiftieth.
         """
         start = self.decay_from * self.steps
         down = 1 - 0.98 * max(0.0, step - start) / (self.steps - start)
@@ -74,15 +78,16 @@ def templates() -> tuple[str, ...]:
     return tuple(template("{}") for template in OPENAI_IMAGENET_TEMPLATES)
 
 
-def build_clip(config: dict) -> CLIP:
-    """A CLIP with random weights from an OpenCLIP config; raises what open_clip raises for a bad
-    one.
+def build_clip(config: dict[str, Any]) -> CLIP:
+    """A CLIP with random weights from an OpenCLIP config.
+
+    Raises what open_clip raises for a bad one.
     """
     return CLIP(**config)
 
 
 @dataclass
-class StepBatches(Dataset):
+class StepBatches(Dataset[RegionBatch]):
     """The batch of each step, for a DataLoader.
 
     Each is drawn from a generator of its own, (seed, step), so that a resumed run sees what an
@@ -101,12 +106,14 @@ class StepBatches(Dataset):
 
 
 def batch_loss(model: CLIP, batch: RegionBatch, phase: Phase, whole_weight: float) -> Tensor:
-    """Contrast box means of value-path features with captions and names, and pooled crops with
+    """The contrast of images with texts.
+
+    Box means of value-path features are contrasted with captions and names, pooled crops with
     captions.
     """
     vision = model.visual
     positions = window_positions(vision, batch.windows, phase.tokens)
-    x = vit.trunk(vision, vit.embed(vision, batch.images, positions))
+    x = trunk(vision, vit.embed(vision, batch.images, positions))
     means = (batch.masks @ vit.dense_features(vision, x)).flatten(0, 1)
     regions = F.normalize(means.float(), dim=-1)
     embedded = F.normalize(model.encode_text(batch.tokens).float(), dim=-1)
@@ -120,7 +127,7 @@ def batch_loss(model: CLIP, batch: RegionBatch, phase: Phase, whole_weight: floa
     per_crop = batch.masks.shape[1]
     rows = (batch.captioned % per_crop == per_crop - 1).nonzero()[:, 0]
     crops = batch.captioned[rows] // per_crop
-    pooled = F.normalize(vit.pooled_features(vision, x).float(), dim=-1)[crops]
+    pooled = F.normalize(pooled_features(vision, x).float(), dim=-1)[crops]
     whole = contrast(pooled, captions[rows], batch.true[rows][:, rows], scale)
     return loss + whole_weight * whole
 
@@ -163,7 +170,7 @@ class _State:
     losses: list[float]
 
 
-def _start(config: dict, schedule: ClipSchedule, seed: int, checkpoint: Path) -> _State:
+def _start(config: dict[str, Any], schedule: ClipSchedule, seed: int, checkpoint: Path) -> _State:
     torch.manual_seed(seed)
     model = build_clip(config)
     average = copy.deepcopy(model).requires_grad_(False)
@@ -213,7 +220,11 @@ def _step(state: _State, batch: RegionBatch, phase: Phase, schedule: ClipSchedul
 
 
 def train_clip(
-    config: dict, sampler: CropSampler, schedule: ClipSchedule, seed: int, checkpoint: Path
+    config: dict[str, Any],
+    sampler: CropSampler,
+    schedule: ClipSchedule,
+    seed: int,
+    checkpoint: Path,
 ) -> CLIP:
     """Train, or go on from ``checkpoint``. Batches are made by a process of their own.
 

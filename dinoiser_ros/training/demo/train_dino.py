@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A small DINO: self-distillation without labels (arXiv 2104.14294) on the simulated robot's
-frames.
-"""
+"""A small DINO: self-distillation without labels (arXiv 2104.14294) on simulated frames."""
 
 from __future__ import annotations
 
@@ -11,18 +9,20 @@ import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dinoiser_ros.segmentation.networks.dino import embedded
-from dinoiser_ros.training.heads.dino_features import normalise
+from dinoiser_ros.segmentation.networks.dino import MEAN, STD, embedded
+from dinoiser_ros.segmentation.networks.layout import VisionTower, residual_blocks
+from dinoiser_ros.segmentation.networks.vit import run_blocks
 
-from . import vit
 from .regions import resize
 from .train_clip import build_clip, update_average
+from .vit import normalised
 
 log = logging.getLogger(__name__)
 Rng = np.random.Generator
@@ -72,25 +72,27 @@ class Projection(nn.Module):
         return F.normalize(self.mlp(x), dim=-1) @ F.normalize(self.prototypes, dim=-1).T
 
 
-def build_dino(config: dict) -> nn.Module:
+def build_dino(config: dict[str, Any]) -> VisionTower:
     """The vision tower of an OpenCLIP config, with random weights."""
-    return build_clip(config).visual
+    vision: VisionTower = build_clip(config).visual
+    return vision
 
 
-def image_feature(vision: nn.Module, images: Tensor) -> Tensor:
+def image_feature(vision: VisionTower, images: Tensor) -> Tensor:
     """(B, 3, H, W) normalised images to (B, 2 width): CLS output and mean of the patches' outputs.
 
     DINO distils CLS alone. So small a network starts with nearly the same CLS for every image; the
     patches' mean differs from the first step on.
     """
-    blocks = vision.transformer.resblocks
-    x = vision.ln_post(vit.trunk(vision, embedded(vision, images), len(blocks)))
+    blocks = residual_blocks(vision.transformer)
+    x = vision.ln_post(run_blocks(blocks, embedded(vision, images)))
     return torch.cat([x[:, 0], x[:, 1:].mean(dim=1)], dim=-1)
 
 
 def augment(rng: Rng, frame: np.ndarray, size: int, scale: tuple[float, float]) -> Tensor:
-    """A random square crop, ``scale`` of the frame's height, resized to ``size``, flipped and
-    recoloured; uint8.
+    """A random square crop of a frame, resized to ``size``, flipped and recoloured; uint8.
+
+    Its side is a share of the frame's height within ``scale``.
     """
     height, width = frame.shape[:2]
     side = int(height * rng.uniform(*scale))
@@ -109,11 +111,10 @@ def augment(rng: Rng, frame: np.ndarray, size: int, scale: tuple[float, float]) 
 
 
 def assignments(outputs: Tensor, temperature: float, iterations: int = 3) -> Tensor:
-    """The teacher's targets: softmax, centred over the batch by Sinkhorn-Knopp (DINOv2, arXiv
-    2304.07193).
+    """The teacher's targets: softmax, centred over the batch by Sinkhorn-Knopp.
 
-    DINO's running centre lags behind at this batch size, and training swings between its two kinds
-    of collapse.
+    That is DINOv2's way (arXiv 2304.07193). DINO's running centre lags behind at this batch size,
+    and training swings between its two kinds of collapse.
 
     Args:
         outputs: (B, prototypes) cosines of one batch.
@@ -155,14 +156,17 @@ def _crops(frames: np.ndarray, rng: Rng, schedule: DinoSchedule) -> tuple[Tensor
         for _ in range(schedule.local_crops)
         for frame in frames
     ]
-    return normalise(torch.stack(large)), normalise(torch.stack(small))
+    large_pixels, small_pixels = (normalised(torch.stack(x), MEAN, STD) for x in (large, small))
+    return large_pixels, small_pixels
 
 
 def train_dino(
-    config: dict, frames: np.ndarray, schedule: DinoSchedule, seed: int, checkpoint: Path
+    config: dict[str, Any], frames: np.ndarray, schedule: DinoSchedule, seed: int, checkpoint: Path
 ) -> nn.Module:
-    """Train on frames (N, H, W, 3) uint8 unless ``checkpoint`` holds the result; returns the
-    teacher's tower.
+    """Train on frames (N, H, W, 3) uint8, unless ``checkpoint`` holds the result.
+
+    Returns:
+        The teacher's tower.
     """
     torch.manual_seed(seed + 1)
     student = build_dino(config).requires_grad_(True)

@@ -1,39 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The passes that training CLIP and the heads needs, on top of those of `segmentation.vit`.
-
-open_clip moved from sequence-first to batch-first blocks at 2.25; nothing here calls a block, only
-its weights.
-"""
+"""What training the embedded model needs of a vision transformer besides `networks.vit`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from dinoiser_ros.segmentation.networks.layout import VisionTower, residual_blocks
 from dinoiser_ros.segmentation.networks.vit import (
-    attend,
-    embed,
-    qkv,
-    resized_positions,
+    resize_positions,
     run_block,
-    trunk,
+    run_blocks,
 )
-
-__all__ = [
-    "attend",
-    "dense_features",
-    "embed",
-    "normalised",
-    "pooled_features",
-    "qkv",
-    "resized_positions",
-    "run_block",
-    "trunk",
-    "value_path",
-]
 
 
 def normalised(rgb: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
@@ -43,26 +23,25 @@ def normalised(rgb: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tens
     return (x - centre) / spread
 
 
-def value_path(block: nn.Module, x: Tensor) -> Tensor:
-    """A block with its attention replaced by the identity (MaskCLIP, arXiv 2112.01071): each token
-    sees itself.
+def patch_positions(tower: VisionTower, rows: int, columns: int) -> Tensor:
+    """Positional embedding of the patches, resized bicubically to (rows, columns, width)."""
+    embedding = tower.positional_embedding.float()  # whatever the tower computes in
+    return resize_positions(embedding, (rows, columns))[1:].reshape(rows, columns, -1)
+
+
+def trunk(tower: VisionTower, x: Tensor) -> Tensor:
+    """All blocks but the last, (B, 1 + N, width) -> (B, 1 + N, width)."""
+    return run_blocks(residual_blocks(tower.transformer)[:-1], x)
+
+
+def pooled_features(tower: VisionTower, x: Tensor) -> Tensor:
+    """CLIP's image embedding, the average over the patches.
+
+    Args:
+        x: (B, 1 + N, width), what the last block reads.
+
+    Returns:
+        (B, embed_dim), not normalised.
     """
-    d = x.shape[-1]
-    attention = block.attn
-    v = F.linear(block.ln_1(x), attention.in_proj_weight[2 * d :], attention.in_proj_bias[2 * d :])
-    x = x + attention.out_proj(v)
-    return x + block.mlp(block.ln_2(x))
-
-
-def dense_features(vision: nn.Module, x: Tensor) -> Tensor:
-    """MaskCLIP's patch features (B, N, embed_dim) from the last block's input (B, 1 + N, D)."""
-    y = value_path(vision.transformer.resblocks[-1], x)
-    return vision.ln_post(y)[:, 1:] @ vision.proj
-
-
-def pooled_features(vision: nn.Module, x: Tensor) -> Tensor:
-    """CLIP's image embedding (B, embed_dim), average pooled, from the last block's input (B, 1 + N,
-    D).
-    """
-    y = run_block(vision.transformer.resblocks[-1], x)
-    return vision.ln_post(y)[:, 1:].mean(dim=1) @ vision.proj
+    y = run_block(residual_blocks(tower.transformer)[-1], x)
+    return tower.ln_post(y)[:, 1:].mean(dim=1) @ tower.proj

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trained heads as files: as the engine reads them, as the authors write them, and the record of
-what they were trained with.
+"""Trained heads as files: as the engine reads them, and as the authors write them.
+
+Beside them lies a record of what they were trained with.
 """
 
 from __future__ import annotations
@@ -13,27 +14,24 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from torch import nn
 
 from dinoiser_ros.errors import TrainingError
 from dinoiser_ros.segmentation.networks.dinoiser_heads import (
     DELTA,
     GAMMA,
     INTERMEDIATE_LAYER,
-    NAMES,
+    DinoiserHeads,
     heads_from_state,
 )
 from dinoiser_ros.segmentation.weights.checkpoint import read_checkpoint
 from dinoiser_ros.utils.atomic_files import atomic_write, atomic_write_text
-
-from .losses import build_heads
 
 _AUTHORS = (".pt", ".pth")  # suffixes of the authors' layout
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What belongs to heads besides their weights; see `segmentation.heads.Heads`."""
+    """What belongs to heads besides their weights; see `DinoiserHeads`."""
 
     gamma: float = GAMMA
     delta: float = DELTA
@@ -56,12 +54,13 @@ def check_output(path: Path, thresholds: Thresholds) -> None:
 
 
 def save_heads(
-    heads: nn.ModuleDict, path: Path, thresholds: Thresholds, dtype: torch.dtype = torch.float32
+    heads: DinoiserHeads, path: Path, thresholds: Thresholds, dtype: torch.dtype = torch.float32
 ) -> None:
     """Write heads, as a whole or not at all; the suffix tells the layout.
 
     Args:
-        heads: from `build_heads`.
+        heads: their weights are written; the thresholds are given apart, as training does not
+            choose them.
         path: .safetensors with the thresholds as metadata, or .pt in the authors' layout.
         dtype: number format of the weights.
     """
@@ -77,7 +76,7 @@ def save_heads(
             save_file(state, part, metadata=values)
 
 
-def read_heads(path: Path, width: int) -> nn.ModuleDict:
+def read_heads(path: Path, width: int) -> DinoiserHeads:
     """Heads to train further, from either layout.
 
     Args:
@@ -93,10 +92,7 @@ def read_heads(path: Path, width: int) -> nn.ModuleDict:
             f"{path} reads features of width {read.width}, this backbone's have {width}: start "
             "from heads of this backbone, or from none."
         )
-    heads = build_heads(width, len(read.obj_bias))
-    tensors = (read.obj_weight, read.obj_bias, read.bkg_weight, read.bkg_bias)
-    heads.load_state_dict(dict(zip(NAMES, tensors, strict=True)))
-    return heads
+    return read.train().requires_grad_(True)
 
 
 def write_record(path: Path, record: dict[str, object]) -> Path:

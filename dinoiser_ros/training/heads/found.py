@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from dinoiser_ros.errors import WeightsError
 from dinoiser_ros.segmentation.methods.found import background
 from dinoiser_ros.segmentation.networks.dino import LastLayer
+from dinoiser_ros.segmentation.weights.checkpoint import State
 
 
 def seed_foreground(last: LastLayer) -> Tensor:
@@ -27,6 +28,8 @@ class FoundHead(nn.Module):
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
         """Weight (1, D) and bias (1,) of the convolution."""
         super().__init__()
+        self.weight: Tensor
+        self.bias: Tensor
         self.register_buffer("weight", weight.float())
         self.register_buffer("bias", bias.float())
 
@@ -37,7 +40,7 @@ class FoundHead(nn.Module):
         return logits[..., 0].sigmoid()
 
 
-def found_head_from_state(state: dict[str, Tensor], width: int, source: str) -> FoundHead:
+def found_head_from_state(state: State, width: int, source: str) -> FoundHead:
     """Build the trained head for a DINO of a width.
 
     Args:
@@ -49,8 +52,13 @@ def found_head_from_state(state: dict[str, Tensor], width: int, source: str) -> 
     """
     state = {name.removeprefix("decoder."): tensor for name, tensor in state.items()}
     weight, bias = state.get("weight"), state.get("bias")
-    fits = weight is not None and weight.dim() == 4 and weight.shape == (1, weight.shape[1], 1, 1)
-    if not fits or bias is None or bias.shape != (1,):
+    if (
+        weight is None
+        or weight.dim() != 4
+        or weight.shape != (1, weight.shape[1], 1, 1)
+        or bias is None
+        or bias.shape != (1,)
+    ):
         raise WeightsError(
             f"{source} is not FOUND's head (a 1x1 convolution with one output): give its "
             "decoder_weights.pt."

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import argparse
-import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +10,12 @@ import torch
 from torch import nn
 
 from dinoiser_ros.errors import WeightsError
-from dinoiser_ros.segmentation.models.loading import build_clip, read_config
+from dinoiser_ros.segmentation.models.dino_files import dino_from_state, read_dino
+from dinoiser_ros.segmentation.networks.dino import DinoTower
 from dinoiser_ros.segmentation.weights.cache import is_offline
-from dinoiser_ros.segmentation.weights.checkpoint import STATE_KEYS, load_into, read_checkpoint
+from dinoiser_ros.segmentation.weights.checkpoint import STATE_KEYS, read_checkpoint
 from dinoiser_ros.segmentation.weights.sources import find_file, parse_source
 
-from .dino_features import OpenClipDino
-from .dino_vit import DinoViT, dino_from_state
 from .found import found_head_from_state, seed_foreground
 from .teacher import Teachers
 
@@ -75,7 +72,7 @@ def load_teachers(names: TeacherNames, device: torch.device, offline: bool = Fal
     return Teachers(dino, found_dino, head.to(device))
 
 
-def load_dino(name: str, offline: bool = False) -> DinoViT | OpenClipDino:
+def load_dino(name: str, offline: bool = False) -> DinoTower:
     """Load a DINO.
 
     Args:
@@ -93,32 +90,12 @@ def load_dino(name: str, offline: bool = False) -> DinoViT | OpenClipDino:
         return load_timm_dino(name, offline)
     path = find_file((source,), offline)
     if path.suffix == ".json":
-        return load_open_clip_dino(path)
-    with _harmless_arguments():
-        state = read_checkpoint(path, (*STATE_KEYS, "teacher"))[0]
-    return dino_from_state(state, str(path))
+        weights = find_file((parse_source(path.with_suffix(".safetensors")),), offline=True)
+        return read_dino(weights, path)
+    return read_dino(path, fused=True)
 
 
-def _harmless_arguments() -> contextlib.AbstractContextManager:
-    """Lets DINO's full checkpoints be read, which hold their command line beside the weights."""
-    if not hasattr(torch.serialization, "safe_globals"):  # before PyTorch 2.5
-        return contextlib.nullcontext()
-    return torch.serialization.safe_globals([argparse.Namespace])
-
-
-def load_open_clip_dino(config: Path) -> OpenClipDino:
-    """The vision tower of an OpenCLIP config, with the weights of that name beside it.
-
-    Raises:
-        WeightsError: no config, no weights, or they do not belong together.
-    """
-    vision = build_clip(read_config(config), str(config))[0].visual
-    path = find_file((parse_source(config.with_suffix(".safetensors")),), offline=True)
-    load_into(vision, read_checkpoint(path)[0], str(path))
-    return OpenClipDino(vision.requires_grad_(False).eval())
-
-
-def load_timm_dino(name: str, offline: bool = False) -> DinoViT:
+def load_timm_dino(name: str, offline: bool = False) -> DinoTower:
     """A DINO by its timm name, such as vit_base_patch16_224.dino; needs timm, the extra `train`.
 
     Raises:
@@ -147,7 +124,7 @@ def load_timm_dino(name: str, offline: bool = False) -> DinoViT:
     return dino_from_timm(model, f"timm's {name}")
 
 
-def dino_from_timm(model: nn.Module, source: str) -> DinoViT:
+def dino_from_timm(model: nn.Module, source: str) -> DinoTower:
     """A DINO from timm's own model of it.
 
     Raises:
@@ -155,4 +132,4 @@ def dino_from_timm(model: nn.Module, source: str) -> DinoViT:
     """
     blocks = getattr(model, "blocks", None)
     heads = getattr(getattr(blocks[0], "attn", None), "num_heads", None) if blocks else None
-    return dino_from_state(model.state_dict(), source, heads)
+    return dino_from_state(model.state_dict(), source, heads, fused=True)

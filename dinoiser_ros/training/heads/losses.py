@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
+
+from dinoiser_ros.segmentation.networks.dinoiser_heads import DinoiserHeads
 
 
 @dataclass(frozen=True)
@@ -50,32 +52,20 @@ class HeadBatch:
     foreground: Tensor
 
 
-def build_heads(width: int, channels: int = 256) -> nn.ModuleDict:
-    """The heads g (``obj_proj``) and h (``bkg_decoder``) with random weights; names as in the
-    published weights.
+def projected_correlations(heads: DinoiserHeads, features: Tensor) -> Tensor:
+    """A: cosine similarities (B, N, N) of g's outputs for features (B, D, h, w).
+
+    `pooling.correlations` gives the same numbers. With channels first, as here, gradients are
+    summed in the order that earlier trainings had.
     """
-    return nn.ModuleDict(
-        {
-            "obj_proj": nn.Conv2d(width, channels, 3, padding=1, padding_mode="replicate"),
-            "bkg_decoder": nn.Conv2d(width, 1, 1),
-        }
-    )
-
-
-def projected_correlations(heads: nn.ModuleDict, features: Tensor) -> Tensor:
-    """A: cosine similarities (B, N, N) between g's outputs for features (B, D, h, w)."""
-    unit = F.normalize(heads["obj_proj"](features).flatten(2), dim=1)
+    unit = F.normalize(heads.embeddings(features).transpose(1, 2), dim=1)
     return unit.transpose(1, 2) @ unit
 
 
-def objectness_logits(heads: nn.ModuleDict, features: Tensor) -> Tensor:
-    """H's logits (B, h, w) for features (B, D, h, w), normalised first."""
-    return heads["bkg_decoder"](F.normalize(features, dim=1))[:, 0]
-
-
 def correlation_loss(learnt: Tensor, teacher: Tensor, threshold: float) -> Tensor:
-    """Binary cross-entropy with logits between clamp(A, min=0) and (A_dino >= threshold), both (B,
-    N, N).
+    """Binary cross-entropy with logits between clamp(A, min=0) and (A_dino >= threshold).
+
+    Both are (B, N, N).
     """
     return F.binary_cross_entropy_with_logits(
         learnt.clamp(min=0), (teacher >= threshold).to(learnt.dtype)
@@ -87,10 +77,11 @@ def objectness_loss(logits: Tensor, foreground: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, foreground.to(logits.dtype))
 
 
-def head_losses(heads: nn.ModuleDict, batch: HeadBatch, threshold: float) -> tuple[Tensor, Tensor]:
+def head_losses(heads: DinoiserHeads, batch: HeadBatch, threshold: float) -> tuple[Tensor, Tensor]:
     """The losses of g and h, whose sum is trained with."""
     learnt = projected_correlations(heads, batch.features)
+    logits = heads.objectness(batch.features)[:, 0]
     return (
         correlation_loss(learnt, batch.correlations, threshold),
-        objectness_loss(objectness_logits(heads, batch.features), batch.foreground),
+        objectness_loss(logits, batch.foreground),
     )

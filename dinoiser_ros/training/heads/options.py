@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from dinoiser_ros.option_schema import ModelOptions
+from dinoiser_ros.segmentation.networks.dinoiser_heads import CHANNELS
 from dinoiser_ros.segmentation.options import PRECISIONS
 from dinoiser_ros.training.common.arguments import (
     add_run_arguments,
@@ -27,7 +28,7 @@ from .files import Thresholds
 from .load_teachers import DINO_URLS, TeacherNames
 from .losses import HeadSchedule
 
-EPOCHS, BATCH, CHANNELS = 100, 16, 256  # the authors'
+EPOCHS, BATCH = 100, 16  # the authors'
 
 
 @dataclass(frozen=True)

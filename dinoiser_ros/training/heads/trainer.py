@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 import torch
-from torch import nn
 
+from dinoiser_ros.segmentation.networks.dinoiser_heads import DinoiserHeads
 from dinoiser_ros.training.common.processes import Team
 from dinoiser_ros.training.common.run_state import (
     Checkpoint,
@@ -22,7 +22,7 @@ from .losses import HeadBatch, HeadSchedule, head_losses
 
 
 def train_heads(
-    heads: nn.ModuleDict,
+    heads: DinoiserHeads,
     batches_from: Callable[[int], Iterable[HeadBatch]],
     schedule: HeadSchedule,
     checkpoint: Checkpoint | None = None,
@@ -32,7 +32,7 @@ def train_heads(
     """Train both heads with the sum of both losses, or go on where the checkpoint ends.
 
     Args:
-        heads: from `build_heads`, on the device of the batches; changed in place.
+        heads: on the device of the batches; changed in place.
         batches_from: as in `run_steps`; in a team this process's part of each.
         team: the processes that train together.
         report: as in `run_steps`.
@@ -45,7 +45,7 @@ def train_heads(
         TrainingError: the checkpoint does not belong to this run, or a loss is not a number.
     """
     team = team or Team()
-    groups = [{"params": heads[name].parameters()} for name in ("obj_proj", "bkg_decoder")]
+    groups = [{"params": head.parameters()} for head in (heads.obj_proj, heads.bkg_decoder)]
     progress = Progress(torch.optim.AdamW(groups, lr=schedule.lr_projection))
     saved = team.share(checkpoint.read() if checkpoint and team.is_main else None)
     progress.restore(saved, heads)
@@ -55,7 +55,7 @@ def train_heads(
 
 
 def _update(
-    heads: nn.ModuleDict, progress: Progress, schedule: HeadSchedule, team: Team, batch: HeadBatch
+    heads: DinoiserHeads, progress: Progress, schedule: HeadSchedule, team: Team, batch: HeadBatch
 ) -> Losses:
     """One step of the optimiser; returns the losses before it, averaged over the team."""
     for group, rate in zip(
@@ -64,7 +64,7 @@ def _update(
         group["lr"] = rate
     losses = head_losses(heads, batch, schedule.dino_threshold)
     progress.optimiser.zero_grad(set_to_none=True)
-    sum(losses).backward()
+    (losses[0] + losses[1]).backward()
     values = torch.stack(losses).detach()
     team.average([values, *(parameter.grad for parameter in heads.parameters())])
     check_finite(values, progress.step)

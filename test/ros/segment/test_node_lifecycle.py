@@ -124,4 +124,4 @@ def test_a_model_that_cannot_be_loaded_leaves_an_unconfigured_node() -> None:
     with running_node({"heads": "/no/heads.safetensors"}, "unconfigured") as (process, client):
         wait_until(lambda: "configure failed" in process.log, "the reason in the log")
         assert "/no/heads.safetensors" in process.log
-        assert client.state() == "unconfigured"
+        wait_until(lambda: client.state() == "unconfigured", "the state unconfigured")

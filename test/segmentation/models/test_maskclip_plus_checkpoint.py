@@ -174,9 +174,9 @@ def phrases_of(prompts):
 def test_all_trained_classes_are_set_from_the_start(segmenter):
     assert segmenter.vocabulary.prompts == PROMPTS
     segmenter.set_prompts(["person", "carpet"])
-    assert [entry.name for entry in segmenter.set_prompts([])] == list(
+    assert [entry.name for entry in segmenter.set_prompts([])] == [
         entry.name for entry in segmenter.trained.classes
-    )
+    ]
 
 
 def test_names_of_trained_classes_and_the_rest():

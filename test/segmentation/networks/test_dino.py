@@ -11,8 +11,11 @@ from golden_data import GOLDEN, GOLDEN_MODEL
 from safetensors.torch import load_file, save_file
 
 from dinoiser_ros.segmentation import Segmenter, WeightsError
-from dinoiser_ros.segmentation.models.loading import build_clip, load_dino, read_config
-from dinoiser_ros.segmentation.networks.dino import MEAN, STD, DinoTower
+from dinoiser_ros.segmentation.models.building import build_clip, read_config
+from dinoiser_ros.segmentation.models.loading import load_dino
+from dinoiser_ros.segmentation.networks import vit
+from dinoiser_ros.segmentation.networks.dino import MEAN, STD, DinoTower, embedded
+from dinoiser_ros.training.heads.load_teachers import load_dino as load_teacher
 
 TIMM = "vit_base_patch16_224.dino"
 
@@ -29,9 +32,9 @@ def by_timm(model: torch.nn.Module, images: torch.Tensor):
     mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in (MEAN, STD))
     patches = model.patch_embed.proj((images - mean) / std)
     positions = model.pos_embed[:, 1:].transpose(1, 2).unflatten(2, (4, 4))
-    positions = F.interpolate(
-        positions, size=patches.shape[2:], mode="bicubic", align_corners=False
-    )
+    if patches.shape[2:] != (4, 4):  # as DINO's own code does it, see `DinoTower`
+        scale = tuple((n + 0.1) / 4 for n in patches.shape[2:])
+        positions = F.interpolate(positions, scale_factor=scale, mode="bicubic")
     x = (patches + positions).flatten(2).transpose(1, 2)
     cls = (model.cls_token + model.pos_embed[:, :1]).expand(len(x), -1, -1)
     x = torch.cat([cls, x], dim=1)
@@ -60,6 +63,27 @@ def test_same_numbers_as_timm(tmp_path, clip, grid, kind):
     tower = load_dino(path, clip)
     for got, wanted in zip(tower(images)[:3], by_timm(model, images), strict=True):
         torch.testing.assert_close(got, wanted, atol=1e-4 * wanted.abs().max().item(), rtol=1e-4)
+
+
+@pytest.mark.parametrize("grid", [(4, 4), (3, 6), (7, 5)])
+def test_teacher_and_runtime_see_the_same(tmp_path, clip, grid):
+    """The heads learn from what `dinoiser-dino` pools with, also away from DINO's own grid."""
+    path = write_dino(tmp_path / "dino.safetensors")
+    images = torch.rand(2, 3, 16 * grid[0], 16 * grid[1])
+    runtime, teacher = load_dino(path, clip)(images), load_teacher(str(path))(images)
+    for one, other in zip(runtime[:3], teacher[:3], strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5 * one.abs().max().item(), rtol=1e-4)
+
+
+def test_the_embedded_one_is_resized_exactly_as_it_was_trained():
+    tower = Segmenter(model="demo", method="dinoiser-dino", device="cpu").dino
+    pixels = torch.rand(1, 3, 40, 64)
+    table = tower.visual.positional_embedding
+    side = round((len(table) - 1) ** 0.5)
+    square = table[1:].T.reshape(1, -1, side, side)
+    exact = F.interpolate(square, size=(5, 8), mode="bicubic", align_corners=False)
+    wanted = vit.embed(tower.visual, pixels, exact[0].flatten(1).T)
+    assert torch.equal(embedded(tower.visual, pixels, tower.extra), wanted)
 
 
 def test_images_of_any_size_are_padded_as_for_the_backbone(tmp_path, clip):
@@ -95,11 +119,14 @@ def changed(path, change):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda state: state.pop("cls_token"), "lacks cls_token"),
-        (lambda state: state.pop("blocks.1.attn.qkv.bias"), "missing: transformer.resblocks.1"),
+        (lambda state: state.pop("cls_token"), "missing: cls_token"),
+        (lambda state: state.pop("blocks.1.attn.qkv.bias"), "missing: blocks.1.attn.qkv.bias"),
         (lambda state: state.update({"blocks.0.ls1.gamma": torch.ones(WIDTH)}), "ls1.gamma"),
-        (lambda state: state.update({"pos_embed": torch.zeros(1, 12, WIDTH)}), "not a plain DINO"),
-        (lambda state: state.pop("pos_embed"), f"holds no DINO.*{TIMM}"),
+        (
+            lambda state: state.update({"pos_embed": torch.zeros(1, 12, WIDTH)}),
+            "12 positions, no square",
+        ),
+        (lambda state: state.pop("pos_embed"), f"lacks pos_embed.*{TIMM}"),
     ],
 )
 def test_other_files_are_refused_with_a_sentence(tmp_path, clip, change, reason):

@@ -13,7 +13,7 @@ import pytest
 import torch
 from golden_data import GOLDEN_MODEL
 
-from dinoiser_ros.segmentation.models.loading import build_clip
+from dinoiser_ros.segmentation.models.building import build_clip
 from dinoiser_ros.segmentation.networks import open_clip_parts
 from dinoiser_ros.segmentation.networks.clip_backbone import Backbone
 from dinoiser_ros.segmentation.networks.plain_clip import PlainClip, is_plain_config

@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.segmentation.methods.registry import METHODS
+from dinoiser_ros.segmentation.networks import blocks
 from dinoiser_ros.segmentation.networks import clip_backbone as backbone_module
 from dinoiser_ros.segmentation.networks.clip_backbone import Backbone, Request
 from dinoiser_ros.segmentation.networks.dino import DinoTower
@@ -96,17 +97,18 @@ def test_one_pass_of_each_network(segmenter, name, monkeypatch):
 @pytest.mark.parametrize("name", ["maskclip", "dinoiser"])
 def test_plain_methods_never_see_keys_or_attention_maps(segmenter, name, monkeypatch):
     projected = []
-    whole = backbone_module.Backbone._last_projection
+    whole = blocks.projection
 
-    def recorded(backbone, x, index):
+    def recorded(attn, x, index):
         projected.append(index)
-        return whole(backbone, x, index)
+        return whole(attn, x, index)
 
     def forbidden(*arguments):
         raise AssertionError("attention maps were not asked for")
 
-    monkeypatch.setattr(backbone_module.Backbone, "_last_projection", recorded)
-    monkeypatch.setattr(backbone_module, "_attention_maps", forbidden)
+    for module in (blocks, backbone_module):
+        monkeypatch.setattr(module, "projection", recorded)
+    monkeypatch.setattr(backbone_module, "attention_maps", forbidden)
     segmenter.set_options(method=name, background_source="objectness")
     segmenter.segment(picture())
     assert projected == [2], "the last block's values, once"

@@ -10,7 +10,7 @@ import torch
 from golden_data import GOLDEN_MODEL
 from torch import nn
 
-from dinoiser_ros.segmentation.models.loading import build_clip
+from dinoiser_ros.segmentation.models.building import build_clip
 from dinoiser_ros.segmentation.networks.uninitialised import Uninitialised
 
 CONFIG = json.loads(GOLDEN_MODEL["model"].read_text())

@@ -20,7 +20,7 @@ from dinoiser_ros.segmentation.methods.inputs import Parts
 from dinoiser_ros.segmentation.methods.registry import METHODS
 from dinoiser_ros.segmentation.networks.clip_backbone import Backbone
 from dinoiser_ros.segmentation.networks.dino import DinoTower
-from dinoiser_ros.segmentation.networks.dinoiser_heads import Heads
+from dinoiser_ros.segmentation.networks.dinoiser_heads import DinoiserHeads
 from dinoiser_ros.segmentation.networks.embedding_network import EmbeddingNetwork
 from dinoiser_ros.segmentation.options import Options
 from dinoiser_ros.segmentation.pixels.transfer import pack_results, result_arrays, unpack_results
@@ -75,7 +75,7 @@ def test_nothing_in_a_frame_waits_for_the_device(
         text_cfg={"layers": 1, "width": 16, "heads": 1, "vocab_size": 9, "context_length": 4},
     )
     visual = clip.visual.eval().requires_grad_(False).to(meta)
-    heads = Heads(*(torch.zeros(*shape) for shape in ((4, 32, 3, 3), (4,), (1, 32, 1, 1), (1,))))
+    heads = DinoiserHeads(32, 4).requires_grad_(False)
     names = ("background", *(f"thing {number}" for number in range(1, classes)))
     entries = tuple(SegmentationClass(i, name, (name,)) for i, name in enumerate(names))
     owners = torch.arange(classes, device=meta)

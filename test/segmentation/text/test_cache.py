@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dinoiser_ros.segmentation import Segmenter
-from dinoiser_ros.segmentation.models.loading import build_clip
+from dinoiser_ros.segmentation.models.building import build_clip
 from dinoiser_ros.segmentation.text import cache as text_cache
 from dinoiser_ros.segmentation.text.cache import TextCache
 from dinoiser_ros.segmentation.text.encoder import TextEncoder

@@ -16,7 +16,7 @@ from open_clip import OPENAI_IMAGENET_TEMPLATES as TEMPLATES
 from open_clip.tokenizer import SimpleTokenizer
 
 from dinoiser_ros.segmentation import Segmenter
-from dinoiser_ros.segmentation.models import loading as model
+from dinoiser_ros.segmentation.models import building as model
 from dinoiser_ros.segmentation.text import tower as module
 from dinoiser_ros.segmentation.text.tower import TextTower, is_plain, token_tree
 

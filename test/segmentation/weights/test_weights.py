@@ -21,7 +21,7 @@ from golden_data import GOLDEN, GOLDEN_MODEL
 from safetensors.torch import load_file, save_file
 
 from dinoiser_ros.segmentation import Segmenter, WeightsError
-from dinoiser_ros.segmentation.models.loading import read_config
+from dinoiser_ros.segmentation.models.building import read_config
 from dinoiser_ros.segmentation.models.registry import MODELS
 from dinoiser_ros.segmentation.networks.dinoiser_heads import heads_from_state
 from dinoiser_ros.segmentation.weights.cache import cache_folder
@@ -306,7 +306,8 @@ def test_truncated_files(tmp_path, kept):
 def test_the_authors_layout_is_read(tmp_path):
     path = tmp_path / "last.pt"
     torch.save({"epoch": 100, "model_state_dict": load_file(HEADS)}, path)
-    assert torch.equal(load(heads=path).heads.obj_weight, load().heads.obj_weight)
+    read, embedded = (model.heads.obj_proj.weight for model in (load(heads=path), load()))
+    assert torch.equal(read, embedded)
 
 
 def test_data_parallel_names_are_read(tmp_path):

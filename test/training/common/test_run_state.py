@@ -7,14 +7,15 @@ import torch
 from training_fakes import TINY_CLIP, TINY_DINO, fake_store
 
 from dinoiser_ros.segmentation.networks.clip_backbone import Backbone
+from dinoiser_ros.segmentation.networks.dino import DinoTower
+from dinoiser_ros.segmentation.networks.dinoiser_heads import DinoiserHeads
 from dinoiser_ros.training.demo.frame_batches import FrameBatches
 from dinoiser_ros.training.demo.region_captions import Phase
 from dinoiser_ros.training.demo.regions import CropSampler
 from dinoiser_ros.training.demo.train_clip import ClipSchedule, build_clip, train_clip
 from dinoiser_ros.training.demo.train_dino import DinoSchedule, build_dino, train_dino
-from dinoiser_ros.training.heads.dino_features import OpenClipDino
 from dinoiser_ros.training.heads.found import seed_foreground
-from dinoiser_ros.training.heads.losses import HeadSchedule, build_heads
+from dinoiser_ros.training.heads.losses import HeadSchedule
 from dinoiser_ros.training.heads.teacher import HeadTeacher, Teachers
 from dinoiser_ros.training.heads.trainer import train_heads
 
@@ -79,8 +80,8 @@ def test_dino_is_reproducible(store, tmp_path):
 
 def test_heads_learn_from_their_teachers(store):
     torch.manual_seed(0)
-    clip, tower = build_clip(TINY_CLIP).eval(), OpenClipDino(build_dino(TINY_DINO).eval())
-    heads, frames = build_heads(32, 8), FrameBatches(store.rgb, 2, 0)
+    clip, tower = build_clip(TINY_CLIP).eval(), DinoTower(build_dino(TINY_DINO).eval())
+    heads, frames = DinoiserHeads(32, 8), FrameBatches(store.rgb, 2, 0)
     before = {name: value.clone() for name, value in heads.state_dict().items()}
     frozen = {name: value.clone() for name, value in clip.state_dict().items()}
     teacher = HeadTeacher(Backbone(clip.visual), Teachers(tower, tower, seed_foreground))

@@ -13,7 +13,7 @@ from training_fakes import TINY_CLIP, TINY_DINO, fake_store
 from dinoiser_ros.evaluation.datasets.foreground import foreground_labels
 from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.segmentation.models.maskclip_plus_checkpoint import read_closed_set
-from dinoiser_ros.segmentation.networks.dinoiser_heads import heads_from_state
+from dinoiser_ros.segmentation.networks.dinoiser_heads import DinoiserHeads, heads_from_state
 from dinoiser_ros.segmentation.weights.checkpoint import read_checkpoint
 from dinoiser_ros.sim.classes import CLASS_IDS, CLASSES, OBJECT_IDS, OBJECTS
 from dinoiser_ros.training.demo import build_maskclip_plus as demo_maskclip_plus
@@ -28,19 +28,19 @@ from dinoiser_ros.training.demo.threshold_selection import miou
 from dinoiser_ros.training.demo.train_clip import build_clip
 from dinoiser_ros.training.demo.train_dino import build_dino
 from dinoiser_ros.training.heads.files import Thresholds, curve, save_heads
-from dinoiser_ros.training.heads.losses import HeadSchedule, build_heads
+from dinoiser_ros.training.heads.losses import HeadSchedule
 from dinoiser_ros.training.maskclip_plus.trainer import PlusSchedule
 
 MEBIBYTE = 2**20
 
 
 def test_heads_are_written_as_the_engine_reads_them(tmp_path):
-    heads = build_heads(12, 4)
+    heads = DinoiserHeads(12, 4)
     save_heads(heads, tmp_path / "heads.safetensors", Thresholds(0.8, 0.5, -2), torch.float16)
     read = heads_from_state(*read_checkpoint(tmp_path / "heads.safetensors"))
     assert (read.gamma, read.delta, read.intermediate_layer) == (0.8, 0.5, -2)
     assert read.width == 12
-    difference = (read.obj_weight - heads["obj_proj"].weight).abs().max()
+    difference = (read.obj_proj.weight - heads.obj_proj.weight).abs().max()
     assert float(difference.detach()) < 1e-3
 
 

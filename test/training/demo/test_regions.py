@@ -22,7 +22,7 @@ from dinoiser_ros.training.demo.regions import (
     entities_in,
 )
 from dinoiser_ros.training.demo.train_clip import build_clip
-from dinoiser_ros.training.demo.vit import resized_positions
+from dinoiser_ros.training.demo.vit import patch_positions
 
 TOKENS = (6, 6)
 TEMPLATES = ("a photo of a {}.",)
@@ -108,5 +108,5 @@ def test_window_positions_are_those_of_the_whole_frame(sampler):
     vision = build_clip(TINY_CLIP).visual
     windows = [((12, 16), 3, 5), ((12, 16), 0, 10)]
     result = window_positions(vision, windows, TOKENS)
-    whole = resized_positions(vision, 12, 16)
+    whole = patch_positions(vision, 12, 16)
     assert torch.equal(result[0, 0], whole[3, 5]) and torch.equal(result[1, -1], whole[5, 15])

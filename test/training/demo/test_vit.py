@@ -4,9 +4,10 @@
 import torch
 from training_fakes import TINY_CLIP
 
+from dinoiser_ros.segmentation.networks import vit
 from dinoiser_ros.segmentation.networks.clip_backbone import MEAN, STD, Backbone
-from dinoiser_ros.training.demo import vit
 from dinoiser_ros.training.demo.train_clip import build_clip
+from dinoiser_ros.training.demo.vit import patch_positions, pooled_features, trunk
 
 
 def model_and_images(height, width):
@@ -17,16 +18,14 @@ def model_and_images(height, width):
 
 
 def embedded(vision, pixels):
-    positions = vit.resized_positions(vision, pixels.shape[2] // 8, pixels.shape[3] // 8)
+    positions = patch_positions(vision, pixels.shape[2] // 8, pixels.shape[3] // 8)
     return vit.embed(vision, pixels, positions.flatten(0, 1))
 
 
 @torch.no_grad()
 def test_pooled_features_are_open_clips():
     model, _, pixels = model_and_images(48, 48)
-    ours = vit.pooled_features(
-        model.visual, vit.trunk(model.visual, embedded(model.visual, pixels))
-    )
+    ours = pooled_features(model.visual, trunk(model.visual, embedded(model.visual, pixels)))
     torch.testing.assert_close(ours, model.encode_image(pixels), atol=1e-5, rtol=1e-4)
 
 
@@ -34,9 +33,7 @@ def test_pooled_features_are_open_clips():
 def test_dense_features_are_the_engines():
     model, images, pixels = model_and_images(40, 64)
     expected = Backbone(model.visual, -3)(images)
-    dense = vit.dense_features(
-        model.visual, vit.trunk(model.visual, embedded(model.visual, pixels))
-    )
+    dense = vit.dense_features(model.visual, trunk(model.visual, embedded(model.visual, pixels)))
     torch.testing.assert_close(
         dense.transpose(1, 2).unflatten(2, (5, 8)), expected.features, atol=1e-5, rtol=1e-4
     )

@@ -13,16 +13,17 @@ import torch.nn.functional as F
 from training_fakes import TINY_DINO, official_dino_state
 
 from dinoiser_ros.errors import WeightsError
-from dinoiser_ros.segmentation.models.loading import build_clip
+from dinoiser_ros.segmentation.models.building import build_clip
+from dinoiser_ros.segmentation.models.dino_files import dino_from_state
+from dinoiser_ros.segmentation.networks.dino import MEAN, STD, DinoTower
 from dinoiser_ros.segmentation.weights.checkpoint import State
-from dinoiser_ros.training.heads.dino_features import OpenClipDino, normalise, on_grid
-from dinoiser_ros.training.heads.dino_vit import dino_from_state
 from dinoiser_ros.training.heads.load_teachers import (
     TeacherNames,
     dino_from_timm,
     load_dino,
     load_teachers,
 )
+from dinoiser_ros.training.heads.teacher import on_grid
 
 CPU = torch.device("cpu")
 
@@ -72,17 +73,23 @@ def naive_last_layer(state: State, image: torch.Tensor, heads: int):
 
 
 def images(height: int, width: int) -> torch.Tensor:
-    return torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(1))
+    """RGB in [0, 1]."""
+    return torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(1))
+
+
+def normalised(rgb: torch.Tensor) -> torch.Tensor:
+    mean, std = (torch.tensor(x).view(3, 1, 1) for x in (MEAN, STD))
+    return (rgb - mean) / std
 
 
 @pytest.mark.parametrize("size", [(32, 32), (24, 48)], ids=["native", "resized"])
 def test_official_layout_against_a_naive_forward(tmp_path, size):
     state = official_dino_state()
     torch.save(state, tmp_path / "dino.pth")
-    result = load_dino(str(tmp_path / "dino.pth")).last_layer(images(*size))
+    result = load_dino(str(tmp_path / "dino.pth"))(images(*size))
     assert result.grid == (size[0] // 8, size[1] // 8)
     for index, image in enumerate(images(*size)):
-        values, keys, attention = naive_last_layer(state, image, 2)
+        values, keys, attention = naive_last_layer(state, normalised(image), 2)
         torch.testing.assert_close(result.values[index], values, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(result.keys[index].flatten(1), keys, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(result.cls_attention[index], attention, atol=1e-6, rtol=1e-4)
@@ -90,14 +97,17 @@ def test_official_layout_against_a_naive_forward(tmp_path, size):
 
 def test_full_checkpoints_and_classifiers_load_as_well(tmp_path):
     state = official_dino_state()
-    expected = dino_from_state(state, "it").last_layer(images(32, 32))
+    expected = dino_from_state(state, "it", fused=True)(images(32, 32))
     teacher = {f"backbone.{name}": tensor for name, tensor in state.items()}
     teacher["head.mlp.0.weight"] = torch.zeros(3, 3)
     full = {"teacher": teacher, "epoch": 3, "args": argparse.Namespace(arch="vit_base")}
     torch.save(full, tmp_path / "full.pth")
     classifier = {**state, "head.weight": torch.zeros(10, 128), "head.bias": torch.zeros(10)}
-    for dino in (load_dino(str(tmp_path / "full.pth")), dino_from_state(classifier, "it")):
-        assert torch.equal(dino.last_layer(images(32, 32)).values, expected.values)
+    for dino in (
+        load_dino(str(tmp_path / "full.pth")),
+        dino_from_state(classifier, "it", fused=True),
+    ):
+        assert torch.equal(dino(images(32, 32)).values, expected.values)
 
 
 def test_timm_layout_against_timm(monkeypatch):
@@ -111,8 +121,8 @@ def test_timm_layout_against_timm(monkeypatch):
     seen = []
     model.blocks[-1].attn.qkv.register_forward_hook(lambda _, __, output: seen.append(output))
     with torch.no_grad():
-        model(images(32, 32))
-    result = load_dino("vit_tiny.dino").last_layer(images(32, 32))
+        model(normalised(images(32, 32)))
+    result = load_dino("vit_tiny.dino")(images(32, 32))
     _, keys, values = seen[0][:, 1:].chunk(3, dim=-1)
     torch.testing.assert_close(result.values, values, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(result.keys.flatten(2), keys, atol=1e-5, rtol=1e-4)
@@ -134,28 +144,22 @@ def test_open_clip_layout_against_the_naive_forward():
     torch.manual_seed(0)
     vision = build_clip(TINY_DINO)[0].visual.eval()
     table = vision.positional_embedding
-    normed = OpenClipDino(vision)
+    normed = DinoTower(vision)
     names = {"ln_1": "norm1", "ln_2": "norm2", "mlp.c_fc": "mlp.fc1", "mlp.c_proj": "mlp.fc2"}
     state = {}
     for name, tensor in vision.transformer.resblocks.state_dict().items():
         for theirs, ours in {**names, "attn.out_proj": "attn.proj"}.items():
             name = name.replace(theirs, ours)
         state["blocks." + name.replace("in_proj_", "qkv.")] = tensor
-    pixels = images(48, 48)
+    pixels = normalised(images(48, 48))
     patches = vision.conv1(pixels).flatten(2).transpose(1, 2)[0]
     x = vision.ln_pre(torch.cat([vision.class_embedding[None], patches]) + table).detach()
     for index in range(2):
         values, keys, attention, x = naive_block(state, index, x, 2, 1e-5)
-    result = normed.last_layer(pixels)
+    result = normed(images(48, 48))
     torch.testing.assert_close(result.values[0], values, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(result.keys[0].flatten(1), keys, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(result.cls_attention[0], attention, atol=1e-6, rtol=1e-4)
-
-
-def test_pixels_are_normalised_with_imagenets_statistics():
-    rgb = torch.tensor([[[[0, 128, 255]]]], dtype=torch.uint8)
-    expected = [(0 - 0.485) / 0.229, (128 / 255 - 0.456) / 0.224, (1 - 0.406) / 0.225]
-    torch.testing.assert_close(normalise(rgb)[0, :, 0, 0], torch.tensor(expected))
 
 
 def test_maps_change_grids_by_averaging():
@@ -191,7 +195,7 @@ def test_teachers_by_local_files(tmp_path):
     names = TeacherNames(dino, str(tmp_path / "decoder_weights.pt"), dino)
     teachers = load_teachers(names, CPU)
     assert teachers.dino is teachers.found_dino, "one network is loaded once"
-    assert teachers.found(teachers.dino.last_layer(images(32, 32))).shape == (2, 16)
+    assert teachers.found(teachers.dino(images(32, 32))).shape == (2, 16)
     with pytest.raises(WeightsError, match="does not exist"):
         load_dino(str(tmp_path / "nothing.pth"))
     with pytest.raises(WeightsError, match="switched off"):

@@ -6,12 +6,11 @@ import pytest
 import torch
 
 from dinoiser_ros.segmentation.methods.pooling import correlations
+from dinoiser_ros.segmentation.networks.dinoiser_heads import DinoiserHeads
 from dinoiser_ros.training.demo.region_captions import contrast, name_loss
 from dinoiser_ros.training.demo.train_dino import assignments, distillation_loss
 from dinoiser_ros.training.heads.losses import (
-    build_heads,
     correlation_loss,
-    objectness_logits,
     objectness_loss,
     projected_correlations,
 )
@@ -117,8 +116,8 @@ def test_objectness_loss():
 
 def test_heads_against_loops():
     torch.manual_seed(0)
-    heads, features = build_heads(6, 4), torch.randn(1, 6, 3, 4)
-    weight, bias = heads["obj_proj"].weight, heads["obj_proj"].bias
+    heads, features = DinoiserHeads(6, 4), torch.randn(1, 6, 3, 4)
+    weight, bias = heads.obj_proj.weight, heads.obj_proj.bias
     outputs = []
     for y in range(3):
         for x in range(4):
@@ -138,18 +137,18 @@ def test_heads_against_loops():
             [
                 float(
                     (
-                        heads["bkg_decoder"].weight[0, :, 0, 0]
+                        heads.bkg_decoder.weight[0, :, 0, 0]
                         * features[0, :, y, x]
                         / features[0, :, y, x].norm()
                     ).sum()
-                    + heads["bkg_decoder"].bias[0]
+                    + heads.bkg_decoder.bias[0]
                 )
                 for x in range(4)
             ]
             for y in range(3)
         ]
     )
-    torch.testing.assert_close(objectness_logits(heads, features)[0], logits, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(heads.objectness(features)[0, 0], logits, atol=1e-5, rtol=1e-4)
 
 
 def test_distillation_compares_different_views_only():

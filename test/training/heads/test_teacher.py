@@ -11,10 +11,9 @@ from golden_data import GOLDEN_MODEL
 from training_fakes import official_dino_state
 
 from dinoiser_ros.segmentation.methods.pooling import correlations
-from dinoiser_ros.segmentation.models.loading import build_clip
+from dinoiser_ros.segmentation.models.building import build_clip
+from dinoiser_ros.segmentation.models.dino_files import dino_from_state
 from dinoiser_ros.segmentation.networks.clip_backbone import Backbone
-from dinoiser_ros.training.heads.dino_features import normalise
-from dinoiser_ros.training.heads.dino_vit import dino_from_state
 from dinoiser_ros.training.heads.found import seed_foreground
 from dinoiser_ros.training.heads.teacher import HeadTeacher, Teachers
 
@@ -38,7 +37,7 @@ def test_a_batch_against_its_parts(backbone):
     images = pictures().permute(0, 3, 1, 2).float() / 255
     assert torch.equal(batch.features, backbone(images).intermediate_map)
     assert batch.features.shape == (2, 64, 2, 3)
-    last = dino.last_layer(normalise(pictures()))
+    last = dino(images)
     assert last.grid == (4, 6)
     resized = torch.nn.functional.interpolate(
         last.values.transpose(1, 2).reshape(2, -1, 4, 6), (2, 3), mode="bilinear", antialias=True
@@ -58,7 +57,7 @@ def test_found_may_read_a_dino_of_its_own(backbone):
         backbone, Teachers(dino, other, lambda last: seen.append(last) or last.keys[..., 0, 0])
     )
     teacher(pictures())
-    expected = other.last_layer(normalise(pictures()))
+    expected = other(pictures().permute(0, 3, 1, 2).float() / 255)
     assert torch.equal(seen[0].keys, expected.keys)
 
 

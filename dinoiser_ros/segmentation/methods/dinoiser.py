@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""CLIP-DINOiser (arXiv 2312.12359) and the variants of its ablation."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from . import found
+from .background import assign_background, filter_background
+from .classification import classify
+from .inputs import MethodInputs
+from .pooling import guided_pooling
+
+
+def dinoiser(inputs: MethodInputs) -> Tensor:
+    """CLIP-DINOiser: pooling weights from head g; (B, K, h, w)."""
+    embeddings = inputs.heads.embeddings(inputs.intermediate_map)
+    return _pool_and_classify(inputs, embeddings)
+
+
+def dinoiser_dino(inputs: MethodInputs) -> Tensor:
+    """Pooling weights from the value embeddings of DINO, which head g learns to foresee."""
+    return _pool_and_classify(inputs, inputs.dino.values)
+
+
+def dinoiser_keys(inputs: MethodInputs) -> Tensor:
+    """Pooling weights from CLIP's own keys."""
+    return _pool_and_classify(inputs, inputs.keys.float())
+
+
+def dinoiser_keys_predictions(inputs: MethodInputs) -> Tensor:
+    """The same weights, but predictions are pooled instead of features."""
+    predictions = classify(inputs.features, inputs.vocabulary)
+    pooled = guided_pooling(predictions, inputs.keys.float(), inputs.options.gamma)
+    return _filtered(inputs, pooled)
+
+
+def _pool_and_classify(inputs: MethodInputs, embeddings: Tensor) -> Tensor:
+    """Guided pooling by these embeddings (B, N, D), text, background: (B, K, h, w)."""
+    pooled = guided_pooling(inputs.features, embeddings, inputs.options.gamma)
+    return _filtered(inputs, classify(pooled, inputs.vocabulary))
+
+
+def _filtered(inputs: MethodInputs, probabilities: Tensor) -> Tensor:
+    """The background filter, if it is on and there is a class for it: (B, K, h, w)."""
+    background, options = inputs.vocabulary.background, inputs.options
+    if background is None or not options.filter_background:
+        return probabilities
+    delta = options.delta if options.background_uncertainty else None
+    if options.background_source == "found":
+        mask = found.background(inputs.dino.cls_attention, inputs.dino.keys)
+        mask = mask.unflatten(-1, inputs.grid)
+        return assign_background(probabilities, mask, background, delta)
+    objectness = inputs.heads.objectness(inputs.intermediate_map)
+    return filter_background(probabilities, objectness, background, delta)
