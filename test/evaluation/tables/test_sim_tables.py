@@ -72,14 +72,14 @@ def test_the_background_ablation_uses_the_filter_it_names(golden):
     assert "| objectness, uncertain  |" in text
 
 
-def test_the_readme_can_take_the_table(measured):
+def test_the_page_can_take_the_table(measured):
     text = ablation.markdown("golden", *measured, {})
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    once = replace_part(readme, ablation.MARKERS, text)
+    page = (ROOT / "docs" / "explanation" / "measurements.md").read_text(encoding="utf-8")
+    once = replace_part(page, ablation.MARKERS, text)
     assert text in once and replace_part(once, ablation.MARKERS, text) == once
 
 
-def test_a_method_that_cannot_be_had_is_left_out_with_its_reason():
+def test_a_method_that_cannot_be_had_is_left_out_with_its_reason(capsys):
     def refuse(method):
         if method == "maskclip":
             raise WeightsError("no such weights")
@@ -88,7 +88,9 @@ def test_a_method_that_cannot_be_had_is_left_out_with_its_reason():
     counts, left_out = ablation.measure(["maskclip", "dinoiser"], refuse, FRAMES, limit=1)
     assert list(counts) == ["dinoiser"] and left_out == {"maskclip": "no such weights"}
     text = ablation.markdown("golden", counts, left_out, {})
-    assert "maskclip is left out: no such weights" in text
+    assert "lacks what they need: maskclip.\n" in text and "no such weights" not in text
+    sim_command.report_left_out(left_out)
+    assert "maskclip is left out: no such weights" in capsys.readouterr().err
 
 
 def test_maskclip_plus_is_measured_with_the_models_companion():
