@@ -57,7 +57,9 @@ def first_cells(page: str, heading: str) -> set[str]:
 @pytest.mark.parametrize("page", list(update_docs().PARTS))
 def test_generated_parts_are_up_to_date(page):
     text = (ROOT / page).read_text(encoding="utf-8")
-    assert update_docs().updated(page) == text, "run: . tools/env.sh && python3 tools/update_docs.py"
+    assert update_docs().updated(page) == text, (
+        "run: . tools/env.sh && python3 tools/update_docs.py"
+    )
 
 
 def test_generated_parts_say_something():
