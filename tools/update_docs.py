@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Write the parts of the documents that come from the code: between <!-- name --> and <!-- /name -->.
+"""Write the parts of the documents that come from the code.
 
-Run it after changing a parameter, a message, an option of a command, a launch argument or
-config/nav2_costmap.yaml (`. tools/env.sh && python3 tools/update_docs.py`); a test compares.
+They stand between <!-- name --> and <!-- /name -->. Run this after changing a parameter, a
+message, an option of a command, a launch argument or config/nav2_costmap.yaml:
+`. tools/env.sh && python3 tools/update_docs.py`. A test compares.
 """
 
 from __future__ import annotations
@@ -11,17 +12,29 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from unittest import mock
 
 from dinoiser_ros.cli.main import _parser
-from dinoiser_ros.ros.parameter_spec import markdown_table
+from dinoiser_ros.ros.parameter_spec import Spec, markdown_table
 from dinoiser_ros.ros.segment.parameters import SPECS
 from dinoiser_ros.ros.tools import image_source, sim_camera
 from dinoiser_ros.utils.markdown import replace_part
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def shown_as_written(table: str) -> str:
+    """A table whose <...> are not taken for HTML; code in backticks stays."""
+    parts = table.split("`")
+    parts[::2] = [part.replace("<", "&lt;") for part in parts[::2]]
+    return "`".join(parts)
+
+
+def parameters(specs: Iterable[Spec]) -> Callable[[], str]:
+    """The table of a node's parameters."""
+    return lambda: shown_as_written(markdown_table(specs))
 
 
 def nav2() -> str:
@@ -80,12 +93,14 @@ def argument_row(parser: argparse.ArgumentParser, action: argparse.Action) -> st
         listed = ", ".join(f"`{choice}`" for choice in action.choices)
         text = f"{text} One of {listed}.".strip()
     cells = (cell.replace("|", "\\|") for cell in (name, shown, text))
-    return f"| {' | '.join(cells)} |\n"
+    return shown_as_written(f"| {' | '.join(cells)} |\n")
 
 
 def sentence(text: str) -> str:
-    """A help text with a capital letter and a full stop."""
-    return text and text[0].upper() + text[1:] + ("" if text.endswith(".") else ".")
+    """A help text with a full stop and, unless it begins with a name, a capital letter."""
+    first = text.split(" ")[0]
+    begin = text[:1].upper() if first.isalpha() and first.islower() else text[:1]
+    return text and begin + text[1:] + ("" if text.endswith(".") else ".")
 
 
 def launch_arguments(name: str) -> Callable[[], str]:
@@ -96,7 +111,7 @@ def launch_arguments(name: str) -> Callable[[], str]:
             f"| `{argument}` | {f'`{default}`' if default else ''} | {sentence(about)} |\n"
             for argument, default, about in declared_arguments(name)
         )
-        return f"| argument | default | meaning |\n|---|---|---|\n{rows}"
+        return shown_as_written(f"| argument | default | meaning |\n|---|---|---|\n{rows}")
 
     return table
 
@@ -123,9 +138,9 @@ def declared_arguments(name: str) -> Iterator[tuple[str, str, str]]:
 # Page -> marker -> what belongs between them.
 PARTS: dict[str, dict[str, Callable[[], str]]] = {
     "docs/reference/parameters.md": {
-        "parameters": lambda: markdown_table(SPECS),
-        "image_source": lambda: markdown_table(image_source.SPECS),
-        "sim_camera": lambda: markdown_table(sim_camera.SPECS),
+        "parameters": parameters(SPECS),
+        "image_source": parameters(image_source.SPECS),
+        "sim_camera": parameters(sim_camera.SPECS),
     },
     "docs/reference/interfaces.md": {"messages": messages},
     "docs/reference/command-line.md": {"commands": commands},

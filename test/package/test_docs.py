@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.util
 import re
+import shlex
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from types import ModuleType
 
@@ -162,6 +165,73 @@ def test_every_diagnostic_value_is_documented():
     assert {key for key in keys if f"`{key}`" not in page and key != "state"} == set()
 
 
+# -- commands and code in the documents ------------------------------------------------------------
+
+
+def fenced(language: str) -> list[tuple[str, str]]:
+    """(document, text) of every block of code in a language."""
+    return [
+        (path.relative_to(ROOT).as_posix(), textwrap.dedent(block))
+        for path in DOCUMENTS
+        for block in re.findall(
+            rf"(?ms)^[ ]*```{language}\n(.*?)^[ ]*```$", path.read_text(encoding="utf-8")
+        )
+    ]
+
+
+def shell_commands(program: str) -> list[tuple[str, list[str]]]:
+    """(document, arguments) of every call of a program."""
+    found = []
+    for page, block in fenced("sh"):
+        for line in block.replace("\\\n", " ").splitlines():
+            for command in line.split(" && "):
+                words = shlex.split(command, comments=True)
+                if words[: len(program.split())] == program.split():
+                    found.append((page, words[len(program.split()) :]))
+    return found
+
+
+def test_every_command_in_the_documents_can_be_parsed(capsys):
+    commands = shell_commands("dinoiser")
+    assert len(commands) > 15
+    parser = update_docs()._parser()
+    for page, arguments in commands:
+        try:
+            parser.parse_args(arguments)
+        except SystemExit:
+            pytest.fail(f"{page}: dinoiser {shlex.join(arguments)}: {capsys.readouterr().err}")
+
+
+def test_every_launch_argument_in_the_documents_exists():
+    tool, seen = update_docs(), 0
+    segment = {row[0] for row in tool.declared_arguments("segment")}
+    declared = {
+        "segment.launch.py": segment,
+        "demo.launch.py": segment | {row[0] for row in tool.declared_arguments("demo")},
+    }
+    for page, (file, *arguments) in shell_commands("ros2 launch dinoiser_ros"):
+        for argument in arguments:
+            if not argument.startswith("--"):
+                assert argument.partition(":=")[0] in declared[file], page
+                seen += 1
+    assert seen > 10
+
+
+def test_every_parameter_set_in_the_documents_exists():
+    from dinoiser_ros.ros.segment.parameters import BY_NAME
+
+    calls = shell_commands("ros2 param set /dinoiser")
+    assert calls and [words[0] for _, words in calls if words[0] not in BY_NAME] == []
+
+
+@pytest.mark.parametrize(("page", "code"), fenced("python"))
+def test_python_in_the_documents_imports_what_exists(page, code):
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom):
+            module = importlib.import_module(node.module)
+            assert [entry.name for entry in node.names if not hasattr(module, entry.name)] == []
+
+
 # -- the documents as a whole ----------------------------------------------------------------------
 
 
@@ -173,6 +243,25 @@ def test_the_readme_can_be_read_in_three_minutes():
 def test_linked_files_exist(path):
     links = re.findall(r"\]\(((?!https?:|#)[^)#]+)", path.read_text(encoding="utf-8"))
     assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+def test_files_in_the_architecture_exist():
+    """In the text and in the drawing; the folder dinoiser_ros is left out in both."""
+    text = text_of("explanation/architecture.md")
+    named = set(re.findall(r"`([\w/]+\.py|[\w/]+/)`", text))
+    drawing = (DOCS / "images" / "frame_path.svg").read_text(encoding="utf-8")
+    drawn = set(re.findall(r">([\w/]+\.py|[\w/]+/)<", drawing))
+    assert len(named) > 15 and len(drawn) > 10
+    inside = ROOT / "dinoiser_ros"
+    folders = (
+        ROOT,
+        inside,
+        inside / "segmentation",
+        inside / "messages",
+        inside / "ros" / "segment",
+    )
+    gone = {name for name in named | drawn if not any((f / name).exists() for f in folders)}
+    assert gone == set()
 
 
 def test_every_page_is_in_the_navigation_and_in_the_readme():

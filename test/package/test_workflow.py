@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What runs elsewhere - GitHub's workflow and forms, pre-commit - is checked as far as it can be."""
+"""GitHub's workflow and forms, and pre-commit: checked as far as they can be without running."""
 
 from __future__ import annotations
 
