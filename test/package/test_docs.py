@@ -19,6 +19,7 @@ import yaml
 from paths import ROOT
 from ros_helpers import running_node, wait_until
 
+from dinoiser_ros.messages.decode import ENCODINGS
 from dinoiser_ros.segmentation.methods.registry import METHODS
 from dinoiser_ros.segmentation.models.registry import MODELS
 
@@ -125,6 +126,11 @@ def test_every_message_and_service_is_in_the_table():
 def test_every_method_and_model_is_documented():
     assert first_cells("reference/methods.md", "method") == set(METHODS)
     assert first_cells("reference/methods.md", "model") - {".json", ".safetensors"} == set(MODELS)
+
+
+def test_every_encoding_is_documented():
+    page = text_of("reference/interfaces.md").split("## Encodings")[1].split("\n## ")[0]
+    assert set(re.findall(r"`([^`]+)`", page)) == set(ENCODINGS)
 
 
 def test_every_configuration_file_and_executable_is_documented():
