@@ -6,7 +6,7 @@
 
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-.PHONY: help setup build demo test lint demo-model table robustness soak bench-node bench docs clean distclean
+.PHONY: help setup build demo test lint demo-model table robustness soak bench-node bench clean distclean
 
 SECONDS_OF_DEMO := $(if $(filter command line,$(origin SECONDS)),$(SECONDS),20)
 HEADLESS ?=
@@ -53,12 +53,13 @@ soak: build ## The node under faults, at full rate [FRAMES=20000]
 bench-node: build ## What the node costs on top of its engine
 	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py node_overhead
 
-bench: build ## How long the engine takes, stage by stage
-	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py engine
-
+.PHONY: docs
 docs: ## Build the documentation site into build/site; links are checked
 	@$(call python_or_say) tools/setup_env.py docs
 	@NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --quiet --strict
+
+bench: build ## How long the engine takes, stage by stage
+	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py engine
 
 clean: ## Remove what was built
 	rm -rf build install log demo_output bench_output .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -121,5 +121,5 @@ def test_a_failing_command_shows_its_output(
 def test_help_lists_the_commands() -> None:
     done = subprocess.run(["make", "-C", ROOT, "help"], capture_output=True, text=True)
     assert done.returncode == 0
-    for name in ("build", "demo", "test", "lint", "demo-model", "docs", "clean"):
+    for name in ("build", "demo", "test", "lint", "demo-model", "clean"):
         assert f"make {name}" in done.stdout

@@ -33,9 +33,8 @@ class Score:
         self.tally = self.tally.plus(frame.labels, predicted, pair_parts(frame))
 
     def pair_recall(self, held_out: bool) -> float:
-        """Share of the pixels found of objects with a named colour.
-
-        Averaged over classes; NaN without any.
+        """Share of the pixels of named-colour objects found, averaged over classes; NaN without
+        any.
         """
         return self.tally.part_recall(HELD_OUT_PART if held_out else SEEN_PART)
 

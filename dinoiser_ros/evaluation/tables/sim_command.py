@@ -63,6 +63,21 @@ def each_method(
             yield segmenter
 
 
+def bar(title: str) -> Callable[[Sequence], Iterable]:
+    """A progress bar on a terminal, nothing elsewhere."""
+    return lambda items: tqdm(items, title, unit="frame", disable=None, dynamic_ncols=True)
+
+
+def run(main: Callable[[], None]) -> int:
+    """Run a command; an error that has a sentence ends it with that sentence and status 1."""
+    try:
+        main()
+    except (DinoiserError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
 def note_left_out(left_out: Mapping[str, str]) -> str:
     """A paragraph of a page on the methods that its tables lack; "" without any.
 
@@ -77,18 +92,3 @@ def report_left_out(left_out: Mapping[str, str]) -> None:
     """Say why methods were left out, on the error output."""
     for method, why in left_out.items():
         print(f"{method} is left out: {why}", file=sys.stderr)
-
-
-def bar(title: str) -> Callable[[Sequence], Iterable]:
-    """A progress bar on a terminal, nothing elsewhere."""
-    return lambda items: tqdm(items, title, unit="frame", disable=None, dynamic_ncols=True)
-
-
-def run(main: Callable[[], None]) -> int:
-    """Run a command; an error that has a sentence ends it with that sentence and status 1."""
-    try:
-        main()
-    except (DinoiserError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
