@@ -57,6 +57,7 @@ bench-node: build ## What the node costs on top of its engine
 docs: ## Build the documentation site into build/site; links are checked
 	@$(call python_or_say) tools/setup_env.py docs
 	@NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --quiet --strict
+	@echo 'The site is in build/site: open build/site/index.html.'
 
 bench: build ## How long the engine takes, stage by stage
 	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py engine
