@@ -46,20 +46,26 @@ demo-model: build ## Rebuild the embedded models from a seed
 	@. tools/env.sh && python3 tools/run_module.py dinoiser_ros.training.demo.build_model && \
 		exec python3 tools/run_module.py dinoiser_ros.training.demo.build_maskclip_plus
 
-table: build ## Measure all methods on the held-out frames, write the README's table [METHODS="a b"] [LIMIT=8: print only]
+table: build ## Measure all methods on the held-out frames, write docs/explanation/measurements.md [METHODS="a b"] [LIMIT=8: print only]
 	@. tools/env.sh && exec python3 tools/run_module.py dinoiser_ros.evaluation.tables.ablation \
-		$(if $(METHODS),--methods $(METHODS)) $(if $(LIMIT),--limit "$(LIMIT)",--state build/table.state --readme README.md)
+		$(if $(METHODS),--methods $(METHODS)) $(if $(LIMIT),--limit "$(LIMIT)",--state build/table.state --page docs/explanation/measurements.md)
 
 # Every fourth frame: with all of them it takes hours.
-robustness: build ## The same under noise, blur, darkness, JPEG: docs/robustness.md [LIMIT=8: print only]
+robustness: build ## The same under noise, blur, darkness, JPEG: docs/explanation/robustness.md [LIMIT=8: print only]
 	@. tools/env.sh && exec python3 tools/run_module.py dinoiser_ros.evaluation.tables.robustness \
-		$(if $(LIMIT),--limit "$(LIMIT)",--limit 60 --state build/robustness.state --output docs/robustness.md)
+		$(if $(LIMIT),--limit "$(LIMIT)",--limit 60 --state build/robustness.state --output docs/explanation/robustness.md)
 
 soak: build ## The node under faults, at full rate [FRAMES=20000]
 	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py soak --frames "$(FRAMES)"
 
 bench-node: build ## What the node costs on top of its engine
 	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py node_overhead
+
+.PHONY: docs
+docs: ## Build the documentation site into build/site; links are checked
+	@$(call python_or_say) tools/setup_env.py docs
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --quiet --strict
+	@echo 'The site is in build/site: open build/site/index.html.'
 
 bench: build ## How long the engine takes, stage by stage
 	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py engine

@@ -57,6 +57,7 @@ setup(
         # DINO teachers by their timm names; local files of them need nothing.
         "train": ["timm>=0.9"],
         "test": requirements("requirements-dev.txt"),
+        "docs": requirements("requirements-docs.txt"),
     },
     entry_points={"console_scripts": ["dinoiser = dinoiser_ros.cli.main:main"]},
 )

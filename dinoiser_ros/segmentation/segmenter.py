@@ -153,7 +153,9 @@ class Segmenter(OptionAttributes):
         Args:
             loaded: the model; it is moved to the device and frozen.
             spec: its name and inference size.
-            device, precision, cuda_graphs: as for a new segmenter.
+            device: as for a new segmenter.
+            precision: likewise.
+            cuda_graphs: likewise.
             plain: see `Backbone`.
             options: those of `FrameOptions` by name.
         """
@@ -209,7 +211,7 @@ class Segmenter(OptionAttributes):
 
         Args:
             prompts: phrases, or "name: phrase, phrase" for a class of several; ids follow the
-            order.
+                order.
                 A single prompt gets "background" in front of it. With "maskclip+": phrases among
                 the trained ones (see `TrainedText`), or none for all trained classes, which are
                 set from the start.

@@ -114,10 +114,13 @@ def test_the_pictures_in_the_readme_are_made_by_their_command(tmp_path, monkeypa
     monkeypatch.chdir(ROOT)
     assert main([*shlex.split(command), "-o", str(tmp_path)]) == 0
     made = sorted(tmp_path.iterdir())
-    assert [f"docs/{path.name}" for path in made] == re.findall(r"docs/\w+_overlay\.png", text)
+    assert [f"docs/images/{path.name}" for path in made] == re.findall(
+        r"docs/images/\w+_overlay\.png", text
+    )
     for path in made:
         shown, now = (
-            np.asarray(Image.open(p), np.int16) for p in (ROOT / "docs" / path.name, path)
+            np.asarray(Image.open(p), np.int16)
+            for p in (ROOT / "docs" / "images" / path.name, path)
         )
         assert np.abs(shown - now).mean() < 4, "but for rounding: another processor, another Pillow"
 

@@ -237,7 +237,7 @@ def test_large_pictures_become_messages_in_parts() -> None:
 
 
 def test_confidence_covers_all_grey_levels() -> None:
-    pixels = encodings.confidence_pixels(np.array([[0.0, 0.5, 1.0]], np.float32))
+    pixels = conversions.confidence_pixels(np.array([[0.0, 0.5, 1.0]], np.float32))
     assert pixels.tolist() == [[0, 128, 255]] and pixels.dtype == np.uint8
 
 

@@ -18,8 +18,8 @@ SHOWN = {"/image", "/dinoiser/overlay", "/dinoiser/mask"}  # what people have to
 
 
 def interfaces() -> dict[str, str]:
-    """Absolute name -> type of the topics in the README's table."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    """Absolute name -> type of the topics in the documented table."""
+    text = (ROOT / "docs" / "reference" / "interfaces.md").read_text(encoding="utf-8")
     table = text.split("<!-- interfaces -->")[1].split("<!-- /interfaces -->")[0]
     rows = [[c.strip() for c in row.strip("|").split("|")] for row in table.strip().splitlines()]
     names = {row[0].strip("`"): row[1] for row in rows[2:] if row[2] != "service"}

@@ -82,6 +82,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "package.xml",
         "requirements.txt",
         "requirements-dev.txt",
+        "requirements-docs.txt",
     ):
         shutil.copy(ROOT / name, source)
     pip = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index"]

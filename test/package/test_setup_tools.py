@@ -92,6 +92,22 @@ def test_a_step_is_repeated_when_its_input_changes(setup_env: ModuleType, tmp_pa
     assert not setup_env.is_done("packages", setup_env.digest("venv", requirements))
 
 
+def test_what_documents_need_is_installed_once(
+    setup_env: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".venv").mkdir()
+    requirements = tmp_path / "requirements-docs.txt"
+    requirements.write_text("mkdocs\n")
+    commands: list[list[object]] = []
+    monkeypatch.setattr(setup_env, "run", lambda command, what: commands.append(command))
+    setup_env.install_docs("venv")
+    setup_env.install_docs("venv")
+    assert [command[-2:] for command in commands] == [["-r", requirements]]
+    requirements.write_text("mkdocs>=1.6\n")
+    setup_env.install_docs("venv")
+    assert len(commands) == 2
+
+
 def test_a_failing_command_shows_its_output(
     setup_env: ModuleType, tmp_path: Path, capfd: pytest.CaptureFixture
 ) -> None:

@@ -124,10 +124,10 @@ def markdown(
         )
         rows.append([method, *(percent(share) for share in shares)])
     frames = max((t.samples for tallies in counts.values() for t in tallies.values()), default=0)
-    reasons = "".join(f"\n{method} is left out: {why}\n" for method, why in left_out.items())
+    note = sim_command.note_left_out(left_out)
     return (
         f"Measured with `make table`: the model `{model}` on {frames} held-out frames of the "
-        f"simulated world, in percent.\n\n{table(header, rows)}{reasons}\n"
+        f"simulated world, in percent.\n\n{table(header, rows)}\n{note}"
         f"{backgrounds_table(backgrounds)}"
         f"mIoU: the {len(_NAMES.classes)} class names are the prompts. With background: "
         f"`background` and the {len(_BACKGROUND.classes) - 1} objects' names.\n"
@@ -140,9 +140,9 @@ def markdown(
 
 
 def main() -> None:
-    """Command line: print the table, and with --readme put it between that file's markers."""
+    """Command line: print the table, and with --page put it between that file's markers."""
     parser = sim_command.parser(__doc__)
-    parser.add_argument("--readme", type=Path, help=f"file with the markers <!-- {MARKERS} -->")
+    parser.add_argument("--page", type=Path, help=f"file with the markers <!-- {MARKERS} -->")
     options = parser.parse_args()
     load = sim_command.loader(options.model)
     state = State(options.state, strict=False)
@@ -150,9 +150,10 @@ def main() -> None:
     backgrounds = measure_backgrounds(load, options.frames, options.limit, state)
     text = markdown(options.model, counts, left_out, backgrounds)
     print(text)
-    if options.readme:
-        before = options.readme.read_text(encoding="utf-8")
-        atomic_write_text(options.readme, replace_part(before, MARKERS, text))
+    sim_command.report_left_out(left_out)
+    if options.page:
+        before = options.page.read_text(encoding="utf-8")
+        atomic_write_text(options.page, replace_part(before, MARKERS, text))
     state.remove()
 
 

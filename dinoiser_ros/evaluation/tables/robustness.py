@@ -89,13 +89,13 @@ def markdown(model: str, frames: int, scores: Scores, left_out: Mapping[str, str
         [f"{name} {severity}", *(percent(values[name, severity]) for values in scores.values())]
         for name, severity in CONDITIONS[1:]
     ]
-    reasons = "".join(f"{method} is left out: {why}\n\n" for method, why in left_out.items())
+    note = sim_command.note_left_out(left_out)
     return (
         "# Robustness\n\n"
         f"Measured with `make robustness`: the model `{model}` on {frames} held-out frames of the "
         f"simulated world with the {len(WORLD.classes)} class names as prompts.\n"
         "Each corruption is the mean over its five severities; the second table has each of them.\n"
-        f"\n{table(header, means)}\n{reasons}{table(['mIoU, %', *scores], every)}"
+        f"\n{table(header, means)}\n{note}{table(['mIoU, %', *scores], every)}"
     )
 
 
@@ -131,6 +131,7 @@ def main() -> None:
     scores, left_out = measure(options.methods, load, samples, options.seed, state)
     text = markdown(options.model, len(samples), scores, left_out)
     print(text)
+    sim_command.report_left_out(left_out)
     if options.output:
         values = json.dumps(to_json(options.model, len(samples), options.seed, scores), indent=1)
         atomic_write_text(options.output.with_suffix(".md"), text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from dinoiser_ros.evaluation.datasets.simulated import FOLDER
@@ -69,3 +69,19 @@ def run(main: Callable[[], None]) -> int:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def note_left_out(left_out: Mapping[str, str]) -> str:
+    """A paragraph of a page on the methods that its tables lack; "" without any.
+
+    Why is for whoever runs the command, see `report_left_out`: it is about that machine.
+    """
+    if not left_out:
+        return ""
+    return f"Not measured, since the machine lacks what they need: {', '.join(left_out)}.\n\n"
+
+
+def report_left_out(left_out: Mapping[str, str]) -> None:
+    """Say why methods were left out, on the error output."""
+    for method, why in left_out.items():
+        print(f"{method} is left out: {why}", file=sys.stderr)

@@ -214,9 +214,9 @@ def test_missing_simulated_frames_are_said(tmp_path):
         BENCHMARKS["sim"].samples(tmp_path)
 
 
-def test_the_readme_describes_every_benchmark():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    rows = [[c.strip() for c in line.strip("|").split("|")] for line in readme.splitlines()]
+def test_every_benchmark_is_documented():
+    page = (ROOT / "docs" / "reference" / "benchmarks.md").read_text(encoding="utf-8")
+    rows = [[c.strip() for c in line.strip("|").split("|")] for line in page.splitlines()]
     described = {row[0].strip("`"): row for row in rows if len(row) == 6}
     for name, benchmark in BENCHMARKS.items():
         _, _, count, prompts, background_filter, _ = described[name]

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from golden_data import GOLDEN_MODEL
@@ -54,7 +56,8 @@ def test_counts_are_those_of_the_held_out_score(measured):
 def test_the_table_has_a_row_for_each_method(measured):
     text = ablation.markdown("golden", *measured, {})
     assert all(f"| {method} " in text for method in measured[0])
-    assert all(f"{method} is left out: " in text for method in measured[1])
+    (missing,) = re.findall(r"(?m)^Not measured, .* they need: (.*)\.$", text)
+    assert missing.split(", ") == list(measured[1])
     for quoted in ("CLIP-DINOiser", "62.1", "CLIPer", "not measured here"):
         assert quoted in text
 
@@ -72,14 +75,14 @@ def test_the_background_ablation_uses_the_filter_it_names(golden):
     assert "| objectness, uncertain  |" in text
 
 
-def test_the_readme_can_take_the_table(measured):
+def test_the_page_can_take_the_table(measured):
     text = ablation.markdown("golden", *measured, {})
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    once = replace_part(readme, ablation.MARKERS, text)
+    page = (ROOT / "docs" / "explanation" / "measurements.md").read_text(encoding="utf-8")
+    once = replace_part(page, ablation.MARKERS, text)
     assert text in once and replace_part(once, ablation.MARKERS, text) == once
 
 
-def test_a_method_that_cannot_be_had_is_left_out_with_its_reason():
+def test_a_method_that_cannot_be_had_is_left_out_with_its_reason(capsys):
     def refuse(method):
         if method == "maskclip":
             raise WeightsError("no such weights")
@@ -88,7 +91,9 @@ def test_a_method_that_cannot_be_had_is_left_out_with_its_reason():
     counts, left_out = ablation.measure(["maskclip", "dinoiser"], refuse, FRAMES, limit=1)
     assert list(counts) == ["dinoiser"] and left_out == {"maskclip": "no such weights"}
     text = ablation.markdown("golden", counts, left_out, {})
-    assert "maskclip is left out: no such weights" in text
+    assert "lacks what they need: maskclip.\n" in text and "no such weights" not in text
+    sim_command.report_left_out(left_out)
+    assert "maskclip is left out: no such weights" in capsys.readouterr().err
 
 
 def test_maskclip_plus_is_measured_with_the_models_companion():
@@ -134,7 +139,7 @@ def test_robustness_measures_every_condition(monkeypatch):
 def test_robustness_tables():
     values = {condition: 0.5 - 0.05 * condition[1] for condition in robustness.CONDITIONS}
     text = robustness.markdown("demo", 7, {"maskclip": values}, {"cliper": "reason"})
-    assert "7 held-out frames" in text and "cliper is left out: reason" in text
+    assert "7 held-out frames" in text and "they need: cliper.\n" in text
     means, every = (part for part in text.split("\n\n") if part.startswith("| mIoU"))
     assert means.count("35.0") == len(CORRUPTIONS) and "50.0" in means
     assert every.count("\n") == 5 * len(CORRUPTIONS) + 2
