@@ -164,7 +164,9 @@ def test_every_environment_variable_is_documented():
 
 
 def test_every_diagnostic_value_is_documented():
-    source = (ROOT / "dinoiser_ros" / "ros" / "segment" / "diagnostics.py").read_text("utf-8")
+    source = (
+        ROOT / "dinoiser_ros" / "ros" / "segment" / "monitoring" / "diagnostics.py"
+    ).read_text("utf-8")
     keys = set(re.findall(r'^        "([a-z0-9_]+)": ', source, re.MULTILINE))
     assert {"rate_in_hz", "dropped", "last_error"} <= keys
     page = text_of("how-to/diagnostics.md")
@@ -265,6 +267,7 @@ def test_files_in_the_architecture_exist():
         inside / "segmentation",
         inside / "messages",
         inside / "ros" / "segment",
+        inside / "ros" / "segment" / "inference",
     )
     gone = {name for name in named | drawn if not any((f / name).exists() for f in folders)}
     assert gone == set()

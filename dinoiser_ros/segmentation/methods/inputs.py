@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dinoiser_ros.option_schema import FrameOptions
 from dinoiser_ros.segmentation.networks.clip_backbone import Backbone, DenseFeatures
-from dinoiser_ros.segmentation.networks.diffusion import Diffusion
+from dinoiser_ros.segmentation.networks.diffusion.stable_diffusion import Diffusion
 from dinoiser_ros.segmentation.networks.dino import DinoTower, LastLayer
 from dinoiser_ros.segmentation.networks.dinoiser_heads import DELTA, GAMMA, DinoiserHeads
 from dinoiser_ros.segmentation.networks.embedding_network import EmbeddingNetwork

@@ -11,13 +11,13 @@ import torch
 
 from dinoiser_ros.segmentation.networks.dino import OWN_EXTRA, DinoTower
 from dinoiser_ros.segmentation.networks.dino_weights import from_dino
-from dinoiser_ros.segmentation.networks.uninitialised import Uninitialised
 from dinoiser_ros.segmentation.weights.checkpoint import (
     STATE_KEYS,
     State,
     load_into,
     read_checkpoint,
 )
+from dinoiser_ros.segmentation.weights.uninitialised import Uninitialised
 
 from .building import build_clip, read_config
 

@@ -9,11 +9,10 @@ from pathlib import Path
 
 from dinoiser_ros.errors import WeightsError
 from dinoiser_ros.segmentation.methods.registry import MODEL_PARTS
-from dinoiser_ros.segmentation.networks.diffusion import Diffusion, load_diffusion
+from dinoiser_ros.segmentation.networks.diffusion.stable_diffusion import Diffusion, load_diffusion
 from dinoiser_ros.segmentation.networks.dino import DinoTower
 from dinoiser_ros.segmentation.networks.dinoiser_heads import DinoiserHeads, heads_from_state
 from dinoiser_ros.segmentation.networks.layout import ClipModel, Tokenizer, patch_size
-from dinoiser_ros.segmentation.networks.uninitialised import Uninitialised
 from dinoiser_ros.segmentation.text.identity import text_names
 from dinoiser_ros.segmentation.text.stored_tower import StoredText
 from dinoiser_ros.segmentation.weights.checkpoint import (
@@ -24,6 +23,7 @@ from dinoiser_ros.segmentation.weights.checkpoint import (
 )
 from dinoiser_ros.segmentation.weights.download import Progress
 from dinoiser_ros.segmentation.weights.sources import Source, find_file, parse_source
+from dinoiser_ros.segmentation.weights.uninitialised import Uninitialised
 
 from .building import build_clip, read_config
 from .dino_files import read_dino

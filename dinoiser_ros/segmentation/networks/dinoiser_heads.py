@@ -9,8 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dinoiser_ros.errors import WeightsError
-
-from .uninitialised import Uninitialised
+from dinoiser_ros.segmentation.weights.uninitialised import Uninitialised
 
 # The paper's values, used when a checkpoint does not carry its own.
 GAMMA = 0.2

@@ -9,11 +9,7 @@ import torch
 from torch import Tensor
 
 from dinoiser_ros.segmentation.networks.layout import VisionTower, residual_blocks
-from dinoiser_ros.segmentation.networks.vit import (
-    resize_positions,
-    run_block,
-    run_blocks,
-)
+from dinoiser_ros.segmentation.networks.vit import resize_positions, run_block, run_blocks
 
 
 def normalised(rgb: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:

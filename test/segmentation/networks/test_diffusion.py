@@ -15,7 +15,7 @@ import torch
 from golden_data import GOLDEN_MODEL
 
 from dinoiser_ros.segmentation import OptionError, Segmenter, WeightsError
-from dinoiser_ros.segmentation.networks.diffusion import Diffusion, load_diffusion
+from dinoiser_ros.segmentation.networks.diffusion.stable_diffusion import Diffusion, load_diffusion
 
 MISSING = [name for name in ("diffusers", "transformers") if not importlib.util.find_spec(name)]
 needs_diffusers = pytest.mark.skipif(

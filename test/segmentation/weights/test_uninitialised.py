@@ -11,7 +11,7 @@ from golden_data import GOLDEN_MODEL
 from torch import nn
 
 from dinoiser_ros.segmentation.models.building import build_clip
-from dinoiser_ros.segmentation.networks.uninitialised import Uninitialised
+from dinoiser_ros.segmentation.weights.uninitialised import Uninitialised
 
 CONFIG = json.loads(GOLDEN_MODEL["model"].read_text())
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from dinoiser_ros.errors import OptionError, WeightsError
 from dinoiser_ros.segmentation.weights.cache import is_offline
 
-from .diffusion_unet import self_attention_maps
+from .unet_attention import self_attention_maps
 
 STABLE_DIFFUSION = "stabilityai/stable-diffusion-2-1-base"
 STEPS, STEP = 50, 45  # of CLIPer's released code: an image with little noise
