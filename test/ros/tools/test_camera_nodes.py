@@ -27,7 +27,7 @@ class Process:
 
     def __init__(self, name: str, *parameters: str) -> None:
         isolate_ros()
-        code = f"import sys; from dinoiser_ros.ros.{name} import main; sys.exit(main())"
+        code = f"import sys; from dinoiser_ros.ros.tools.{name} import main; sys.exit(main())"
         words = [word for parameter in parameters for word in ("-p", parameter)]
         self.process = subprocess.Popen(
             [sys.executable, "-c", code, "--ros-args", *words],
