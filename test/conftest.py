@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,30 +71,31 @@ def expected() -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="session")
-def golden_texts(segmenter, _no_cache_of_people: Path) -> Path:
-    """The folder in which the embeddings of the golden prompts are kept."""
-    return _no_cache_of_people / "text"
+def golden_model(_no_cache_of_people: Path) -> tuple[Any, Path]:
+    """A segmenter of the golden prompts, and the folder in which their embeddings are kept."""
+    from dinoiser_ros.segmentation import Segmenter
+
+    segmenter = Segmenter(**GOLDEN_MODEL, device="cpu", precision="float32")
+    segmenter.set_prompts(GOLDEN_PROMPTS)
+    return segmenter, _no_cache_of_people / "text"
 
 
 @pytest.fixture
-def golden(golden_texts: Path):
+def golden(golden_model: tuple[Any, Path]):
     """A fresh segmenter with the golden model and prompts, in float32 on the CPU."""
     from dinoiser_ros.segmentation import Segmenter
 
-    shutil.copytree(golden_texts, Path(os.environ["DINOISER_CACHE"]) / "text", dirs_exist_ok=True)
+    texts = Path(os.environ["DINOISER_CACHE"]) / "text"
+    shutil.copytree(golden_model[1], texts, dirs_exist_ok=True)
     segmenter = Segmenter(**GOLDEN_MODEL, device="cpu", precision="float32")
     segmenter.set_prompts(GOLDEN_PROMPTS)
     return segmenter
 
 
 @pytest.fixture(scope="session")
-def segmenter():
+def segmenter(golden_model: tuple[Any, Path]):
     """The same, loaded once for all tests that leave it as they found it."""
-    from dinoiser_ros.segmentation import Segmenter
-
-    segmenter = Segmenter(**GOLDEN_MODEL, device="cpu", precision="float32")
-    segmenter.set_prompts(GOLDEN_PROMPTS)
-    return segmenter
+    return golden_model[0]
 
 
 @pytest.fixture
