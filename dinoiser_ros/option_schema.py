@@ -4,7 +4,7 @@
 `Segmenter`, the node, the command line and the documents take them from here.
 To add an option that may change between two frames, write in this file its row in `FrameOptions`,
 its type in `OptionArguments` and its attribute in `OptionAttributes` (a test compares the three);
-then use it where it has its effect, as `frame.options.<name>` in a method. Parameters of the node,
+then use it where it has its effect, as `inputs.options.<name>` in a method. Parameters of the node,
 arguments of `dinoiser segment`, checks and tables follow. Neither torch nor ROS is imported.
 """
 

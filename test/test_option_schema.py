@@ -32,9 +32,10 @@ from dinoiser_ros.option_schema import (
     rows,
 )
 from dinoiser_ros.segmentation import Segmenter
+from dinoiser_ros.segmentation.device import PRECISIONS
 from dinoiser_ros.segmentation.methods.registry import BACKGROUND_SOURCES, METHODS
 from dinoiser_ros.segmentation.networks.dinoiser_heads import GAMMA
-from dinoiser_ros.segmentation.options import PRECISIONS, Options
+from dinoiser_ros.segmentation.options import Options
 from dinoiser_ros.utils.option import Option, by_name
 from dinoiser_ros.utils.option_table import markdown_table
 

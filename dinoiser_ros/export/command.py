@@ -38,8 +38,8 @@ Prompts stay open: other texts, another number of classes need no other file. A 
 maskclip+ knows the texts that it was trained with, which are always written beside the file.
 """
 # Options of a segmenter that become constants of the file.
+DEFAULT_OPSET = 17  # the first with LayerNormalization, which TensorRT reads from 8.6 on
 _THRESHOLDS = ("gamma", "delta", "ks_threshold", "pd_threshold")
-_DEFAULT_OPSET = 17  # the first with LayerNormalization, which TensorRT reads from 8.6 on
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             f"--{side}", type=int, metavar="PIXELS", help="fix it (any, unless both are given)"
         )
-    parser.add_argument("--opset", type=int, default=_DEFAULT_OPSET, help="of ONNX (%(default)s)")
+    parser.add_argument("--opset", type=int, default=DEFAULT_OPSET, help="of ONNX (%(default)s)")
     parser.add_argument(
         "--background-filter", choices=("auto", "off"), default=defaults.background_filter
     )
@@ -126,7 +126,7 @@ def export(
     pixels: bool = False,
     uint8: bool = False,
     size: tuple[int, int] | None = None,
-    opset: int = _DEFAULT_OPSET,
+    opset: int = DEFAULT_OPSET,
     report: Callable[[object], None] = lambda line: None,
 ) -> None:
     """Write a segmenter's method as ONNX; the file appears when it has been found to be right.

@@ -14,7 +14,7 @@ import torch
 from dinoiser_ros.errors import ExportError
 from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.segmentation.networks.clip_backbone import MEAN, STD
-from dinoiser_ros.segmentation.networks.open_clip_parts import TEMPLATES
+from dinoiser_ros.segmentation.text.templates import TEMPLATES
 
 from .graph import Graph
 

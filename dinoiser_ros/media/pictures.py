@@ -11,7 +11,7 @@ from dinoiser_ros.utils.atomic_files import atomic_write
 
 from .frame_sources import read_picture
 from .inputs import Input
-from .results import Shares, render
+from .rendering import Shares, render
 from .settings import RESULTS, Outcome, Settings
 
 

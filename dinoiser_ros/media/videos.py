@@ -24,7 +24,7 @@ from dinoiser_ros.utils.progress import progress_bar
 from .frame_sources import Video
 from .inputs import Input
 from .optional import require
-from .results import Shares, render
+from .rendering import Shares, render
 from .settings import Outcome, Settings
 
 _DEFAULT = ("overlay",)

@@ -21,9 +21,9 @@ from dinoiser_ros.option_schema import (
     OptionAttributes,
     OptionChanges,
 )
-from dinoiser_ros.segmentation.inference.cuda_graphs import capture_cuda_graph
+from dinoiser_ros.segmentation.inference.cuda_graph_cache import Replays
+from dinoiser_ros.segmentation.inference.cuda_graph_capture import capture_cuda_graph
 from dinoiser_ros.segmentation.inference.forward import classify_batch, label_batch
-from dinoiser_ros.segmentation.inference.replays import Replays
 from dinoiser_ros.segmentation.methods.inputs import Parts
 from dinoiser_ros.segmentation.methods.registry import MODEL_PARTS
 from dinoiser_ros.segmentation.models.assembly import Assembly, assemble, assemble_closed
@@ -45,7 +45,8 @@ from dinoiser_ros.segmentation.text.trained_phrases import TrainedText
 from dinoiser_ros.segmentation.text.vocabulary import SegmentationClass, Vocabulary
 from dinoiser_ros.segmentation.weights.download import Progress
 
-from .options import Options, check_precision, resolve_device
+from .device import check_precision, resolve_device
+from .options import Options
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -89,7 +90,7 @@ class Segmenter(OptionAttributes):
         precision: "auto" (see `resolve_precision`), "float32", "bfloat16", "float16".
         offline: never use the network.
         cuda_graphs: whether frames of a kind that came before are given to a GPU as one piece of
-            work, see `replays`; without a CUDA GPU it means nothing.
+            work, see `cuda_graph_cache`; without a CUDA GPU it means nothing.
         progress: called while weights are fetched, with the bytes so far and in all.
         dino: path or URL of a DINO ViT with the backbone's patch size (timm's or the authors'
             file), for "dinoiser-dino" and FOUND; None for that of a registered model.

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from .classes import UNLABELLED
+from .colouring import SKY_THING, Thing
 from .gl import RendererUnavailable, load_mujoco
 from .scene import Scene
-from .things import SKY_THING, Thing
 
 
 @dataclass

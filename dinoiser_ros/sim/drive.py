@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from .camera import RenderedFrame, SceneCamera
-from .layout import furnish, set_camera
+from .placement import furnish, set_camera
 from .scene import build_scene, repaint
 
 SPEED = 0.6  # metres per second

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from .classes import COLOUR_NAMES, COLOURED, COLOURS, OBJECTS, is_held_out
+from .colouring import Thing, paint
 from .gl import load_mujoco
-from .objects import Shape
+from .object_shapes import Shape
 from .scene_xml import Draft, add_floors, add_lights, add_object, add_walls, numbers
-from .things import Thing, paint
 
 Rng = np.random.Generator
 _TEMPLATE = """<mujoco><compiler angle="degree" inertiafromgeom="true" balanceinertia="true"/>

@@ -12,9 +12,9 @@ from PIL import Image
 
 from . import textures
 from .classes import CLASS_IDS
-from .objects import SHAPES, Shape
+from .colouring import Thing, paint
+from .object_shapes import SHAPES, Shape
 from .patterns import pattern
-from .things import Thing, paint
 
 Rng = np.random.Generator
 GROUND_HALF = 40.0

@@ -20,11 +20,11 @@ import torch
 
 from dinoiser_ros.errors import TrainingError
 from dinoiser_ros.segmentation import DinoiserError
+from dinoiser_ros.segmentation.device import resolve_device
 from dinoiser_ros.segmentation.models.loading import load_model
 from dinoiser_ros.segmentation.models.registry import find_model
 from dinoiser_ros.segmentation.networks.clip_backbone import Backbone
 from dinoiser_ros.segmentation.networks.dinoiser_heads import DinoiserHeads
-from dinoiser_ros.segmentation.options import resolve_device
 from dinoiser_ros.training.common.image_folder import FolderBatches, digest, find_pictures
 from dinoiser_ros.training.common.processes import Team, team
 from dinoiser_ros.training.common.progress_bar import ProgressBar

@@ -6,7 +6,8 @@ from __future__ import annotations
 import torch
 
 from dinoiser_ros.segmentation.networks.dinoiser_heads import DinoiserHeads
-from dinoiser_ros.training.heads.losses import HeadBatch, HeadSchedule
+from dinoiser_ros.training.heads.losses import HeadBatch
+from dinoiser_ros.training.heads.schedule import HeadSchedule
 
 SCHEDULE = HeadSchedule(steps=6, lr_projection=1e-2, lr_objectness=1e-2, drop_after=4)
 

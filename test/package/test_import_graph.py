@@ -21,7 +21,7 @@ LAYERS = [
     ["segmentation.networks"],
     ["segmentation.text"],
     ["segmentation.methods"],
-    ["segmentation.options"],
+    ["segmentation.device", "segmentation.options"],
     ["segmentation.models"],
     ["segmentation.inference"],
     ["segmentation"],  # segmenter, and the names that the package exports

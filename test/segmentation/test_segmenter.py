@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dinoiser_ros.segmentation import ImageError, OptionError, PromptError, Segmenter, options
-from dinoiser_ros.segmentation.options import resolve_precision
+from dinoiser_ros.segmentation.device import resolve_precision
 from dinoiser_ros.segmentation.pixels.preprocess import MAX_ASPECT, inference_shape
 from dinoiser_ros.segmentation.text.vocabulary import Vocabulary, parse_prompts
 

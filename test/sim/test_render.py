@@ -8,7 +8,7 @@ from dinoiser_ros.sim.camera import SceneCamera
 from dinoiser_ros.sim.classes import CLASS_IDS, CLASSES, UNLABELLED, is_held_out
 from dinoiser_ros.sim.drive import SimulatedRobot
 from dinoiser_ros.sim.gl import RendererUnavailable, load_mujoco
-from dinoiser_ros.sim.layout import set_camera, snapshot
+from dinoiser_ros.sim.placement import set_camera, snapshot
 from dinoiser_ros.sim.scene import build_scene, repaint
 
 SIZE = (96, 72)

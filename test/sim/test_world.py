@@ -17,10 +17,10 @@ from dinoiser_ros.sim.classes import (
     is_held_out,
     nearest_colour,
 )
+from dinoiser_ros.sim.colouring import paint
 from dinoiser_ros.sim.frames import LabelledFrame, read_frames, write_frames
 from dinoiser_ros.sim.gl import RendererUnavailable
-from dinoiser_ros.sim.objects import SHAPES
-from dinoiser_ros.sim.things import paint
+from dinoiser_ros.sim.object_shapes import SHAPES
 from dinoiser_ros.training.demo.splits import demo_splits
 
 

@@ -23,8 +23,8 @@ from dinoiser_ros.segmentation.weights.checkpoint import read_checkpoint
 from dinoiser_ros.training import train_heads
 from dinoiser_ros.training.common.image_folder import FolderBatches
 from dinoiser_ros.training.heads.files import Thresholds, check_output, read_heads, save_heads
-from dinoiser_ros.training.heads.losses import HeadSchedule
 from dinoiser_ros.training.heads.options import HeadOptions, add_arguments
+from dinoiser_ros.training.heads.schedule import HeadSchedule
 
 MODEL = [part for key in ("model", "weights") for part in (f"--{key}", str(GOLDEN_MODEL[key]))]
 DEMO_DINO = str(MODELS["demo"]().config.with_name("demo_dino.json"))

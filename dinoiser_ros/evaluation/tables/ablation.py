@@ -19,7 +19,7 @@ from dinoiser_ros.segmentation import OptionError, Segmenter
 from dinoiser_ros.utils.atomic_files import atomic_write_text
 from dinoiser_ros.utils.markdown import replace_part, table
 
-from . import sim_command
+from . import measure as sim_command
 
 MARKERS = "table"
 _NAMES, _BACKGROUND = BENCHMARKS[WORLD.name], BENCHMARKS[FOREGROUND.name]

@@ -14,6 +14,7 @@ import numpy as np
 
 from dinoiser_ros.evaluation.command import spread
 from dinoiser_ros.evaluation.datasets.benchmarks import BENCHMARKS
+from dinoiser_ros.evaluation.datasets.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from dinoiser_ros.evaluation.datasets.samples import Loaded, Sample
 from dinoiser_ros.evaluation.datasets.simulated import WORLD
 from dinoiser_ros.evaluation.reports.report import percent
@@ -23,8 +24,7 @@ from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.utils.atomic_files import atomic_write_text
 from dinoiser_ros.utils.markdown import table
 
-from . import sim_command
-from .corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from . import measure as sim_command
 
 CLEAN = ("clean", 0)
 CONDITIONS = (CLEAN, *((name, severity) for name in CORRUPTIONS for severity in SEVERITIES))

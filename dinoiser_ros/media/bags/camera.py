@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dinoiser_ros.media.results import Shares, render
+from dinoiser_ros.media.rendering import Shares, render
 from dinoiser_ros.messages.decode import rgb_from_message
 from dinoiser_ros.segmentation import DinoiserError, Segmentation, Segmenter
 

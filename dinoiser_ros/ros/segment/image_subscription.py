@@ -71,6 +71,18 @@ class ImageSubscription:
             self._automatic and is_compressed_topic(topic)
         )
 
+    def check_stamp(self, message: Image | CompressedImage) -> str | None:
+        """What is wrong with the stamp of the newest message, in one sentence; None if nothing."""
+        stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+        before, self.last_stamp = self.last_stamp, stamp
+        if stamp != 0 and stamp >= before:
+            return None
+        fault = "is zero" if stamp == 0 else "is older than the one before"
+        return (
+            f"{self.topic}: the image's stamp {fault}; the mask carries it on, but nothing can be "
+            "synchronised with it: check the camera driver's clock"
+        )
+
     def subscribe(self) -> None:
         """Receive messages from now on."""
         with self._lock:

@@ -132,16 +132,10 @@ class Session:
         """Note a camera's message, in the executor, and leave it to the inference thread."""
         now = time.monotonic()
         camera.statistics.received(now)
-        stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
-        if stamp == 0 or stamp < camera.last_stamp:
+        fault = camera.check_stamp(message)
+        if fault is not None:
             camera.statistics.bad("stamp", now)
-            fault = "is zero" if stamp == 0 else "is older than the one before"
-            self._report(
-                f"stamp {camera.topic}",
-                f"{camera.topic}: the image's stamp {fault}; the mask carries it on, but nothing "
-                "can be synchronised with it: check the camera driver's clock",
-            )
-        camera.last_stamp = stamp
+            self._report(f"stamp {camera.topic}", fault)
         self._thread.put(camera, message, now)
 
     def _announce_classes(self) -> None:

@@ -2,7 +2,7 @@
 """One batch of images on its way through everything: from pixels to probabilities and labels.
 
 Functions of tensors, all on one device, that look at no value: a GPU never makes the host wait
-here, and can be given the same work again as one CUDA graph (see `replays`).
+here, and can be given the same work again as one CUDA graph (see `cuda_graph_cache`).
 """
 
 from __future__ import annotations

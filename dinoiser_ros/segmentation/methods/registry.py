@@ -2,7 +2,8 @@
 """The methods by name, and what each needs.
 
 A method is a function from one batch's `MethodInputs` to (B, K, h, w) probabilities. Adding one
-means a file with such a function beside this one, and a line in `METHODS`.
+means a file with such a function beside this one, a line in `METHODS`, and its name in
+`option_schema.METHOD_NAMES`. The variants of CLIP-DINOiser share `dinoiser`.
 """
 
 from __future__ import annotations

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import torch
 
+from dinoiser_ros.segmentation.device import resolve_precision
 from dinoiser_ros.segmentation.methods.inputs import Parts
 from dinoiser_ros.segmentation.networks.clip_backbone import Backbone
 from dinoiser_ros.segmentation.networks.dinoiser_heads import INTERMEDIATE_LAYER
-from dinoiser_ros.segmentation.networks.layout import vision_tower
-from dinoiser_ros.segmentation.options import resolve_precision
+from dinoiser_ros.segmentation.networks.open_clip_types import vision_tower
 from dinoiser_ros.segmentation.text.cache import TextCache
 from dinoiser_ros.segmentation.text.encoder import TextEncoder
 from dinoiser_ros.segmentation.text.trained_phrases import TrainedText

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from dinoiser_ros.errors import WeightsError
-from dinoiser_ros.segmentation.networks.layout import ClipModel, Tokenizer
 from dinoiser_ros.segmentation.networks.open_clip_parts import SimpleTokenizer, model_config
+from dinoiser_ros.segmentation.networks.open_clip_types import ClipModel, Tokenizer
 from dinoiser_ros.segmentation.networks.plain_clip import PlainClip, is_plain_config
 
 

@@ -12,7 +12,7 @@ from dinoiser_ros.segmentation.methods.registry import MODEL_PARTS
 from dinoiser_ros.segmentation.networks.diffusion.stable_diffusion import Diffusion, load_diffusion
 from dinoiser_ros.segmentation.networks.dino import DinoTower
 from dinoiser_ros.segmentation.networks.dinoiser_heads import DinoiserHeads, heads_from_state
-from dinoiser_ros.segmentation.networks.layout import ClipModel, Tokenizer, patch_size
+from dinoiser_ros.segmentation.networks.open_clip_types import ClipModel, Tokenizer, patch_size
 from dinoiser_ros.segmentation.text.identity import text_names
 from dinoiser_ros.segmentation.text.stored_tower import StoredText
 from dinoiser_ros.segmentation.weights.checkpoint import (

@@ -11,7 +11,7 @@ from typing import Protocol
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layout import ResidualBlock
+from .open_clip_types import ResidualBlock
 
 
 class BlockHalves(Protocol):

@@ -19,8 +19,8 @@ from dinoiser_ros.errors import ImageError, OptionError
 
 from . import vit
 from .blocks import BlockHalves, PlainBlock, attend_with, attention_maps, projection
-from .layout import ResidualBlock, patch_size, residual_blocks, vision_tower
 from .onednn_blocks import fastest_block
+from .open_clip_types import ResidualBlock, patch_size, residual_blocks, vision_tower
 
 # OpenAI's statistics, which every CLIP that this project supports was trained with (RGB in [0, 1]).
 MEAN = (0.48145466, 0.4578275, 0.40821073)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from . import vit
 from .blocks import PlainBlock, queries_keys_values
-from .layout import VisionTower, patch_size, residual_blocks, vision_tower
+from .open_clip_types import VisionTower, patch_size, residual_blocks, vision_tower
 
 # DINO is trained and used with ImageNet's mean and standard deviation.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from .blocks import BlockHalves, PlainBlock, attend, split_heads
-from .layout import ResidualBlock
+from .open_clip_types import ResidualBlock
 
 # Scores of one head that are computed at once (32 MB): all of them, up to 1 megapixel.
 _SCORES = 1 << 24

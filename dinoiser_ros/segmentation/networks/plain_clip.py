@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layout import ClipModel, ResidualBlock, Transformer, VisionTower
+from .open_clip_types import ClipModel, ResidualBlock, Transformer, VisionTower
 
 # What the modules below understand, with open_clip's defaults.
 _CONFIG = {"embed_dim", "vision_cfg", "text_cfg", "quick_gelu"}

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .blocks import BlockHalves, WrittenOutBlock, value_path
-from .layout import Layer, ResidualBlock, VisionTower, residual_blocks
+from .open_clip_types import Layer, ResidualBlock, VisionTower, residual_blocks
 
 
 def patch_tokens(tower: VisionTower, pixels: Tensor) -> tuple[Tensor, tuple[int, int]]:

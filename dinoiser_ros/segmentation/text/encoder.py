@@ -13,12 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dinoiser_ros.errors import PromptError, WeightsError
-from dinoiser_ros.segmentation.networks.layout import ClipModel, Tokenizer
-from dinoiser_ros.segmentation.networks.open_clip_parts import TEMPLATES
+from dinoiser_ros.segmentation.networks.open_clip_types import ClipModel, Tokenizer
 
 from .cache import TextCache
 from .identity import text_identity, text_names, weights_digest
 from .stored_tower import StoredText
+from .templates import TEMPLATES
 from .tower import TextTower
 from .vocabulary import Vocabulary, parse_prompts, shorten
 

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from dinoiser_ros.segmentation.networks.layout import ClipModel, Tokenizer
-from dinoiser_ros.segmentation.networks.open_clip_parts import TEMPLATES
+from dinoiser_ros.segmentation.networks.open_clip_types import ClipModel, Tokenizer
+
+from .templates import TEMPLATES
 
 _VERSION = 3  # of how embeddings are computed here
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from dinoiser_ros.segmentation.networks.blocks import queries_keys_values
-from dinoiser_ros.segmentation.networks.layout import ClipModel, Layer, residual_blocks
+from dinoiser_ros.segmentation.networks.open_clip_types import ClipModel, Layer, residual_blocks
 from dinoiser_ros.segmentation.networks.vit import attention_step, mlp_step
 
 _TOKENS_AT_ONCE = 2048  # the mask has as many rows and columns

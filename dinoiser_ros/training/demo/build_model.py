@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds the embedded model from a seed: ``python -m dinoiser_ros.training.demo_model``.
+"""Builds the embedded model from a seed: ``python -m dinoiser_ros.training.demo.build_model``.
 
 Stages, each kept in the work folder and not repeated: frames, clip, dino, heads. Then gamma and
 delta are chosen on validation scenes, the held-out scenes are scored once, and the files are
@@ -21,17 +21,17 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from dinoiser_ros.evaluation.tables.heldout import score_method
+from dinoiser_ros.evaluation.heldout import score_method
 from dinoiser_ros.segmentation.networks.clip_backbone import Backbone
 from dinoiser_ros.segmentation.networks.dino import DinoTower
 from dinoiser_ros.segmentation.networks.dinoiser_heads import DinoiserHeads
-from dinoiser_ros.segmentation.networks.layout import ClipModel, VisionTower
+from dinoiser_ros.segmentation.networks.open_clip_types import ClipModel, VisionTower
 from dinoiser_ros.sim.classes import CLASSES, COLOUR_NAMES
 from dinoiser_ros.sim.frames import LabelledFrame, read_frames, write_frames
 from dinoiser_ros.training.common.run_state import Checkpoint, Losses
 from dinoiser_ros.training.heads.files import Thresholds, curve, save_heads
 from dinoiser_ros.training.heads.found import seed_foreground
-from dinoiser_ros.training.heads.losses import HeadSchedule
+from dinoiser_ros.training.heads.schedule import HeadSchedule
 from dinoiser_ros.training.heads.teacher import HeadTeacher, Teachers
 from dinoiser_ros.training.heads.trainer import train_heads
 
@@ -176,7 +176,7 @@ def run(build: Build) -> dict[str, object]:
     write_frames(
         build.heldout,
         heldout_frames(stores["heldout"], build),
-        f"simulated frames of python -m dinoiser_ros.training.demo_model --seed {build.seed}",
+        f"simulated frames of python -m dinoiser_ros.training.demo.build_model --seed {build.seed}",
     )
     record = {
         "seed": build.seed,

@@ -12,9 +12,9 @@ import numpy as np
 
 from dinoiser_ros.sim.camera import SceneCamera
 from dinoiser_ros.sim.classes import COLOUR_NAMES, UNLABELLED
-from dinoiser_ros.sim.layout import snapshot
+from dinoiser_ros.sim.colouring import Thing
+from dinoiser_ros.sim.placement import snapshot
 from dinoiser_ros.sim.scene import build_scene, repaint
-from dinoiser_ros.sim.things import Thing
 
 WIDTH, HEIGHT = 256, 192
 MAX_THINGS = 40

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dinoiser_ros.segmentation.networks.clip_backbone import MEAN, STD
-from dinoiser_ros.segmentation.networks.layout import VisionTower
+from dinoiser_ros.segmentation.networks.open_clip_types import VisionTower
 from dinoiser_ros.sim.classes import UNLABELLED
 
 from .captions import Caption, bare_name, compose, truth

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dinoiser_ros.segmentation.networks.dino import MEAN, STD, embedded
-from dinoiser_ros.segmentation.networks.layout import VisionTower, residual_blocks
+from dinoiser_ros.segmentation.networks.open_clip_types import VisionTower, residual_blocks
 from dinoiser_ros.segmentation.networks.vit import run_blocks
 
 from .regions import resize

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dinoiser_ros.segmentation.networks.layout import VisionTower, residual_blocks
+from dinoiser_ros.segmentation.networks.open_clip_types import VisionTower, residual_blocks
 from dinoiser_ros.segmentation.networks.vit import resize_positions, run_block, run_blocks
 
 

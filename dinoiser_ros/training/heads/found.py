@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """FOUND as a teacher: where objects are, without any label (arXiv 2212.07834).
 
-Two forms: the seed step (section 3.1, `segmentation.found`), which needs nothing but DINO, and the
-trained 1x1 head (section 3.2) on DINO's keys. Both give the foreground of a `LastLayer`.
+Two forms: the seed step (section 3.1, `segmentation.methods.found`), which needs nothing but DINO,
+and the trained 1x1 head (section 3.2) on DINO's keys. Both give the foreground of a `LastLayer`.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 
 from dinoiser_ros.option_schema import ModelOptions
+from dinoiser_ros.segmentation.device import PRECISIONS
 from dinoiser_ros.segmentation.networks.dinoiser_heads import CHANNELS
-from dinoiser_ros.segmentation.options import PRECISIONS
 from dinoiser_ros.training.common.arguments import (
     add_run_arguments,
     add_view_arguments,
@@ -26,7 +26,7 @@ from dinoiser_ros.training.common.run_state import SAVE_EVERY
 
 from .files import Thresholds
 from .load_teachers import DINO_URLS, TeacherNames
-from .losses import HeadSchedule
+from .schedule import HeadSchedule
 
 EPOCHS, BATCH = 100, 16  # the authors'
 

@@ -18,7 +18,8 @@ from dinoiser_ros.training.common.run_state import (
     run_steps,
 )
 
-from .losses import HeadBatch, HeadSchedule, head_losses
+from .losses import HeadBatch, head_losses
+from .schedule import HeadSchedule
 
 
 def train_heads(

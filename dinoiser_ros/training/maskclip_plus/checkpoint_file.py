@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writing checkpoints of `maskclip+`; `segmentation.closed_set` reads them."""
+"""Writing checkpoints of `maskclip+`; `segmentation.models.maskclip_plus_checkpoint` reads them."""
 
 from __future__ import annotations
 

@@ -13,9 +13,9 @@ from dinoiser_ros.cli.arguments import add_model_arguments, load
 from dinoiser_ros.errors import TrainingError
 from dinoiser_ros.option_schema import FrameOptions, ModelOptions
 from dinoiser_ros.segmentation import Segmenter
+from dinoiser_ros.segmentation.device import PRECISIONS
 from dinoiser_ros.segmentation.methods.registry import METHODS
 from dinoiser_ros.segmentation.networks.embedding_network import BACKBONES, HEADS
-from dinoiser_ros.segmentation.options import PRECISIONS
 from dinoiser_ros.training.common.arguments import (
     add_run_arguments,
     add_view_arguments,

@@ -12,13 +12,14 @@ from paths import HELD_OUT, ROOT
 
 from dinoiser_ros.evaluation.command import spread
 from dinoiser_ros.evaluation.datasets.benchmarks import BENCHMARKS
+from dinoiser_ros.evaluation.datasets.corruptions import CORRUPTIONS, corrupt
 from dinoiser_ros.evaluation.datasets.samples import Sample
+from dinoiser_ros.evaluation.heldout import evaluate as score_frames
 from dinoiser_ros.evaluation.metrics.confusion import confusion_matrix
 from dinoiser_ros.evaluation.reports.published import PUBLISHED, published_table
 from dinoiser_ros.evaluation.state import State
-from dinoiser_ros.evaluation.tables import ablation, robustness, sim_command
-from dinoiser_ros.evaluation.tables.corruptions import CORRUPTIONS, corrupt
-from dinoiser_ros.evaluation.tables.heldout import evaluate as score_frames
+from dinoiser_ros.evaluation.tables import ablation, robustness
+from dinoiser_ros.evaluation.tables import measure as sim_command
 from dinoiser_ros.segmentation import Segmenter, WeightsError
 from dinoiser_ros.segmentation.methods.registry import METHODS
 from dinoiser_ros.sim.classes import CLASSES

@@ -15,7 +15,7 @@ from dinoiser_ros.training.demo.regions import CropSampler
 from dinoiser_ros.training.demo.train_clip import ClipSchedule, build_clip, train_clip
 from dinoiser_ros.training.demo.train_dino import DinoSchedule, build_dino, train_dino
 from dinoiser_ros.training.heads.found import seed_foreground
-from dinoiser_ros.training.heads.losses import HeadSchedule
+from dinoiser_ros.training.heads.schedule import HeadSchedule
 from dinoiser_ros.training.heads.teacher import HeadTeacher, Teachers
 from dinoiser_ros.training.heads.trainer import train_heads
 

@@ -28,7 +28,7 @@ from dinoiser_ros.training.demo.threshold_selection import miou
 from dinoiser_ros.training.demo.train_clip import build_clip
 from dinoiser_ros.training.demo.train_dino import build_dino
 from dinoiser_ros.training.heads.files import Thresholds, curve, save_heads
-from dinoiser_ros.training.heads.losses import HeadSchedule
+from dinoiser_ros.training.heads.schedule import HeadSchedule
 from dinoiser_ros.training.maskclip_plus.trainer import PlusSchedule
 
 MEBIBYTE = 2**20

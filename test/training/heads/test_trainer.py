@@ -15,7 +15,8 @@ from paths import ROOT
 
 from dinoiser_ros.errors import TrainingError
 from dinoiser_ros.training.common.run_state import Checkpoint
-from dinoiser_ros.training.heads.losses import HeadSchedule, head_losses
+from dinoiser_ros.training.heads.losses import head_losses
+from dinoiser_ros.training.heads.schedule import HeadSchedule
 from dinoiser_ros.training.heads.trainer import train_heads
 
 

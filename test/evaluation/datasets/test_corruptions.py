@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from paths import HELD_OUT
 
-from dinoiser_ros.evaluation.tables.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from dinoiser_ros.evaluation.datasets.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from dinoiser_ros.sim.frames import read_frames
 
 FRAMES = HELD_OUT

@@ -14,8 +14,8 @@ import torch
 from golden_data import GOLDEN_MODEL, GOLDEN_PROMPTS
 
 from dinoiser_ros.segmentation import Segmenter
-from dinoiser_ros.segmentation.inference import cuda_graphs
-from dinoiser_ros.segmentation.inference.cuda_graphs import capture_cuda_graph
+from dinoiser_ros.segmentation.inference import cuda_graph_capture as cuda_graphs
+from dinoiser_ros.segmentation.inference.cuda_graph_capture import capture_cuda_graph
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 METHODS = ["dinoiser", "dinoiser-keys", "maskclip", "maskclip-ks-pd", "cliper"]

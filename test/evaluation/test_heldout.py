@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from paths import HELD_OUT
 
+from dinoiser_ros.evaluation.heldout import evaluate, score_method
 from dinoiser_ros.evaluation.metrics.confusion import mean_iou
-from dinoiser_ros.evaluation.tables.heldout import evaluate, score_method
 from dinoiser_ros.sim.classes import CLASS_IDS, CLASSES, HELD_OUT_PAIRS
 from dinoiser_ros.sim.frames import LabelledFrame, read_frames
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Making CUDA graphs, see `replays` for what they are good for."""
+"""Making CUDA graphs, see `cuda_graph_cache` for what they are good for."""
 
 from __future__ import annotations
 

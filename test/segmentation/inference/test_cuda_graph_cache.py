@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from dinoiser_ros.segmentation import Segmentation, SegmentationClass, Segmenter
-from dinoiser_ros.segmentation.inference.replays import Replays
+from dinoiser_ros.segmentation.inference.cuda_graph_cache import Replays
 from dinoiser_ros.segmentation.methods.registry import METHODS
 from dinoiser_ros.segmentation.options import Options
 from dinoiser_ros.segmentation.pixels import postprocess as labels
