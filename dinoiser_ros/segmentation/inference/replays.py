@@ -157,7 +157,7 @@ class _Reads(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         for address, tensor in _addresses((args, kwargs)).items():
             if address not in self._made:
-                self._kept[address] = tensor
+                self._kept.setdefault(address, tensor)  # the tensor itself, not a later view of it
         result = func(*args, **(kwargs or {}))
         self._made |= _addresses(result).keys() - self._kept.keys()
         return result
