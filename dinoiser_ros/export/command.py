@@ -7,6 +7,7 @@ import argparse
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -109,7 +110,8 @@ def run(options: argparse.Namespace, load: Load) -> int:
     print(f"written: {options.output} ({options.output.stat().st_size / 1e6:.1f} MB)")
     if vocabulary is not None:
         place = options.output.with_suffix(".prompts.npz")
-        np.savez(place, **prompt_arrays(vocabulary))
+        arrays: dict[str, Any] = prompt_arrays(vocabulary)
+        np.savez(place, **arrays)
         print(f"written: {place} ({', '.join(entry.name for entry in vocabulary.classes)})")
     return 0
 

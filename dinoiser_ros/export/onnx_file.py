@@ -7,6 +7,7 @@ import inspect
 import json
 import warnings
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
@@ -65,7 +66,9 @@ def write_onnx(
     fixed = () if size is None else _OF_IMAGE
     names = (*graph.inputs, *graph.outputs)
     axes = {n: {i: a for i, a in _AXES[n].items() if a not in fixed} for n in names}
-    older = {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}
+    older: dict[str, Any] = {}
+    if "dynamo" in inspect.signature(torch.onnx.export).parameters:
+        older["dynamo"] = False
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that tracing keeps constants, which is wanted

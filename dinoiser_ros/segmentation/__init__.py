@@ -10,7 +10,8 @@
 from dinoiser_ros.errors import DinoiserError, ImageError, OptionError, PromptError, WeightsError
 from dinoiser_ros.segmentation.text.vocabulary import SegmentationClass, Vocabulary
 
-from .segmenter import Segmentation, Segmenter
+from .result import Segmentation
+from .segmenter import Segmenter
 
 __all__ = [
     "DinoiserError",

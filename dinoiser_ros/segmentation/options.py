@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dinoiser_ros.errors import OptionError
 from dinoiser_ros.option_schema import FRAME_OPTIONS, FrameOptions
-from dinoiser_ros.segmentation.methods.inputs import MethodOptions
-from dinoiser_ros.segmentation.methods.registry import BACKGROUND_SOURCES, METHODS
+from dinoiser_ros.segmentation.methods.inputs import MethodOptions, Parts
+from dinoiser_ros.segmentation.methods.registry import BACKGROUND_SOURCES, METHODS, MODEL_PARTS
 from dinoiser_ros.segmentation.networks.dinoiser_heads import DELTA, GAMMA, DinoiserHeads
 
 
@@ -33,6 +34,28 @@ class Options(FrameOptions):
     def __post_init__(self) -> None:
         for option in FRAME_OPTIONS:
             option.check(getattr(self, option.name))
+
+
+def missing_parts(options: Options, parts: Parts) -> tuple[str, ...]:
+    """The names of the parts that these options need and that are not there."""
+    return tuple(name for name in sorted(options.needs) if getattr(parts, name) is None)
+
+
+def check_parts(options: Options, parts: Parts) -> None:
+    """Refuse options that need a part that was not loaded.
+
+    Raises:
+        OptionError: it says which part, and what to do.
+    """
+    for name in missing_parts(options, parts):
+        if name in MODEL_PARTS:
+            raise OptionError(
+                f"The method {options.method!r} {MODEL_PARTS[name]}: load another `model`."
+            )
+        raise OptionError(
+            f"The method {options.method!r} needs {name} with these options, which this model "
+            f"was loaded without: give `{name}`."
+        )
 
 
 def method_options(options: Options, heads: DinoiserHeads | None) -> MethodOptions:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +24,6 @@ from dinoiser_ros.segmentation.inference.cuda_graph_cache import Replays
 from dinoiser_ros.segmentation.inference.cuda_graph_capture import capture_cuda_graph
 from dinoiser_ros.segmentation.inference.forward import classify_batch, label_batch
 from dinoiser_ros.segmentation.methods.inputs import Parts
-from dinoiser_ros.segmentation.methods.registry import MODEL_PARTS
 from dinoiser_ros.segmentation.models.assembly import Assembly, assemble, assemble_closed
 from dinoiser_ros.segmentation.models.loading import LoadedModel, load_closed_set, load_model
 from dinoiser_ros.segmentation.models.registry import ModelSpec, find_model
@@ -46,31 +44,13 @@ from dinoiser_ros.segmentation.text.vocabulary import SegmentationClass, Vocabul
 from dinoiser_ros.segmentation.weights.download import Progress
 
 from .device import check_precision, resolve_device
-from .options import Options
+from .options import Options, check_parts, missing_parts
+from .result import Segmentation
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 PathLike = str | os.PathLike[str]
-
-
-@dataclass(frozen=True)
-class Segmentation:
-    """The segmentation of one image.
-
-    Attributes:
-        labels: (H, W) class ids, uint8 (uint16 with more than 254 classes); `unlabeled` where the
-            confidence is below the threshold.
-        confidence: (H, W) float32 in [0, 1], the probability of the most probable class; from a GPU
-            in steps of 1 / 255.
-        classes: what the ids mean; `classes[i].id == i`.
-        unlabeled: the id of no class: 255 (65535).
-    """
-
-    labels: np.ndarray
-    confidence: np.ndarray
-    classes: tuple[SegmentationClass, ...]
-    unlabeled: int
 
 
 class Segmenter(OptionAttributes):
@@ -165,7 +145,7 @@ class Segmenter(OptionAttributes):
         target = resolve_device(device)
         assembly = assemble(loaded, spec, target, precision, plain=plain)
         segmenter._begin(assembly, cuda_graphs)
-        segmenter._check_parts(segmenter.options)
+        check_parts(segmenter.options, assembly.parts)
         return segmenter
 
     def _begin(self, assembly: Assembly, cuda_graphs: bool) -> None:
@@ -344,23 +324,12 @@ class Segmenter(OptionAttributes):
             options = dataclasses.replace(self._options, **changes)
         except TypeError as error:
             raise OptionError(f"There is no such option ({error}): see Options.") from None
-        self._check_parts(options)
+        check_parts(options, self._parts)
         self._options = options
 
     def missing_parts(self, options: Options) -> tuple[str, ...]:
         """The names of the parts that these options need and this segmenter was loaded without."""
-        return tuple(name for name in sorted(options.needs) if getattr(self._parts, name) is None)
-
-    def _check_parts(self, options: Options) -> None:
-        for name in self.missing_parts(options):
-            if name in MODEL_PARTS:
-                raise OptionError(
-                    f"The method {options.method!r} {MODEL_PARTS[name]}: load another `model`."
-                )
-            raise OptionError(
-                f"The method {options.method!r} needs {name} with these options, which this model "
-                f"was loaded without: give `{name}`."
-            )
+        return missing_parts(options, self._parts)
 
     @property
     def parts(self) -> Parts:

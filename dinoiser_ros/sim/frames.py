@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +38,7 @@ class LabelledFrame:
 
 
 def write_frames(
-    folder: Path, frames: Iterator[LabelledFrame], note: str, quality: int = 95
+    folder: Path, frames: Iterable[LabelledFrame], note: str, quality: int = 95
 ) -> int:
     """Write frames (JPEG pictures, PNG instances) and their index; returns how many.
 

@@ -75,7 +75,7 @@ def start_network(options: PlusOptions, teacher: Segmenter) -> EmbeddingNetwork:
         network = EmbeddingNetwork(options.head, options.backbone, dim)
     if options.pretrained_backbone:
         load_pretrained_backbone(network, options.pretrained_backbone, options.offline)
-    return network.to(teacher.device, memory_format=torch.channels_last)
+    return network.to(teacher.device).to(memory_format=torch.channels_last)
 
 
 def batches(

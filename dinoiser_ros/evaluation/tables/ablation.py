@@ -15,6 +15,7 @@ from dinoiser_ros.evaluation.reports.published import published_table
 from dinoiser_ros.evaluation.reports.report import percent
 from dinoiser_ros.evaluation.runner import evaluate, over_samples
 from dinoiser_ros.evaluation.state import State
+from dinoiser_ros.option_schema import OptionChanges
 from dinoiser_ros.segmentation import OptionError, Segmenter
 from dinoiser_ros.utils.atomic_files import atomic_write_text
 from dinoiser_ros.utils.markdown import replace_part, table
@@ -26,7 +27,7 @@ _NAMES, _BACKGROUND = BENCHMARKS[WORLD.name], BENCHMARKS[FOREGROUND.name]
 
 # The background filter's ablation (arXiv 2312.12359): what it goes by, and whether it leaves alone
 # the patches whose class is certain.
-BACKGROUNDS: dict[str, dict[str, object]] = {
+BACKGROUNDS: dict[str, OptionChanges] = {
     "FOUND": {"background_source": "found", "background_uncertainty": False},
     "FOUND, uncertain": {"background_source": "found", "background_uncertainty": True},
     "objectness, uncertain": {"background_source": "objectness", "background_uncertainty": True},

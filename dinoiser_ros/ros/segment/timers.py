@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rclpy.clock import Clock, ClockType
+# Humble has ClockType in this module only; later releases do not declare it as part of it.
+from rclpy.clock import Clock, ClockType  # type: ignore[attr-defined, unused-ignore]
 
 if TYPE_CHECKING:
     from rclpy.callback_groups import CallbackGroup

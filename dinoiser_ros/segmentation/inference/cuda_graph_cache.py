@@ -69,7 +69,8 @@ class Replays:
                 the memory full has more of it when it is tried again.
         """
         with self._lock:
-            if self._capture is None:
+            capture = self._capture
+            if capture is None:
                 return compute(pixels.to(self._device)).cpu()
             if not _same(setting, self._setting):
                 self._known.clear()
@@ -84,20 +85,24 @@ class Replays:
                 self._known.clear()
                 raise
             second = self.problem is None and pixels.shape in self._known
-            self._known[pixels.shape] = self._graph(compute, pixels, packed) if second else None
+            self._known[pixels.shape] = (
+                self._graph(capture, compute, pixels, packed) if second else None
+            )
             self._known.move_to_end(pixels.shape)
             while len(self._known) > _MOST:
                 self._known.popitem(last=False)
             return packed
 
-    def _graph(self, compute: Compute, pixels: Tensor, packed: Tensor) -> _Graph | None:
+    def _graph(
+        self, capture: Capture, compute: Compute, pixels: Tensor, packed: Tensor
+    ) -> _Graph | None:
         """A graph that gives `packed` for these pixels.
 
         None if it cannot be made or gives something else; then there is none until the setting
         changes.
         """
         try:
-            graph = _Graph(compute, pixels, self._device, self._capture)
+            graph = _Graph(compute, pixels, self._device, capture)
             agreement = (graph(pixels)[1:] == packed[1:]).float().mean().item()
         except Exception as error:  # what a driver or library may say to being captured
             self._give_up(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
@@ -145,7 +150,7 @@ class _Reads(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        TorchDispatchMode.__init__(self)
         self._kept: dict[int, Tensor] = {}
         self._made: set[int] = set()
 

@@ -44,7 +44,8 @@ def guided_pooling(features: Tensor, embeddings: Tensor, gamma: float) -> Tensor
 
 def _blocks(unit: Tensor) -> list[slice]:
     """Patches of (B, N, D) whose correlations with all others are held at once."""
-    if torch.jit.is_tracing():  # an exported graph is for any number of patches
+    # An exported graph is for any number of patches. (torch does not declare the function's type.)
+    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call, unused-ignore]
         return [slice(None)]
     batch, patches, _ = unit.shape
     rows = max(1, _AT_ONCE // (batch * patches))

@@ -79,6 +79,6 @@ def assemble_closed(
 ) -> Assembly:
     """Around a network of "maskclip+" instead; see `assemble`."""
     dtype = resolve_precision(precision, device, width=0)  # no wide network: see there
-    network = closed.network.to(device, dtype, memory_format=torch.channels_last)
+    network = closed.network.to(device, dtype).to(memory_format=torch.channels_last)
     text = closed.text.to(device)
     return Assembly(Parts(None, network=network), text, spec.name, closed.inference_size)

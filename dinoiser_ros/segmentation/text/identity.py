@@ -52,5 +52,5 @@ def weights_digest(state: Mapping[str, Tensor], names: Iterable[str]) -> str:
         tensor = state[name].detach().cpu().contiguous()
         digest.update(repr((name, str(tensor.dtype), tuple(tensor.shape))).encode())
         plain = tensor.reshape(-1).view(torch.uint8)
-        digest.update(memoryview(plain.numpy()))  # lets other threads run meanwhile
+        digest.update(plain.numpy().data)  # lets other threads run meanwhile
     return digest.hexdigest()

@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from http.client import HTTPMessage
 from pathlib import Path
 from typing import IO
 
@@ -159,7 +160,15 @@ class _RememberLinkedEtag(urllib.request.HTTPRedirectHandler):
     def __init__(self) -> None:
         self.etag: str | None = None
 
-    def redirect_request(self, req, fp, code, msg, headers, newurl):
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: HTTPMessage,
+        newurl: str,
+    ) -> urllib.request.Request | None:
         self.etag = headers.get("X-Linked-Etag", self.etag)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 

@@ -7,12 +7,15 @@ import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from dinoiser_ros.errors import TrainingError
+
+Shared = TypeVar("Shared")
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Team:
         for tensor, part in zip(tensors, parts, strict=True):
             tensor.copy_(part.view_as(tensor))
 
-    def share(self, value: object) -> object:
+    def share(self, value: Shared) -> Shared:
         """What the main process passed, in every process."""
         if self.size == 1:
             return value

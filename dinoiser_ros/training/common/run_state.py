@@ -77,7 +77,7 @@ class Checkpoint:
             return None
         advice = f"remove it to start anew, or put it elsewhere ({self.path})"
         try:
-            saved = torch.load(self.path, map_location="cpu", weights_only=True)
+            saved: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
             theirs = json.loads(saved["settings"])
         except Exception as error:  # a damaged file makes the unpickler raise almost anything
             raise TrainingError(f"The checkpoint cannot be read: {advice}.") from error

@@ -139,7 +139,7 @@ def log_heads(step: int, losses: Losses) -> None:
         log.info(json.dumps({**line, "objectness": objectness}))
 
 
-def choose_thresholds(build: Build, store: FrameStore) -> dict[str, object]:
+def choose_thresholds(build: Build, store: FrameStore) -> dict[str, Any]:
     """Select on the validation split with the files as written so far."""
     from dinoiser_ros.segmentation import Segmenter
 

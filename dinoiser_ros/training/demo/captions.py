@@ -161,4 +161,5 @@ def truth(visible: np.ndarray, captions: list[Caption]) -> np.ndarray:
         for claim in caption.claims:
             needed[row, claims[claim]] = 1
     missing = (~holds).astype(np.float32) @ needed.T
-    return missing == 0
+    possible: np.ndarray = missing == 0
+    return possible

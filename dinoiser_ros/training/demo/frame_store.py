@@ -57,7 +57,8 @@ class FrameStore:
         """(H, W) uint8 class ids of one frame. For evaluation; no loss sees them."""
         table = np.full(256, UNLABELLED, np.uint8)
         table[:MAX_THINGS] = self.classes[index]
-        return table[self.instances[index]]
+        labels: np.ndarray = table[self.instances[index]]
+        return labels
 
 
 def _shapes(split: Split) -> dict[str, tuple[int, ...]]:

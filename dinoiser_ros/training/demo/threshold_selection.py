@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +36,7 @@ def miou(
     return mean_iou(matrix)
 
 
-def select(segmenter: Segmenter, store: FrameStore) -> dict[str, object]:
+def select(segmenter: Segmenter, store: FrameStore) -> dict[str, Any]:
     """Choose gamma, then delta, by trying all of them.
 
     Gammas are tried with the 18 class names, deltas with "background" and the objects' names.

@@ -239,7 +239,6 @@ def train_clip(
         sampler=range(state.step, schedule.steps),
         num_workers=1,
         prefetch_factor=4,
-        collate_fn=_as_it_is,
     )
     started = time.monotonic()
     for batch in batches:
@@ -257,7 +256,3 @@ def train_clip(
         if state.step % 100 == 0 or state.step == schedule.steps:
             _save(state, checkpoint)
     return state.average
-
-
-def _as_it_is(batch: RegionBatch) -> RegionBatch:
-    return batch

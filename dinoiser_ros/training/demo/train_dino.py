@@ -9,7 +9,7 @@ import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -162,7 +162,7 @@ def _crops(frames: np.ndarray, rng: Rng, schedule: DinoSchedule) -> tuple[Tensor
 
 def train_dino(
     config: dict[str, Any], frames: np.ndarray, schedule: DinoSchedule, seed: int, checkpoint: Path
-) -> nn.Module:
+) -> VisionTower:
     """Train on frames (N, H, W, 3) uint8, unless ``checkpoint`` holds the result.
 
     Returns:
@@ -175,9 +175,7 @@ def train_dino(
     if checkpoint.exists():
         student.load_state_dict(torch.load(checkpoint, weights_only=True)["teacher"])
         return student.requires_grad_(False).eval()
-    pair = nn.ModuleList(
-        [student, Projection(2 * student.ln_post.normalized_shape[0], schedule.prototypes)]
-    )
+    pair = nn.ModuleList([student, Projection(2 * student.conv1.out_channels, schedule.prototypes)])
     teacher = copy.deepcopy(pair).requires_grad_(False)
     optimiser = torch.optim.AdamW(
         [p for p in pair.parameters() if p.requires_grad],
@@ -203,7 +201,12 @@ def train_dino(
                 )
             )
     torch.save({"teacher": teacher[0].state_dict(), "losses": losses}, checkpoint)
-    return teacher[0].eval()
+    return _tower(teacher).eval()
+
+
+def _tower(pair: nn.ModuleList) -> VisionTower:
+    """The network of a pair of network and projection."""
+    return cast("VisionTower", pair[0])  # a ModuleList forgets what its modules are
 
 
 def _step(
@@ -225,8 +228,8 @@ def _step(
     kernel = torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH)
     with torch.autocast("cpu", torch.bfloat16), kernel:
         with torch.no_grad():
-            target = teacher[1](image_feature(teacher[0], large)).float()
-        outputs = [pair[1](image_feature(pair[0], x)).float() for x in (large, small)]
+            target = teacher[1](image_feature(_tower(teacher), large)).float()
+        outputs = [pair[1](image_feature(_tower(pair), x)).float() for x in (large, small)]
     views = [*outputs[0].chunk(2), *outputs[1].chunk(schedule.local_crops)]
     targets = assignments(target, schedule.teacher_temperature).chunk(2)
     loss = distillation_loss(views, list(targets), schedule.student_temperature)

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import cast
 
 import torch
+from torch import Tensor
 
 from dinoiser_ros.segmentation.networks.dinoiser_heads import DinoiserHeads
 from dinoiser_ros.training.common.processes import Team
@@ -67,7 +69,9 @@ def _update(
     progress.optimiser.zero_grad(set_to_none=True)
     (losses[0] + losses[1]).backward()
     values = torch.stack(losses).detach()
-    team.average([values, *(parameter.grad for parameter in heads.parameters())])
+    # `backward` has given every parameter a gradient.
+    gradients = [cast("Tensor", parameter.grad) for parameter in heads.parameters()]
+    team.average([values, *gradients])
     check_finite(values, progress.step)
     progress.optimiser.step()
     return tuple(values.tolist())

@@ -51,9 +51,9 @@ def own_labels(
     was_training = network.training
     probabilities = classify(network.eval()(images), vocabulary)
     network.train(was_training)
-    confidence, labels = label_pixels(
-        probabilities, 1, tuple(probabilities.shape[-2:]), tuple(images.shape[-2:])
-    )
+    rows, columns = probabilities.shape[-2:]
+    height, width = images.shape[-2:]
+    confidence, labels = label_pixels(probabilities, 1, (rows, columns), (height, width))
     return labels.long().masked_fill(confidence < threshold, IGNORED)
 
 

@@ -59,7 +59,8 @@ class PlusSchedule:
 
     def rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
-        return self.lr * (1 - step / self.total) ** 0.9
+        share: float = (1 - step / self.total) ** 0.9
+        return self.lr * share
 
 
 @dataclass(frozen=True)

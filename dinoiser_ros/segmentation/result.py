@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What segmenting an image gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dinoiser_ros.segmentation.text.vocabulary import SegmentationClass
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """The segmentation of one image.
+
+    Attributes:
+        labels: (H, W) class ids, uint8 (uint16 with more than 254 classes); `unlabeled` where the
+            confidence is below the threshold.
+        confidence: (H, W) float32 in [0, 1], the probability of the most probable class; from a GPU
+            in steps of 1 / 255.
+        classes: what the ids mean; `classes[i].id == i`.
+        unlabeled: the id of no class: 255 (65535).
+    """
+
+    labels: np.ndarray
+    confidence: np.ndarray
+    classes: tuple[SegmentationClass, ...]
+    unlabeled: int
