@@ -12,7 +12,7 @@ from golden_data import GOLDEN_MODEL, GOLDEN_PROMPTS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dinoiser_ros.segmentation import ImageError, OptionError, PromptError, Segmenter, options
+from dinoiser_ros.segmentation import ImageError, OptionError, PromptError, Segmenter, device
 from dinoiser_ros.segmentation.device import resolve_precision
 from dinoiser_ros.segmentation.pixels.preprocess import MAX_ASPECT, inference_shape
 from dinoiser_ros.segmentation.text.vocabulary import Vocabulary, parse_prompts
@@ -218,12 +218,12 @@ def test_lower_precision_agrees(golden, precision):
 
 def test_precision_that_suits_device_and_network(monkeypatch):
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
-    monkeypatch.setattr(options, "cpu_has_bfloat16", lambda: True)
+    monkeypatch.setattr(device, "cpu_has_bfloat16", lambda: True)
     assert resolve_precision("auto", gpu, 64) == torch.float16
     assert resolve_precision("auto", cpu, 768) == torch.bfloat16
     assert resolve_precision("auto", cpu, 192) == torch.float32, "small networks gain nothing"
     assert resolve_precision("float32", cpu, 768) == torch.float32
-    monkeypatch.setattr(options, "cpu_has_bfloat16", lambda: False)
+    monkeypatch.setattr(device, "cpu_has_bfloat16", lambda: False)
     assert resolve_precision("auto", cpu, 768) == torch.float32
 
 
@@ -233,8 +233,8 @@ def test_precision_that_suits_device_and_network(monkeypatch):
 )
 def test_bfloat16_instructions(tmp_path, flags, there):
     (tmp_path / "cpuinfo").write_text(f"processor : 0\n{flags}\n")
-    assert options.cpu_has_bfloat16(str(tmp_path / "cpuinfo")) is there
-    assert options.cpu_has_bfloat16(str(tmp_path / "none")) is False
+    assert device.cpu_has_bfloat16(str(tmp_path / "cpuinfo")) is there
+    assert device.cpu_has_bfloat16(str(tmp_path / "none")) is False
 
 
 @pytest.mark.parametrize(("argument", "value"), [("device", "gpu"), ("precision", "int8")])
