@@ -20,7 +20,7 @@ def segment_by_brightness(segmenter: Segmenter, image: np.ndarray) -> Segmentati
 def fail_at_call(
     monkeypatch: pytest.MonkeyPatch, segmenter: Segmenter, number: int, error: BaseException
 ) -> None:
-    """Let `segmenter.segment` raise an error when it is called for the how-manieth time."""
+    """Let `segmenter.segment` raise an error at its call of that number."""
     segment, calls = segmenter.segment, itertools.count(1)
 
     def unlucky(image: np.ndarray) -> Segmentation:

@@ -68,7 +68,7 @@ def label_pixels(
 def _label_plainly(
     probabilities: Tensor, patch_size: int, shape: tuple[int, int], size: tuple[int, int]
 ) -> tuple[Tensor, Tensor]:
-    """By the definition, as many classes at a time as memory is meant for; see `label_pixels`.
+    """By the definition, with as many classes at a time as fit into memory; see `label_pixels`.
 
     Quicker for few classes, and on a GPU, where one would have to wait for the number of
     candidates: here the host never looks at a value.

@@ -38,12 +38,12 @@ def test_importing_the_engine_does_not_import_diffusers():
 
 
 def test_without_the_extra_its_absence_is_said(monkeypatch):
-    whole = builtins.__import__
+    original = builtins.__import__
 
     def without(name, *arguments, **more):
         if name.partition(".")[0] == "diffusers":
             raise ModuleNotFoundError("No module named 'diffusers'")
-        return whole(name, *arguments, **more)
+        return original(name, *arguments, **more)
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(OptionError, match=r"'cliper-diffusion' needs diffusers.*\.\[diffusion\]"):
@@ -76,7 +76,7 @@ def small(request) -> Diffusion:
 
 
 def recorded_maps(diffusion: Diffusion, image: torch.Tensor) -> list[torch.Tensor]:
-    """The same from a whole forward pass of a copy, its attention modules' inputs recorded."""
+    """The same from a original forward pass of a copy, its attention modules' inputs recorded."""
     size, inputs = (diffusion.image_size,) * 2, {}
     unet, vae = copy.deepcopy(diffusion.unet), diffusion.vae
     layers = [unet.up_blocks[3].attentions[i].transformer_blocks[0].attn1 for i in (1, 0)]

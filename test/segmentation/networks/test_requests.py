@@ -77,11 +77,11 @@ def test_only_what_was_asked_for_is_there(segmenter, name):
 def test_one_pass_of_each_network(segmenter, name, monkeypatch):
     calls = []
     for kind, label in ((backbone_module.Backbone, "backbone"), (DinoTower, "dino")):
-        whole = kind.__call__
+        original = kind.__call__
 
-        def counted(self, *arguments, whole=whole, label=label):
+        def counted(self, *arguments, original=original, label=label):
             calls.append(label)
-            return whole(self, *arguments)
+            return original(self, *arguments)
 
         monkeypatch.setattr(kind, "__call__", counted)
     segmenter.set_options(method=name, background_source="objectness")
@@ -97,11 +97,11 @@ def test_one_pass_of_each_network(segmenter, name, monkeypatch):
 @pytest.mark.parametrize("name", ["maskclip", "dinoiser"])
 def test_plain_methods_never_see_keys_or_attention_maps(segmenter, name, monkeypatch):
     projected = []
-    whole = blocks.projection
+    original = blocks.projection
 
     def recorded(attn, x, index):
         projected.append(index)
-        return whole(attn, x, index)
+        return original(attn, x, index)
 
     def forbidden(*arguments):
         raise AssertionError("attention maps were not asked for")
@@ -152,7 +152,7 @@ def test_positions_are_kept_apart_by_how_they_were_resized(segmenter):
 
 
 def test_methods_change_while_other_threads_segment(segmenter):
-    """Every result is that of one of the methods, whole."""
+    """Every result is that of one of the methods, original."""
     segmenter.set_options(method="maskclip", background_source="found")
     wanted = {}
     for name in RUNNABLE:
