@@ -76,7 +76,7 @@ def small(request) -> Diffusion:
 
 
 def recorded_maps(diffusion: Diffusion, image: torch.Tensor) -> list[torch.Tensor]:
-    """The same from a original forward pass of a copy, its attention modules' inputs recorded."""
+    """The same from a whole forward pass of a copy, its attention modules' inputs recorded."""
     size, inputs = (diffusion.image_size,) * 2, {}
     unet, vae = copy.deepcopy(diffusion.unet), diffusion.vae
     layers = [unet.up_blocks[3].attentions[i].transformer_blocks[0].attn1 for i in (1, 0)]

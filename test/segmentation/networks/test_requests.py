@@ -152,7 +152,7 @@ def test_positions_are_kept_apart_by_how_they_were_resized(segmenter):
 
 
 def test_methods_change_while_other_threads_segment(segmenter):
-    """Every result is that of one of the methods, original."""
+    """Every result is that of one of the methods, whole."""
     segmenter.set_options(method="maskclip", background_source="found")
     wanted = {}
     for name in RUNNABLE:
