@@ -81,7 +81,7 @@ def golden(golden_texts: Path):
     from dinoiser_ros.segmentation import Segmenter
 
     shutil.copytree(golden_texts, Path(os.environ["DINOISER_CACHE"]) / "text", dirs_exist_ok=True)
-    segmenter = Segmenter(**GOLDEN_MODEL, device="cpu", precision="float32")
+    segmenter = Segmenter(**GOLDEN_MODEL, inference_size=0, device="cpu", precision="float32")
     segmenter.set_prompts(GOLDEN_PROMPTS)
     return segmenter
 
@@ -91,7 +91,7 @@ def segmenter():
     """The same, loaded once for all tests that leave it as they found it."""
     from dinoiser_ros.segmentation import Segmenter
 
-    segmenter = Segmenter(**GOLDEN_MODEL, device="cpu", precision="float32")
+    segmenter = Segmenter(**GOLDEN_MODEL, inference_size=0, device="cpu", precision="float32")
     segmenter.set_prompts(GOLDEN_PROMPTS)
     return segmenter
 
