@@ -85,8 +85,9 @@ def test_nobody_elses_node_is_listened_to() -> None:
     rclpy.init(args=[])
     watcher = Watcher(PROMPT_SETS, "/own")
     try:
-        assert watcher._client.srv_name == "/own/dinoiser/set_prompts"
-        topics = {entry.topic_name for entry in watcher.subscriptions}
+        asked = watcher.resolve_service_name(watcher._client.srv_name)
+        assert asked == "/own/dinoiser/set_prompts"
+        topics = {watcher.resolve_topic_name(entry.topic_name) for entry in watcher.subscriptions}
         assert all(name.startswith("/own/") for name in topics - {"/diagnostics"})
         for name, failure in (("/dinoiser", ""), ("/a/own/dinoiser", ""), ("/own/dinoiser", "x")):
             status = DiagnosticStatus(name=f"{name}: node", level=DiagnosticStatus.ERROR)
