@@ -39,8 +39,9 @@ from image_publisher import SIZE, TOPIC
 from processes import Helper, NodeUnderTest, make_room_for_images
 from rclpy.executors import ExternalShutdownException
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
-from ros_domain import isolate_ros
 from sensor_msgs.msg import Image
+
+from dinoiser_ros.ros.domain import isolate_ros
 
 MAX_OVERHEAD_MS = 5.0
 _START_TIMEOUT = 180.0  # seconds until the first answer of the node

@@ -177,9 +177,10 @@ class FrameOptions:
         unit="px",
         minimum=16,
         maximum=4096,
+        special=0,
+        special_means="the image's own size",
         unset=0,
         unset_means="the model's own",
-        none_means="the image's own",
     )
 
 

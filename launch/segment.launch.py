@@ -9,8 +9,12 @@ stand in config/ and in the node and are not repeated here.
 
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.logging import get_logger
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from dinoiser_ros.ros.launch_arguments import check_names, existing_file, typed
 
 # Launch arguments that are parameters of the node, with their type.
 PARAMETERS = {
@@ -25,21 +29,38 @@ PARAMETERS = {
 }
 
 
+# Launch arguments that are not: their text and their default.
+OTHERS = {
+    "image": ("camera topic, raw or compressed; empty: 'image'", ""),
+    "namespace": ("namespace of the node and its relative topics", ""),
+    "params_file": ("parameters file, such as config/segment.yaml; arguments given here win", ""),
+    "log_level": ("debug, info, warn, error or fatal", "info"),
+}
+
+
 def make_node(context) -> list[Node]:
     """Create the node's action once the arguments are known."""
+    warn = get_logger("segment.launch").warning
 
     def value(name: str) -> str:
         return LaunchConfiguration(name).perform(context).strip()
 
-    given = {name: typed(name, value(name)) for name in PARAMETERS if value(name)}
-    parameters = ([value("params_file")] if value("params_file") else []) + [given]
+    check_names(__file__, context.launch_configurations, [*PARAMETERS, *OTHERS], warn)
+    given = {
+        name: as_parameter(typed(name, kind, value(name), warn))
+        for name, (kind, _) in PARAMETERS.items()
+        if value(name)
+    }
+    parameters = [given] if given else []
+    if value("params_file"):
+        parameters.insert(0, existing_file("params_file", value("params_file")))
     return [
         Node(
             package="dinoiser_ros",
             executable="segment_node",
             name="dinoiser",
             namespace=value("namespace"),
-            parameters=[entry for entry in parameters if entry],
+            parameters=parameters,
             remappings=[("image", value("image"))] if value("image") else [],
             arguments=["--ros-args", "--log-level", value("log_level")],
             output="screen",
@@ -48,34 +69,18 @@ def make_node(context) -> list[Node]:
     ]
 
 
-def typed(name: str, text: str) -> str | bool | list[str]:
-    """A launch argument as the parameter's type; raises ValueError for one that is not."""
-    import yaml
-
-    kind = PARAMETERS[name][0]
-    if kind is str:
-        return text
-    value = yaml.safe_load(text)
-    if kind is list and isinstance(value, str):
-        return [value]
-    if not isinstance(value, kind) or (kind is list and not value):
-        wanted = "true or false" if kind is bool else "a list such as [floor, person]"
-        raise ValueError(f"the launch argument {name} has to be {wanted}, not '{text}'")
-    return [str(entry) for entry in value] if kind is list else value
+def as_parameter(value: str | bool | list[str]) -> ParameterValue | bool:
+    """A value for the node that launch does not read as YAML again: '7' stays a text."""
+    if isinstance(value, bool):
+        return value
+    return ParameterValue(value, value_type=list[str] if isinstance(value, list) else str)
 
 
 def generate_launch_description() -> LaunchDescription:
     """Declare the arguments and the node."""
-    arguments = {
-        "image": "camera topic, raw or compressed; empty: 'image'",
-        "namespace": "namespace of the node and its relative topics",
-        "params_file": "parameters file, such as config/segment.yaml; arguments given here win",
-        "log_level": "debug, info, warn, error or fatal",
-        **{name: about for name, (_, about) in PARAMETERS.items()},
-    }
-    defaults = {"log_level": "info"}
+    defaults = {**OTHERS, **{name: (about, "") for name, (_, about) in PARAMETERS.items()}}
     declared = [
-        DeclareLaunchArgument(name, default_value=defaults.get(name, ""), description=about)
-        for name, about in arguments.items()
+        DeclareLaunchArgument(name, default_value=default, description=about)
+        for name, (about, default) in defaults.items()
     ]
     return LaunchDescription([*declared, OpaqueFunction(function=make_node)])

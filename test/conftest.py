@@ -75,7 +75,7 @@ def golden_model(_no_cache_of_people: Path) -> tuple[Any, Path]:
     """A segmenter of the golden prompts, and the folder in which their embeddings are kept."""
     from dinoiser_ros.segmentation import Segmenter
 
-    segmenter = Segmenter(**GOLDEN_MODEL, device="cpu", precision="float32")
+    segmenter = Segmenter(**GOLDEN_MODEL, inference_size=0, device="cpu", precision="float32")
     segmenter.set_prompts(GOLDEN_PROMPTS)
     return segmenter, _no_cache_of_people / "text"
 
@@ -87,7 +87,7 @@ def golden(golden_model: tuple[Any, Path]):
 
     texts = Path(os.environ["DINOISER_CACHE"]) / "text"
     shutil.copytree(golden_model[1], texts, dirs_exist_ok=True)
-    segmenter = Segmenter(**GOLDEN_MODEL, device="cpu", precision="float32")
+    segmenter = Segmenter(**GOLDEN_MODEL, inference_size=0, device="cpu", precision="float32")
     segmenter.set_prompts(GOLDEN_PROMPTS)
     return segmenter
 

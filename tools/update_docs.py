@@ -119,7 +119,9 @@ def launch_arguments(name: str) -> Callable[[], str]:
 
 def declared_arguments(name: str) -> Iterator[tuple[str, str, str]]:
     """Name, default and description of each argument that a launch file declares."""
-    modules = ("", ".actions", ".conditions", ".launch_description_sources", ".substitutions")
+    modules = (
+        "", ".actions", ".conditions", ".launch_description_sources", ".logging", ".substitutions",
+    )  # fmt: skip
     stands_in = {f"launch{part}": mock.MagicMock() for part in modules}
     stands_in |= {
         f"launch_ros{part}": mock.MagicMock()

@@ -60,12 +60,14 @@ def make_segmenters(device: str, precision: str, seed: int = 0) -> TimedSegmente
     exact = LoadedModel(copy.deepcopy(clip), tokenizer, heads)
     loaded = LoadedModel(clip, tokenizer, heads)
     reference = {"precision": "float32", "plain": True, "cuda_graphs": False}
-    best = Segmenter.from_model(loaded, spec, device=device, precision=precision)
+    best = Segmenter.from_model(loaded, spec, device=device, precision=precision, inference_size=0)
     return TimedSegmenters(
-        Segmenter.from_model(exact, spec, device=device, **reference),
-        Segmenter.from_model(exact, spec, device=device, precision="float32"),
+        Segmenter.from_model(exact, spec, device=device, **reference, inference_size=0),
+        Segmenter.from_model(exact, spec, device=device, precision="float32", inference_size=0),
         best,
-        Segmenter.from_model(loaded, spec, device=device, precision=precision, cuda_graphs=False)
+        Segmenter.from_model(
+            loaded, spec, device=device, precision=precision, cuda_graphs=False, inference_size=0
+        )
         if best.device.type == "cuda"
         else None,
     )
@@ -94,7 +96,7 @@ def closed_segmenter(head: str, vocabulary: Vocabulary, device: str) -> Segmente
     with tempfile.TemporaryDirectory(prefix="dinoiser_bench_") as folder:
         path = Path(folder) / "network.safetensors"
         save_closed_set(network, vocabulary, 480, {}, path)
-        return Segmenter(path, method="maskclip+", device=device)
+        return Segmenter(path, method="maskclip+", device=device, inference_size=0)
 
 
 def random_vocabulary(classes: int, dim: int, device: torch.device, seed: int = 0) -> Vocabulary:

@@ -32,7 +32,8 @@ _FIRST_MASK = f"""
 import sys
 import numpy as np
 from dinoiser_ros.segmentation import Segmenter
-segmenter = Segmenter("vit-b-16", sys.argv[1], sys.argv[2], precision=sys.argv[3], offline=True)
+segmenter = Segmenter("vit-b-16", sys.argv[1], sys.argv[2], precision=sys.argv[3], offline=True,
+    inference_size=0)
 segmenter.set_prompts({_PROMPTS!r})
 segmenter.segment(np.zeros({(*_SIZE, 3)!r}, np.uint8))
 """

@@ -24,7 +24,8 @@ import time
 from typing import Any
 
 from processes import Helper, NodeUnderTest
-from ros_domain import isolate_ros
+
+from dinoiser_ros.ros.domain import isolate_ros
 
 from .accounting import Result, memory_growth_percent
 

@@ -82,8 +82,8 @@ def _help(option: Option) -> str:
     text = option.description.replace("%", "%%")
     if option.unset_means:
         text = f"{text.rstrip('.')}; by default {option.unset_means}"
-        if option.none_means:
-            text += f", {option.unset}: {option.none_means}"
+        if option.special_means:
+            text += f", {option.special}: {option.special_means}"
     elif option.kind is not bool:
         text += " (%(default)s)"
     return text

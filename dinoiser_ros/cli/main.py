@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import metadata
 from types import ModuleType
 
 from dinoiser_ros.errors import TrainingError
@@ -45,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dinoiser", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     segment = _described(commands, "segment", "segment pictures, videos and bags by text", media)
     add_option_arguments(segment, FRAME_OPTIONS)
@@ -69,6 +71,14 @@ def _parser() -> argparse.ArgumentParser:
     plus_options.add_arguments(plus)
     plus.set_defaults(run=train_maskclip_plus.run_command)
     return parser
+
+
+def _version() -> str:
+    """The installed package's version, as in package.xml."""
+    try:
+        return metadata.version("dinoiser_ros")
+    except metadata.PackageNotFoundError:  # run from the sources
+        return "of the sources"
 
 
 def _described(
@@ -96,13 +106,7 @@ def _load_with_options(options: argparse.Namespace) -> Segmenter:
     if METHODS[options.method].request:  # CLIP has no classes of its own; said before it is fetched
         parse_prompts(options.prompts)
     chosen = {option.name: getattr(options, option.name) for option in FRAME_OPTIONS}
-    wanted = chosen.pop("inference_size")
-    segmenter = load(options, **chosen)
-    # 0 is the picture's own size, which is None to the segmenter.
-    segmenter.inference_size = (
-        segmenter.default_inference_size if wanted is None else wanted or None
-    )
-    return segmenter
+    return load(options, **chosen)
 
 
 def _evaluate(options: argparse.Namespace) -> int:

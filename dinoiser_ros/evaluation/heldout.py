@@ -64,6 +64,7 @@ def score_method(
     """Score the product's Segmenter; prompts: the class names, images: at their own size."""
     from dinoiser_ros.segmentation import Segmenter
 
-    segmenter = Segmenter(model=model, method=method, device="cpu", precision="float32", **options)
+    how = {"device": "cpu", "precision": "float32", "inference_size": 0, **options}
+    segmenter = Segmenter(model=model, method=method, **how)
     segmenter.set_prompts(list(CLASSES))
     return evaluate(lambda image: np.asarray(segmenter.segment(image).labels), frames)

@@ -66,7 +66,7 @@ def prepare(segmenter: Segmenter, benchmark: Benchmark) -> None:
     segmenter.set_options(
         background_filter="auto" if benchmark.filter_background else "off",
         confidence_threshold=0.0,
-        inference_size=None,
+        inference_size=0,
     )
 
 

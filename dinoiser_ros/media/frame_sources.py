@@ -56,7 +56,7 @@ def open_source(path: str) -> Source:
             "(0, 1, ... or /dev/video0)"
         )
     camera = re.fullmatch(r"(?:/dev/video)?(\d+)", path.strip())
-    if camera and not Path(path).is_file():
+    if camera and not (Path(path).is_file() or Path(path).is_dir()):
         return Webcam(int(camera.group(1)))
     place = Path(path).expanduser()
     if place.is_dir():

@@ -7,11 +7,14 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from dinoiser_ros.errors import ParameterError
-from dinoiser_ros.utils.option import START, Option
+from dinoiser_ros.utils.option import START, Option, did_you_mean
 
 if TYPE_CHECKING:
     from rcl_interfaces.msg import ParameterDescriptor
     from rclpy.node import Node
+    from rclpy.parameter import Parameter
+
+_OF_ROS = ("use_sim_time", "qos_overrides", "start_type_description_service")
 
 
 def declare(node: Node, options: Iterable[Option]) -> dict[str, Any]:
@@ -24,20 +27,38 @@ def declare(node: Node, options: Iterable[Option]) -> dict[str, Any]:
     Raises:
         ParameterError: a value that was given at start is not allowed.
     """
-    from rclpy.exceptions import InvalidParameterValueException
-
     values = {}
+    given = _overrides(node)
     for option in options:
-        about = descriptor(option)
-        try:
-            value: Any = node.declare_parameter(option.name, option.default, about).value
-        except InvalidParameterValueException as error:
-            raise ParameterError(
-                f"{option.name} is out of range: it takes {option.takes}."
-            ) from error
+        # Looked at before rclpy does, whose sentence would be "expected 'Type.DOUBLE' got
+        # 'Type.INTEGER'", and which does not take 1 for 1.0.
+        value = option.in_its_type(given.get(option.name, option.default))
         check(option, value)
-        values[option.name] = _plain(value)
+        node.declare_parameter(option.name, value, descriptor(option), ignore_override=True)
+        values[option.name] = value
     return values
+
+
+def unknown_parameters(node: Node) -> str:
+    """Which parameters given at start the node does not have, in a sentence; "" for none.
+
+    Raises:
+        ParameterError: one of them is what ROS makes of a mapping: prompts.floor.
+    """
+    declared = list(node.get_parameters_by_prefix(""))
+    unknown = [name for name in _overrides(node) if not node.has_parameter(name)]
+    unknown = [name for name in unknown if name.partition(".")[0] not in _OF_ROS]
+    for name in unknown:
+        parent = name.partition(".")[0]
+        if parent in declared:
+            raise ParameterError(
+                f"there is no parameter '{name}'{did_you_mean(name, declared)} ROS makes it of a "
+                f"mapping in {parent}: put each entry of the list in quotes"
+            )
+    if not unknown:
+        return ""
+    listed = ", ".join(f"'{name}'{did_you_mean(name, declared)}" for name in unknown)
+    return f"parameters that this node does not have were given and are ignored: {listed}"
 
 
 def check(option: Option, value: object) -> None:
@@ -47,12 +68,26 @@ def check(option: Option, value: object) -> None:
         raise ParameterError(fault)
 
 
+def in_declared_types(
+    options: dict[str, Option], parameters: Iterable[Parameter[Any]]
+) -> list[Parameter[Any]]:
+    """New values in the types that the parameters were declared with, see `Option.in_its_type`."""
+    from rclpy.parameter import Parameter
+
+    typed = []
+    for parameter in parameters:
+        option = options.get(parameter.name)
+        value = parameter.value if option is None else option.in_its_type(parameter.value)
+        same = isinstance(value, list) or value is parameter.value
+        typed.append(parameter if same else Parameter(parameter.name, value=value))
+    return typed
+
+
 def descriptor(option: Option) -> ParameterDescriptor:
     """The ROS description of a parameter, for `ros2 param describe` and graphical tools.
 
-    A range is only stated if it is all that is allowed: ROS has no value beside a range. The type
-    is left to `check`, whose sentence says more than "expected '3' got '2'" and which takes 1 for
-    1.0.
+    ROS has no value beside a range: a range that a special value lies outside of is stated with all
+    in between, and `additional_constraints` says exactly what is allowed, as `check` has it.
     """
     from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 
@@ -61,10 +96,11 @@ def descriptor(option: Option) -> ParameterDescriptor:
         description=option.description + (f" [{option.unit}]" if option.unit else ""),
         additional_constraints=f"{option.takes}; set {option.when}",
         read_only=option.when == START,
-        dynamic_typing=True,
     )
     low, high = option.minimum, option.maximum
-    if low is not None and high is not None and option.special is None:
+    if low is not None and high is not None:
+        if option.special is not None:
+            low, high = min(low, option.special), max(high, option.special)
         if option.kind is float:
             floats = FloatingPointRange(from_value=low, to_value=high, step=0.0)
             message.floating_point_range = [floats]
@@ -77,6 +113,11 @@ def descriptor(option: Option) -> ParameterDescriptor:
 def values_of(parameters: Iterable[Any]) -> dict[str, Any]:
     """Rclpy parameters as plain values by name."""
     return {parameter.name: _plain(parameter.value) for parameter in parameters}
+
+
+def _overrides(node: Node) -> dict[str, Any]:
+    """The parameters that were given at start; rclpy offers them under no public name."""
+    return values_of(node._parameter_overrides.values())
 
 
 def _plain(value: Any) -> Any:

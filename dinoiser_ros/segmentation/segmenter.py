@@ -251,7 +251,8 @@ class Segmenter(OptionAttributes):
             image: (H, W, 3) uint8 RGB.
 
         Returns:
-            The segmentation, of the image's own size whatever `inference_size` is.
+            The segmentation, of the image's own size whatever `inference_size` is: that is what
+            the network sees, by default the model's own, as on the command line and in the node.
 
         Raises:
             ImageError: another type or shape.
@@ -285,7 +286,7 @@ class Segmenter(OptionAttributes):
         options: Options,
     ) -> list[Segmentation]:
         """Images of one size (H, W), as one batch."""
-        shape = inference_shape(size, options.inference_size)
+        shape = inference_shape(size, self._shorter_side(options))
         wide = vocabulary.unlabeled > np.iinfo(np.uint8).max
         pixels = stack_images(images)
 
@@ -303,6 +304,12 @@ class Segmenter(OptionAttributes):
             Segmentation(labels[i], confidence[i], vocabulary.classes, vocabulary.unlabeled)
             for i in range(len(images))
         ]
+
+    def _shorter_side(self, options: Options) -> int | None:
+        """What images are resized to for the network; None for their own size."""
+        if options.inference_size is None:
+            return self.default_inference_size
+        return options.inference_size or None
 
     # -- options: each may be set while frames are being segmented --------------------------------
 

@@ -8,6 +8,7 @@ Command lines, ROS parameters, Python arguments and tables in documents are made
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
 import re
 from collections.abc import Iterable
@@ -42,7 +43,7 @@ class Option:
         may_be_empty: whether a list may have no entry.
         unset: what stands for None where that does not exist, as in ROS; it also gives the type.
         unset_means: in words, what is used where nothing, or `unset`, is given.
-        none_means: what None means in Python, if that is something else.
+        special_means: in words, what `special` means.
     """
 
     name: str
@@ -59,7 +60,7 @@ class Option:
     may_be_empty: bool = False
     unset: bool | int | float | str | None = None
     unset_means: str = ""
-    none_means: str = ""
+    special_means: str = ""
 
     @property
     def kind(self) -> type:
@@ -97,7 +98,7 @@ class Option:
             return None
         if not _has_type(value, self.kind):
             given = "None" if value is None else f"{type(value).__name__} {_short(value)}"
-            return f"{self.name} has to be {self.type_name}, not {given}."
+            return f"{self.name} has to be {self.type_name}, not {given}{self._quoting(value)}."
         if self.kind is list:
             return self._list_fault(value)
         allowed = self._allows_text(value) if self.kind is str else self._allows_number(value)
@@ -114,6 +115,7 @@ class Option:
             default=self.unset,
             description=f"{self.description}{link}{sign}: {self.unset_means}.",
             special=None if isinstance(self.unset, str) else self.unset,
+            special_means="",
         )
 
     def value_of(self, given: Any) -> Any:
@@ -122,12 +124,37 @@ class Option:
             return given
         return None if given == self.unset else given
 
+    def in_its_type(self, given: Any) -> Any:
+        """A value in the option's own type where its meaning is plain; all else as it is.
+
+        A whole number stands for one with a decimal point. YAML makes true and false of an unquoted
+        on and off, which become texts again where the option knows those.
+        """
+        if self.kind is float and isinstance(given, int) and not isinstance(given, bool):
+            return float(given)
+        if self.kind is str and isinstance(given, bool) and {"on", "off"} <= set(self.choices):
+            return "on" if given else "off"
+        return list(given) if self.kind is list and isinstance(given, tuple) else given
+
+    def _quoting(self, value: object) -> str:
+        """How to write a value that YAML did not take for a text, for the end of a sentence."""
+        if self.kind is str and value is not None:
+            written = str(value).lower() if isinstance(value, bool) else str(value)
+            return f": in YAML, write it in quotes: '{written}'"
+        if self.kind is list and isinstance(value, str):
+            return f": write {quoted([value])}"
+        return ""
+
     def _list_fault(self, value: Any) -> str | None:
         if not value and not self.may_be_empty:
             return f"{self.name} is empty: give at least one entry."
         for entry in value:
             if not isinstance(entry, str):
-                return f"{self.name} has to be {self.type_name}."
+                return (
+                    f"{self.name} has to be {self.type_name}, and YAML takes {_short(entry)} for "
+                    "something else: write each entry in quotes, for example "
+                    f"{quoted(self.choices[:1] or ['floor', 'yes', '7'])}."
+                )
             if not self._allows_text(entry):
                 return self._refusal(entry)
         return None
@@ -152,6 +179,24 @@ class Option:
 def by_name(options: Iterable[Option]) -> dict[str, Option]:
     """Options by their names."""
     return {option.name: option for option in options}
+
+
+def quoted(texts: Iterable[str]) -> str:
+    """Texts as a list in YAML that every parser reads as texts: ['floor', 'yes']."""
+    return "[" + ", ".join("'" + text.replace("'", "''") + "'" for text in texts) + "]"
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """For the end of a sentence about a name that does not exist: the nearest that does, or "".
+
+    Args:
+        name: as it was written.
+        names: all that exist.
+    """
+    known = list(names)
+    near = difflib.get_close_matches(name.casefold(), known, n=1, cutoff=0.6)
+    whole = [other for other in known if name.startswith(f"{other}.")]
+    return "".join(f": did you mean '{other}'?" for other in (whole or near)[:1])
 
 
 _TYPE_NAMES: dict[type, str] = {

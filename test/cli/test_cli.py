@@ -151,3 +151,26 @@ def test_download_checks_that_the_model_works(capsys):
     assert main(["download", *MODEL]) == 0
     assert "golden-small" in capsys.readouterr().out
     assert json.loads(GOLDEN_MODEL["model"].read_text())["embed_dim"] == 32
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    declared = re.search("<version>(.+?)</version>", (ROOT / "package.xml").read_text())[1]
+    assert capsys.readouterr().out == f"dinoiser {declared}\n"
+
+
+def test_the_inference_size_is_the_models_own_by_default(folder, golden, expected):
+    """As in Python and in the node; see the node's own test."""
+    assert run(folder) == 0
+    golden.set_prompts(["person", "wooden floor"])
+    labels = np.asarray(Image.open(folder / "out" / "odd_labels.png"))
+    golden.inference_size = None
+    found = golden.segment(expected["odd.image_u8"])
+    np.testing.assert_array_equal(labels, found.labels)
+    golden.inference_size = golden.default_inference_size
+    same = golden.segment(expected["odd.image_u8"])
+    np.testing.assert_array_equal(found.confidence, same.confidence)
+    golden.inference_size = 0
+    assert (golden.segment(expected["odd.image_u8"]).confidence != found.confidence).any()

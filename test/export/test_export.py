@@ -40,13 +40,13 @@ SIZES = [(48, 64), (61, 83), (5, 40), (64, 9)]
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory) -> Segmenter:
     dino = write_dino(tmp_path_factory.mktemp("dino") / "dino.safetensors")
-    return Segmenter(**GOLDEN_MODEL, dino=dino, device="cpu", precision="float32")
+    return Segmenter(**GOLDEN_MODEL, inference_size=0, dino=dino, device="cpu", precision="float32")
 
 
 @pytest.fixture
 def segmenter(loaded) -> Segmenter:
     """With all options as they come."""
-    loaded.set_options(**vars(Options()))
+    loaded.set_options(**vars(Options(inference_size=0)))
     loaded.set_prompts(PROMPTS)
     return loaded
 
@@ -59,7 +59,11 @@ def closed(request, tmp_path, loaded) -> Segmenter:
     network = EmbeddingNetwork(request.param, BACKBONES[0], vocabulary.embeddings.shape[1]).eval()
     save_closed_set(network, vocabulary, 64, {}, tmp_path / "closed.safetensors")
     return Segmenter(
-        tmp_path / "closed.safetensors", method="maskclip+", device="cpu", precision="float32"
+        tmp_path / "closed.safetensors",
+        method="maskclip+",
+        device="cpu",
+        precision="float32",
+        inference_size=0,
     )
 
 

@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 from paths import GOLDEN
-from ros_domain import isolate_ros
+
+from dinoiser_ros.ros.domain import isolate_ros
 
 TIMEOUT = 120.0  # seconds; reached only when something is broken
 ASK_AGAIN = 10.0  # seconds, for questions whose answer got lost

@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from types import ModuleType
 
 import pytest
 from paths import ROOT
+
+from dinoiser_ros.errors import ParameterError
 
 LAUNCH = ROOT / "launch"
 
@@ -78,21 +81,43 @@ def test_demo_starts_camera_and_node() -> None:
     assert [node.node_executable for node in started][:2] == ["segment_node", "sim_camera"]
 
 
+def test_texts_reach_the_node_as_they_were_written() -> None:
+    """launch reads parameters as YAML unless it is told their type."""
+    from launch import LaunchContext
+
+    module = load("segment")
+    for value in ("007", "off", ["7", "yes", "floor: wooden floor, carpet"]):
+        assert module.as_parameter(value).evaluate(LaunchContext()) == value
+
+
 @pytest.mark.parametrize(
-    ("name", "text", "value"),
+    ("given", "sentence"),
     [
-        ("prompts", "[floor, 'traffic cone']", ["floor", "traffic cone"]),
-        ("prompts", "person", ["person"]),
-        ("prompts", "[1, true]", ["1", "True"]),
-        ("autostart", "false", False),
-        ("model", "vit-b-16", "vit-b-16"),
+        ({"promts": "[floor]"}, "no launch argument 'promts': did you mean 'prompts'"),
+        ({"params_file": "/nowhere/x.yaml"}, "/nowhere/x.yaml: there is no such file"),
+        ({"prompts": "[floor, yes]"}, r"write \['floor', 'yes'\]"),
     ],
 )
-def test_arguments_become_parameters(name: str, text: str, value: object) -> None:
-    assert load("segment").typed(name, text) == value
+def test_wrong_arguments_start_nothing(
+    given: dict[str, str], sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["ros2", "launch", "dinoiser_ros", "segment.launch.py"])
+    with pytest.raises(ParameterError, match=sentence):
+        nodes(load("segment").generate_launch_description(), **given)
 
 
-@pytest.mark.parametrize(("name", "text"), [("prompts", "[]"), ("autostart", "perhaps")])
-def test_a_wrong_argument_is_said(name: str, text: str) -> None:
-    with pytest.raises(ValueError, match=f"launch argument {name} has to be"):
-        load("segment").typed(name, text)
+def test_the_demo_has_a_namespace_and_a_domain_of_its_own() -> None:
+    from launch import LaunchContext
+
+    started = nodes(load("demo").generate_launch_description())
+    assert {node.node_name for node in started[:2]} == {
+        "/dinoiser_demo/dinoiser",
+        "/dinoiser_demo/sim_camera",
+    }
+    module, context = load("demo"), LaunchContext()
+    context.launch_configurations.update({"namespace": "a", "domain": "own", "model": "demo"})
+    for name in ("rate", "seed", "recorded", "viewer"):
+        context.launch_configurations[name] = ""
+    domain, _ = module.set_domain(context)
+    domain.execute(context)
+    assert context.environment["ROS_DOMAIN_ID"] not in ("", "0")

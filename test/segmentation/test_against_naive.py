@@ -48,7 +48,7 @@ def vit_b_16() -> Segmenter:
     torch.nn.init.normal_(clip.text_projection, std=1.0)
     heads = random_heads(768, 256, torch.Generator().manual_seed(1))
     loaded = LoadedModel(clip, open_clip.get_tokenizer("ViT-B-16"), heads)
-    segmenter = Segmenter.from_model(loaded, ModelSpec("random", "ViT-B-16"))
+    segmenter = Segmenter.from_model(loaded, ModelSpec("random", "ViT-B-16"), inference_size=0)
     segmenter.set_prompts(PROMPTS)
     return segmenter
 

@@ -80,7 +80,7 @@ def test_a_batch_gives_what_single_images_give(golden, expected):
 
 def test_stage_by_stage_with_a_model_of_open_clip(expected, monkeypatch):
     monkeypatch.setattr(model, "is_plain_config", lambda config: False)
-    segmenter = Segmenter(**GOLDEN_MODEL, device="cpu", precision="float32")
+    segmenter = Segmenter(**GOLDEN_MODEL, inference_size=0, device="cpu", precision="float32")
     assert type(segmenter.backbone.visual).__module__ == "open_clip.transformer"
     segmenter.set_prompts(GOLDEN_PROMPTS)
     check_everything(segmenter, expected)
@@ -98,7 +98,7 @@ def main() -> None:
     import open_clip
 
     model.is_plain_config = lambda config: False
-    segmenter = Segmenter(**GOLDEN_MODEL, device="cpu", precision="float32")
+    segmenter = Segmenter(**GOLDEN_MODEL, inference_size=0, device="cpu", precision="float32")
     segmenter.set_prompts(GOLDEN_PROMPTS)
     with np.load(GOLDEN / "expected.npz") as arrays:
         check_everything(segmenter, dict(arrays))

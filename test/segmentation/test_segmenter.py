@@ -187,20 +187,22 @@ def test_new_options_are_keywords_of_the_segmenter():
         "background_uncertainty": False, "ks_threshold": 0.8, "pd_threshold": 0.3,
         "attention_thr": 0.2,
     }  # fmt: skip
-    segmenter = Segmenter(**GOLDEN_MODEL, method="maskclip-ks", device="cpu", **chosen)
+    segmenter = Segmenter(
+        **GOLDEN_MODEL, inference_size=0, method="maskclip-ks", device="cpu", **chosen
+    )
     assert {name: getattr(segmenter, name) for name in chosen} == chosen
     assert segmenter.background_source == "objectness"
 
 
 def test_prompts_must_be_set_first():
-    segmenter = Segmenter(**GOLDEN_MODEL, device="cpu")
+    segmenter = Segmenter(**GOLDEN_MODEL, inference_size=0, device="cpu")
     with pytest.raises(PromptError, match="set_prompts"):
         segmenter.segment(picture())
 
 
 def test_maskclip_needs_no_heads():
     files = {key: GOLDEN_MODEL[key] for key in ("model", "weights")}
-    segmenter = Segmenter(**files, method="maskclip", device="cpu")
+    segmenter = Segmenter(**files, inference_size=0, method="maskclip", device="cpu")
     segmenter.set_prompts(["person", "wooden floor"])
     assert segmenter.segment(picture()).labels.shape == (60, 90)
     with pytest.raises(OptionError, match="heads"):
@@ -209,7 +211,7 @@ def test_maskclip_needs_no_heads():
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_lower_precision_agrees(golden, precision):
-    low = Segmenter(**GOLDEN_MODEL, device="cpu", precision=precision)
+    low = Segmenter(**GOLDEN_MODEL, inference_size=0, device="cpu", precision=precision)
     low.set_prompts(GOLDEN_PROMPTS)
     assert low.precision == precision
     difference = np.abs(low.probabilities(picture()) - golden.probabilities(picture()))
@@ -240,7 +242,7 @@ def test_bfloat16_instructions(tmp_path, flags, there):
 @pytest.mark.parametrize(("argument", "value"), [("device", "gpu"), ("precision", "int8")])
 def test_bad_device_and_precision(argument, value):
     with pytest.raises(OptionError, match=value):
-        Segmenter(**GOLDEN_MODEL, **{argument: value})
+        Segmenter(**GOLDEN_MODEL, inference_size=0, **{argument: value})
 
 
 def test_the_backbone_is_never_changed(golden):
@@ -265,7 +267,7 @@ _made: list[Segmenter] = []
 def _shared() -> Segmenter:
     """One segmenter for all examples of a property; hypothesis and fixtures do not mix."""
     if not _made:
-        _made.append(Segmenter(**GOLDEN_MODEL, device="cpu"))
+        _made.append(Segmenter(**GOLDEN_MODEL, inference_size=0, device="cpu"))
         _made[0].set_prompts(GOLDEN_PROMPTS)
     return _made[0]
 

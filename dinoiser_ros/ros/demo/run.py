@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dinoiser_ros.ros.domain import isolate_ros
 from dinoiser_ros.ros.tools.sim_frames import CameraOptions
 
 from .children import Children
@@ -48,7 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0 if masks were published for all prompt sets, 1 if not, 130 after Ctrl-C.
     """
     options = _parser().parse_args(arguments)
-    _stay_on_this_machine()
+    # A robot's nodes may run here: they neither hear of the demo nor answer it.
+    try:
+        isolate_ros()
+    except RuntimeError as error:  # every domain is taken
+        _say(f"stopped: {error}")
+        return 1
+    namespace = f"/dinoiser_demo_{os.getpid()}"
     # A flag, since an exception could come after a child was started and before it is registered.
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -60,11 +67,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from .watcher import Watcher
 
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-    watcher = Watcher(PROMPT_SETS)
+    watcher = Watcher(PROMPT_SETS, namespace)
     status = 1
     try:
         with Children() as children:
-            _start(children, options)
+            _start(children, options, namespace)
             status = _watch(watcher, children, stop, options)
     except DemoError as error:
         _say(f"stopped: {error}")
@@ -104,16 +111,8 @@ def _seconds(text: str) -> float:
     return value
 
 
-def _stay_on_this_machine() -> None:
-    """Keep the demo's topics off the network, unless the user decided otherwise."""
-    if os.environ.get("ROS_DISTRO") == "humble":
-        os.environ.setdefault("ROS_LOCALHOST_ONLY", "1")
-    else:
-        os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-
-
-def _start(children: Children, options: argparse.Namespace) -> None:
-    """Start camera, node and, on a desktop, a window."""
+def _start(children: Children, options: argparse.Namespace, namespace: str) -> None:
+    """Start camera, node and, on a desktop, a window, all in a namespace."""
     from ament_index_python.packages import get_package_prefix
 
     folder = Path(get_package_prefix("dinoiser_ros"), "lib", "dinoiser_ros")
@@ -122,11 +121,14 @@ def _start(children: Children, options: argparse.Namespace) -> None:
     camera["room_seconds"] = _ROOM
     node = {"model": "demo", "prompts": prompts, "image_topics": "['image']"}
     _say("starting the simulated camera and the segmentation node (embedded model 'demo')")
-    children.start("sim_camera", folder / "sim_camera", ros_arguments(camera))
+    topic = f"{namespace}/dinoiser/mask"
+    _say(f"to look at it: ROS_DOMAIN_ID={os.environ['ROS_DOMAIN_ID']} ros2 topic hz {topic}")
+    here = ["-r", f"__ns:={namespace}"]
+    children.start("sim_camera", folder / "sim_camera", ros_arguments(camera) + here)
     more = [word for parameter in options.parameter for word in ("-p", parameter)]
-    children.start("segment_node", folder / "segment_node", ros_arguments(node) + more)
+    children.start("segment_node", folder / "segment_node", ros_arguments(node) + more + here)
     if os.environ.get("DISPLAY") and not options.headless:
-        remap = ["--ros-args", "-r", "image:=dinoiser/overlay"]
+        remap = ["--ros-args", "-r", "image:=dinoiser/overlay", *here]
         children.start("viewer", folder / "viewer", remap)
 
 

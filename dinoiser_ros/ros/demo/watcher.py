@@ -30,6 +30,7 @@ class Watcher(Node):
 
     Args:
         prompt_sets: the prompts of the demo, one after the other.
+        namespace: where the demo's own camera and node are; others are not listened to.
 
     Attributes:
         scores: one for each prompt set.
@@ -41,8 +42,9 @@ class Watcher(Node):
         failure: why the segmentation node cannot work, "" while it can.
     """
 
-    def __init__(self, prompt_sets: Sequence[Sequence[str]]) -> None:
-        super().__init__("demo")
+    def __init__(self, prompt_sets: Sequence[Sequence[str]], namespace: str = "/") -> None:
+        super().__init__("demo", namespace=namespace)
+        self._watched = f"{namespace.rstrip('/')}/dinoiser"
         self.scores: list[Score] = [score_of(prompts) for prompts in prompt_sets]
         self.frames = 0
         self.latencies: list[float] = []
@@ -104,7 +106,7 @@ class Watcher(Node):
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
-            if status.name.endswith("dinoiser: node") and status.level == DiagnosticStatus.ERROR:
+            if status.name == f"{self._watched}: node" and status.level == DiagnosticStatus.ERROR:
                 self.failure = status.message
 
     def _prompt_set_at(self, stamp: int) -> int | None:

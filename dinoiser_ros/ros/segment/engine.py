@@ -37,9 +37,7 @@ def load_segmenter(values: Mapping[str, Any]) -> Segmenter:
     decode.preload()
     # All options at once, since they decide together which weights are needed.
     options = python_values(FRAME_OPTIONS, values)
-    size = options.pop("inference_size")
     segmenter = Segmenter(**python_values(MODEL_OPTIONS, values), **options)
-    segmenter.set_options(inference_size=size or segmenter.default_inference_size)
     segmenter.set_prompts(resolve_prompts(segmenter, values["prompts"]))
     return segmenter
 
@@ -56,14 +54,6 @@ def resolve_prompts(segmenter: Segmenter, prompts: Sequence[str]) -> list[str]:
     return list(prompts)
 
 
-def segmenter_options(segmenter: Segmenter, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The segmenter's options among parameter values, as the segmenter takes them."""
-    options = python_values(FRAME_OPTIONS, values)
-    if "inference_size" in options and options["inference_size"] is None:
-        options["inference_size"] = segmenter.default_inference_size
-    return options
-
-
 def python_values(options: Iterable[Option], values: Mapping[str, Any]) -> dict[str, Any]:
     """The options that are among parameter values, with None where ROS has another value."""
     return {
@@ -78,7 +68,7 @@ def check_changes(segmenter: Segmenter, changes: Mapping[str, Any]) -> None:
     from dinoiser_ros.segmentation import OptionError
     from dinoiser_ros.segmentation.methods.registry import MODEL_PARTS
 
-    options = dataclasses.replace(segmenter.options, **segmenter_options(segmenter, changes))
+    options = dataclasses.replace(segmenter.options, **python_values(FRAME_OPTIONS, changes))
     for part in segmenter.missing_parts(options):
         if part in MODEL_PARTS:
             raise OptionError(

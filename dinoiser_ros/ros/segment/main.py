@@ -11,6 +11,17 @@ import threading
 import time
 from typing import Any
 
+from dinoiser_ros.errors import ParameterError
+from dinoiser_ros.ros.process_arguments import Program, asks_for_help, prepared
+
+from .parameters import SPECS
+
+PROGRAM = Program(
+    "segment_node",
+    "dinoiser",
+    "Open-vocabulary segmentation of camera topics with CLIP-DINOiser, as a lifecycle node.",
+    SPECS,
+)
 END_TIMEOUT = 1.5  # seconds from the signal until the process is gone, whatever a thread still does
 TICK = 0.1  # seconds; how often the signals are looked at
 THREADS = 8  # callbacks that may wait at once: transitions, three services, parameters, cameras
@@ -20,6 +31,9 @@ BAD_PARAMETER = 2  # exit status
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until Ctrl-C, SIGTERM or its lifecycle's shutdown; returns the exit status."""
+    if asks_for_help(args):
+        print(PROGRAM.usage())
+        return 0
     stop = threading.Event()
 
     def end(*_: object) -> None:
@@ -36,16 +50,15 @@ def main(args: list[str] | None = None) -> int:
     import rclpy
     from rclpy.signals import SignalHandlerOptions
 
-    from dinoiser_ros.errors import ParameterError
-
     from .node import SegmentNode
 
     try:
-        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-        node = SegmentNode()
+        with prepared(PROGRAM, args) as words:
+            rclpy.init(args=words, signal_handler_options=SignalHandlerOptions.NO)
+            node = SegmentNode()
     except ParameterError as error:
         print(f"segment_node: {error}", file=sys.stderr)
-        rclpy.shutdown()
+        rclpy.try_shutdown()
         return BAD_PARAMETER
     except rclpy.exceptions.ROSInterruptException:
         return 0
@@ -114,3 +127,7 @@ def _leave() -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

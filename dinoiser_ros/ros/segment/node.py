@@ -17,7 +17,13 @@ from rclpy.lifecycle.node import LifecycleNodeMixin
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from dinoiser_ros.ros.parameter_declaration import declare, values_of
+from dinoiser_ros.errors import ParameterError
+from dinoiser_ros.ros.parameter_declaration import (
+    declare,
+    in_declared_types,
+    unknown_parameters,
+    values_of,
+)
 from dinoiser_ros.ros.segment.monitoring.diagnostics import (
     NodeReport,
     diagnostics_message,
@@ -59,8 +65,11 @@ class SegmentNode(LifecycleNode):
         self._changing = threading.Lock()
         self._problems = Problems(self.get_logger())
         start_values = declare(self, parameters.SPECS)
+        unknown = unknown_parameters(self)
+        if unknown:
+            self._problems.note("parameters", unknown)
         self.add_on_set_parameters_callback(self._on_set_parameters)
-        Services(self, lambda: self._session, self._keep_prompts, self._problems.refuse)
+        Services(self, lambda: self._session, self._prompts_changed, self._problems.refuse)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         call_every(self, DIAGNOSTICS_PERIOD, self._publish_diagnostics, self._reentrant)
         if start_values["autostart"]:
@@ -184,6 +193,26 @@ class SegmentNode(LifecycleNode):
     def _values(self) -> dict[str, Any]:
         return values_of(self.get_parameters([spec.name for spec in parameters.SPECS]))
 
+    def set_parameters(self, parameter_list: list[Parameter[Any]]) -> list[SetParametersResult]:
+        """Set parameters one by one, see `set_parameters_atomically`."""
+        return [self.set_parameters_atomically([parameter]) for parameter in parameter_list]
+
+    def set_parameters_atomically(
+        self, parameter_list: list[Parameter[Any]]
+    ) -> SetParametersResult:
+        """Set parameters together, in the types they were declared with: 1 is 1.0 to gamma."""
+        typed = in_declared_types(parameters.BY_NAME, parameter_list)
+        try:
+            # rclpy would answer "expected 'Type.DOUBLE' got 'Type.STRING'", or raise.
+            parameters.check_values(values_of(typed), self.has_parameter)
+        except ParameterError as error:
+            return self._refuse_parameters(error)
+        return super().set_parameters_atomically(typed)
+
+    def _refuse_parameters(self, error: Exception) -> SetParametersResult:
+        self._problems.refuse("parameters", str(error))
+        return SetParametersResult(successful=False, reason=str(error))
+
     def _on_set_parameters(self, changed: list[Parameter[Any]]) -> SetParametersResult:
         """Accept or refuse a group as a whole; applied between two frames, embedding included."""
         changes = {
@@ -198,8 +227,9 @@ class SegmentNode(LifecycleNode):
                         del changes["prompts"]  # ~/set_prompts has done it
                     session.changes.check(changes)
             except ValueError as error:  # ParameterError, PromptError, OptionError
-                self._problems.refuse("parameters", str(error))
-                return SetParametersResult(successful=False, reason=str(error))
+                return self._refuse_parameters(error)
+            if changes:
+                self.get_logger().info(f"parameters set: {parameters.in_words(changes)}")
             if session is None or not changes:
                 return SetParametersResult(successful=True)
             before = session.changes.prompts
@@ -219,6 +249,11 @@ class SegmentNode(LifecycleNode):
             self._keep_prompts(prompts)
 
         future.add_done_callback(done)
+
+    def _prompts_changed(self, prompts: list[str]) -> None:
+        """After ~/set_prompts succeeded."""
+        self.get_logger().info(f"prompts set: {parameters.in_words({'prompts': prompts})}")
+        self._keep_prompts(prompts)
 
     def _keep_prompts(self, prompts: list[str]) -> None:
         """Bring the parameter `prompts` in step with what is in use."""

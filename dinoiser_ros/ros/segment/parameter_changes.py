@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from dinoiser_ros.option_schema import FRAME_OPTIONS
+
 from . import engine
 
 if TYPE_CHECKING:
@@ -132,7 +134,7 @@ class ParameterChanges:
             self._refuse_superseded(number)
         # Embedding took a while: what was set again meanwhile stays.
         changes = {name: value for name, value in changes.items() if self._newest[name] == number}
-        self._segmenter.set_options(**engine.segmenter_options(self._segmenter, changes))
+        self._segmenter.set_options(**engine.python_values(FRAME_OPTIONS, changes))
         if vocabulary is not None:
             self._segmenter.use(vocabulary)
         self._thread.settings = {**self._thread.settings, **changes}

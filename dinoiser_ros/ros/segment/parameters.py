@@ -9,14 +9,15 @@ model's own files. No default of a parameter is written anywhere else.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from dinoiser_ros.errors import ParameterError
 from dinoiser_ros.option_schema import FRAME_OPTIONS, MODEL_OPTIONS
 from dinoiser_ros.ros.parameter_declaration import check
-from dinoiser_ros.utils.option import CONFIGURE, START, Option, by_name
+from dinoiser_ros.utils.option import CONFIGURE, START, Option, by_name, did_you_mean
 
+_LOGGED = 1000  # characters of accepted values in the log
 OUTPUTS = ("mask", "confidence", "overlay", "class_masks", "masks")
 
 # Said of an engine option only where it is a parameter of the node.
@@ -127,6 +128,26 @@ SPECS: tuple[Option, ...] = (
 )
 
 BY_NAME: dict[str, Option] = by_name(SPECS)
+
+
+def check_values(values: Mapping[str, Any], exists: Callable[[str], bool]) -> None:
+    """Raise `ParameterError` unless there are such parameters that can have these values.
+
+    Args:
+        values: new values by parameter name.
+        exists: whether the node has a parameter of this name, those of ROS included.
+    """
+    for name, value in values.items():
+        if name in BY_NAME:
+            check(BY_NAME[name], value)
+        elif not exists(name):
+            raise ParameterError(f"there is no parameter '{name}'{did_you_mean(name, BY_NAME)}")
+
+
+def in_words(values: Mapping[str, Any]) -> str:
+    """Values by name for one line of a log."""
+    text = ", ".join(f"{name}={value!r}" for name, value in values.items())
+    return text if len(text) <= _LOGGED else text[: _LOGGED - 3] + "..."
 
 
 def check_changes(changes: Mapping[str, Any], configured: bool) -> None:

@@ -6,6 +6,7 @@ Publishes a picture, a folder of pictures, a video file or a webcam as sensor_ms
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 from rcl_interfaces.msg import ParameterDescriptor
@@ -18,6 +19,7 @@ from dinoiser_ros.errors import FrameSourceError, ParameterError
 from dinoiser_ros.media.frame_sources import DEFAULT_RATE, Source, open_source
 from dinoiser_ros.messages.encode import image_message
 from dinoiser_ros.ros.parameter_declaration import declare
+from dinoiser_ros.ros.process_arguments import Program
 from dinoiser_ros.utils.option import START, Option
 
 from .process import Finished, NodeError, run_node
@@ -37,6 +39,14 @@ SPECS = (
 )
 _QUEUE = 5
 _LAST_WAIT = Duration(seconds=5)
+
+_PROGRAM = Program(
+    "image_source",
+    "image_source",
+    "A camera for people without a robot: pictures, a video or a webcam on the topic image.",
+    SPECS,
+    as_text=("path",),
+)
 
 
 class ImageSource(Node):
@@ -112,4 +122,8 @@ class ImageSource(Node):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the node until Ctrl-C; returns the exit status."""
-    return run_node(ImageSource, arguments)
+    return run_node(_PROGRAM, ImageSource, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -7,6 +7,7 @@ and `~/label_info` (their names). Where nothing can be rendered it shows the shi
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import fields
 
@@ -19,6 +20,7 @@ from vision_msgs.msg import LabelInfo, VisionClass
 from dinoiser_ros.errors import ParameterError
 from dinoiser_ros.messages.encode import image_message
 from dinoiser_ros.ros.parameter_declaration import declare
+from dinoiser_ros.ros.process_arguments import Program
 from dinoiser_ros.sim.classes import CLASSES
 from dinoiser_ros.utils.option import START, Option
 
@@ -48,6 +50,13 @@ SPECS = (
 # Messages. The ground truth of a frame is needed when its mask arrives: none may get lost.
 _KEEP = 30
 _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+_PROGRAM = Program(
+    "sim_camera",
+    "sim_camera",
+    "The camera of a simulated robot, with its ground truth, on the topic image.",
+    SPECS,
+)
 
 
 class SimCamera(Node):
@@ -111,4 +120,8 @@ def camera_info(frame: CameraFrame, header: Header) -> CameraInfo:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the node until Ctrl-C; returns the exit status."""
-    return run_node(SimCamera, arguments)
+    return run_node(_PROGRAM, SimCamera, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from sensor_msgs.msg import Image
 
 from dinoiser_ros.errors import ImageMessageError
 from dinoiser_ros.messages.decode import rgb_from_message
+from dinoiser_ros.ros.process_arguments import Program
 
 from .process import Finished, NodeError, run_node
 
@@ -24,6 +26,12 @@ if TYPE_CHECKING:
 
 _REFRESH = 0.03  # seconds between looks at the window's own events
 _SMALLEST = 640  # px; narrower pictures are enlarged by a whole factor
+
+_PROGRAM = Program(
+    "viewer",
+    "viewer",
+    "Shows the topic image in a window.",
+)
 
 
 class Viewer(Node):
@@ -91,4 +99,8 @@ def _text_label(window: tkinter.Tk) -> tkinter.Label:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the node until the window is closed or Ctrl-C; returns the exit status."""
-    return run_node(Viewer, arguments)
+    return run_node(_PROGRAM, Viewer, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -11,7 +11,14 @@ import torch
 
 from dinoiser_ros.errors import PromptError
 
-from .vocabulary import BACKGROUND, SegmentationClass, Vocabulary, parse_prompts, shorten
+from .vocabulary import (
+    BACKGROUND,
+    SegmentationClass,
+    Vocabulary,
+    parse_prompts,
+    same_look,
+    shorten,
+)
 
 _LISTED = 12  # trained phrases that an error message names
 
@@ -31,9 +38,9 @@ class TrainedText:
     def __init__(self, trained: Vocabulary) -> None:
         self.trained = trained
         phrases = [phrase for entry in trained.classes for phrase in entry.phrases]
-        self._rows = {phrase.casefold(): row for row, phrase in enumerate(phrases)}
+        self._rows = {same_look(phrase): row for row, phrase in enumerate(phrases)}
         self._phrases = phrases
-        self._by_name = {entry.name.casefold(): entry.phrases for entry in trained.classes}
+        self._by_name = {same_look(entry.name): entry.phrases for entry in trained.classes}
 
     def to(self, device: torch.device) -> TrainedText:
         """The same on another device."""
@@ -66,7 +73,7 @@ class TrainedText:
             replace(entry, phrases=tuple(phrases or self._background(rest)))
             for entry, phrases in zip(parsed, known, strict=True)
         )
-        rows = [self._rows[phrase.casefold()] for entry in classes for phrase in entry.phrases]
+        rows = [self._rows[same_look(phrase)] for entry in classes for phrase in entry.phrases]
         owners = [entry.id for entry in classes for _ in entry.phrases]
         device = self.trained.embeddings.device
         return Vocabulary(
@@ -77,7 +84,7 @@ class TrainedText:
         """The trained phrases that a class asks for; none for a background that was not trained."""
         phrases: list[str] = []
         for phrase in entry.phrases:
-            key = phrase.casefold()
+            key = same_look(phrase)
             if key in self._rows:
                 phrases.append(self._phrases[self._rows[key]])
             elif key in self._by_name:

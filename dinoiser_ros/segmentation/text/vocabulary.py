@@ -7,6 +7,7 @@ Class ids are given here and nowhere else: the position in the list.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,13 @@ from dinoiser_ros.errors import PromptError
 BACKGROUND = "background"
 MAX_CLASSES = 65535  # ids are uint16 in the messages, and 65535 means unlabeled
 MAX_PHRASE_LENGTH = 200  # characters; CLIP's context is 77 tokens, templates included
+
+# Unicode's Default_Ignorable_Code_Point: characters that are not shown.
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
+    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3"
+    "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
 
 # Labels and ids: 8 bits as long as they fit beside the id that means "unlabeled".
 UNLABELED_8BIT = 255
@@ -60,7 +68,7 @@ class Vocabulary:
     def background(self) -> int | None:
         """Id of the class named "background", if there is one."""
         for entry in self.classes:
-            if entry.name.casefold() == BACKGROUND:
+            if same_look(entry.name) == BACKGROUND:
                 return entry.id
         return None
 
@@ -112,23 +120,41 @@ def parse_prompts(prompts: Sequence[str]) -> tuple[tuple[str, ...], tuple[Segmen
             "Prompts must be a list of texts: write ['floor', 'person'], not one text."
         )
     cleaned = tuple(_clean(prompt, f"Prompt {i}") for i, prompt in enumerate(prompts, start=1))
+    classes = tuple(_parse(prompt, index) for index, prompt in enumerate(cleaned))
     if not cleaned:
         raise PromptError("There is no prompt: give at least one, for example 'person'.")
     if len(cleaned) > MAX_CLASSES:
         raise PromptError(f"{len(cleaned)} prompts are too many: give at most {MAX_CLASSES}.")
-    if len(cleaned) == 1 and cleaned[0].casefold() != BACKGROUND:
+    _refuse_repeats([(entry.id, entry.name) for entry in classes], "class name")
+    _refuse_repeats([(entry.id, text) for entry in classes for text in entry.phrases], "phrase")
+    if len(cleaned) == 1 and same_look(cleaned[0]) != BACKGROUND:
+        # Only now: messages number prompts as they were given.
+        if BACKGROUND in map(same_look, (classes[0].name, *classes[0].phrases)):
+            raise PromptError(
+                f"Prompt 1 ({shorten(prompts[0])!r}) has 'background' in it and is the only one: "
+                "give at least one other prompt."
+            )
         cleaned = (BACKGROUND, *cleaned)
-    classes = tuple(_parse(prompt, index) for index, prompt in enumerate(cleaned))
-    _refuse_repeats([entry.name for entry in classes], "class name")
-    _refuse_repeats([phrase for entry in classes for phrase in entry.phrases], "phrase")
+        classes = tuple(_parse(prompt, index) for index, prompt in enumerate(cleaned))
     return cleaned, classes
 
 
+def same_look(text: str) -> str:
+    """A key that texts share if they look the same, whatever characters they are written with.
+
+    Compatibility forms (the ligature of f and l, full-width letters) and upper case are folded, in
+    Unicode's normal form NFKC.
+    """
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+
+
 def _clean(prompt: str, which: str) -> str:
-    """Collapse white space; raise PromptError for what cannot be a prompt."""
+    """Collapse white space, drop what cannot be seen; PromptError for what cannot be a prompt."""
     if not isinstance(prompt, str):
         raise PromptError(f"{which} is a {type(prompt).__name__}: give a text.")
-    text = " ".join(prompt.split())
+    # What cannot be seen (zero-width characters, byte-order marks, soft hyphens) comes along when
+    # texts are copied; composed and decomposed letters look the same.
+    text = " ".join(unicodedata.normalize("NFC", _INVISIBLE.sub("", prompt)).split())
     if not text:
         raise PromptError(f"{which} is empty: write what to look for, for example 'person'.")
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
@@ -155,12 +181,18 @@ def _parse(prompt: str, index: int) -> SegmentationClass:
     return SegmentationClass(index, name, phrases)
 
 
-def _refuse_repeats(texts: list[str], what: str) -> None:
-    seen: set[str] = set()
-    for text in texts:
-        if text.casefold() in seen:
-            raise PromptError(f"The {what} {shorten(text)!r} is given twice: remove one of them.")
-        seen.add(text.casefold())
+def _refuse_repeats(texts: list[tuple[int, str]], what: str) -> None:
+    """Raise PromptError if two texts, each with the index of its prompt, look the same."""
+    seen: dict[str, int] = {}
+    for index, text in texts:
+        key = same_look(text)
+        if key in seen:
+            first = seen[key] + 1
+            where = f"prompt {first}" if first == index + 1 else f"prompts {first} and {index + 1}"
+            raise PromptError(
+                f"The {what} {shorten(text)!r} is given twice, in {where}: remove one of them."
+            )
+        seen[key] = index
 
 
 def shorten(text: str, length: int = 40) -> str:

@@ -108,7 +108,11 @@ def run(seed: int, work: Path, output: Path, schedule: PlusSchedule = SCHEDULE) 
     render_split(split, work / "frames" / "train")
     rgb = open_split(split, work / "frames" / "train").rgb
     teacher = Segmenter(
-        "demo", device="cpu", precision="float32", confidence_threshold=schedule.threshold
+        "demo",
+        device="cpu",
+        precision="float32",
+        confidence_threshold=schedule.threshold,
+        inference_size=0,
     )
     teacher.set_prompts(list(CLASSES))
     labels = label_frames(teacher, rgb[::LABEL_EVERY], work)

@@ -149,6 +149,7 @@ def choose_thresholds(build: Build, store: FrameStore) -> dict[str, Any]:
         heads=build.models / "demo_heads.safetensors",
         device="cpu",
         precision="float32",
+        inference_size=0,
     )
     return select(segmenter, store)
 

@@ -113,7 +113,8 @@ def load_teacher(given: argparse.Namespace) -> Segmenter:
     Raises:
         DinoiserError: see `Segmenter`.
     """
-    teacher = load(given, given.teacher_method, confidence_threshold=given.threshold)
+    views = {"inference_size": 0}  # they have the size that is trained at
+    teacher = load(given, given.teacher_method, confidence_threshold=given.threshold, **views)
     teacher.set_prompts(given.prompts)
     return teacher
 

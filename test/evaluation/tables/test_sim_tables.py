@@ -31,7 +31,7 @@ FRAMES = HELD_OUT
 
 def load(method):
     how = {"device": "cpu", "precision": "float32", "offline": True}
-    return Segmenter(**GOLDEN_MODEL, **how, method=method)
+    return Segmenter(**GOLDEN_MODEL, inference_size=0, **how, method=method)
 
 
 @pytest.fixture(scope="module")

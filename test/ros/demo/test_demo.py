@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import rclpy
 from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from paths import ROOT
 from ros_helpers import GOLDEN_MODEL, isolate_ros
 from std_msgs.msg import Header
@@ -72,6 +73,30 @@ def test_demo_streams_both_prompt_sets(tmp_path: Path) -> None:
     pictures = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert {"prompts_1_overlay_1.png", "prompts_2_overlay_1.png"} <= set(pictures)
     assert str(tmp_path / "out") in output
+    domain, namespace = re.search(
+        r"ROS_DOMAIN_ID=(\d+) ros2 topic hz (\S+)/dinoiser/", output
+    ).groups()
+    assert domain != os.environ["ROS_DOMAIN_ID"] and namespace.startswith("/dinoiser_demo_")
+
+
+def test_nobody_elses_node_is_listened_to() -> None:
+    """A robot's /dinoiser in the same domain is neither asked nor believed."""
+    isolate_ros()
+    rclpy.init(args=[])
+    watcher = Watcher(PROMPT_SETS, "/own")
+    try:
+        asked = watcher.resolve_service_name(watcher._client.srv_name)
+        assert asked == "/own/dinoiser/set_prompts"
+        topics = {watcher.resolve_topic_name(entry.topic_name) for entry in watcher.subscriptions}
+        assert all(name.startswith("/own/") for name in topics - {"/diagnostics"})
+        for name, failure in (("/dinoiser", ""), ("/a/own/dinoiser", ""), ("/own/dinoiser", "x")):
+            status = DiagnosticStatus(name=f"{name}: node", level=DiagnosticStatus.ERROR)
+            status.message = "x"
+            watcher._on_diagnostics(DiagnosticArray(status=[status]))
+            assert watcher.failure == failure
+    finally:
+        watcher.destroy_node()
+        rclpy.try_shutdown()
 
 
 @pytest.mark.skipif(not (MODELS / "demo.safetensors").is_file(), reason="no embedded model yet")

@@ -69,14 +69,14 @@ def replaying(loaded) -> Segmenter:
 
 def make(dino, capture: Callable | None = None) -> Segmenter:
     """The golden segmenter as it is on a GPU, but for where it computes."""
-    made = Segmenter(**GOLDEN_MODEL, dino=dino, device="cpu", precision="float32")
+    made = Segmenter(**GOLDEN_MODEL, inference_size=0, dino=dino, device="cpu", precision="float32")
     made.set_prompts(GOLDEN_PROMPTS)
     made._replays = Replays(CPU, capture)
     return made
 
 
 def as_it_came(segmenter: Segmenter, capture: Callable | None = None) -> Segmenter:
-    segmenter.set_options(**vars(Options()))
+    segmenter.set_options(**vars(Options(inference_size=0)))
     segmenter.set_prompts(GOLDEN_PROMPTS)
     segmenter._replays = Replays(CPU, capture)
     return segmenter

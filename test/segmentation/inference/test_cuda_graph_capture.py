@@ -30,7 +30,9 @@ def pictures() -> list[np.ndarray]:
 
 
 def make(device: str, precision: str, **options: Any) -> Segmenter:
-    segmenter = Segmenter(**GOLDEN_MODEL, device=device, precision=precision, **options)
+    segmenter = Segmenter(
+        **GOLDEN_MODEL, inference_size=0, device=device, precision=precision, **options
+    )
     segmenter.set_prompts(GOLDEN_PROMPTS)
     return segmenter
 

@@ -73,7 +73,9 @@ def load() -> Segmenter:
     visual = {n.removeprefix("visual."): t for n, t in state.items() if n.startswith("visual.")}
     load_into(clip.visual, visual, "cliper_visual")
     loaded = LoadedModel(clip, open_clip.get_tokenizer("ViT-B-16"), None)
-    return Segmenter.from_model(loaded, ModelSpec("golden", "none"), method="cliper")
+    return Segmenter.from_model(
+        loaded, ModelSpec("golden", "none"), method="cliper", inference_size=0
+    )
 
 
 def assert_close(got: np.ndarray, wanted: np.ndarray) -> None:

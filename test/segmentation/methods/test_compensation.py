@@ -103,7 +103,7 @@ class FakeDiffusion:
 @pytest.fixture
 def compensated() -> tuple[Segmenter, FakeDiffusion]:
     files = {key: GOLDEN_MODEL[key] for key in ("model", "weights")}
-    segmenter = Segmenter(**files, method="cliper", device="cpu")
+    segmenter = Segmenter(**files, inference_size=0, method="cliper", device="cpu")
     segmenter.set_prompts(GOLDEN_PROMPTS)
     fake = FakeDiffusion()
     segmenter._parts = Parts(segmenter.backbone, diffusion=fake)

@@ -25,7 +25,7 @@ POOLING = ["dinoiser", "dinoiser-dino", "dinoiser-keys", "dinoiser-keys-predicti
 @pytest.fixture(scope="module")
 def segmenter(tmp_path_factory) -> Segmenter:
     dino = write_dino(tmp_path_factory.mktemp("dino") / "dino.safetensors")
-    made = Segmenter(**GOLDEN_MODEL, dino=dino, device="cpu", precision="float32")
+    made = Segmenter(**GOLDEN_MODEL, inference_size=0, dino=dino, device="cpu", precision="float32")
     made.set_prompts(GOLDEN_PROMPTS)
     return made
 
@@ -146,7 +146,9 @@ def test_what_is_missing_is_said_when_it_is_asked_for(golden):
 def test_what_is_not_needed_need_not_be_there(tmp_path):
     """No heads: pooling by keys without the filter, or everything by DINO."""
     files = {key: GOLDEN_MODEL[key] for key in ("model", "weights")}
-    keys = Segmenter(**files, method="dinoiser-keys", background_filter="off", device="cpu")
+    keys = Segmenter(
+        **files, inference_size=0, method="dinoiser-keys", background_filter="off", device="cpu"
+    )
     assert keys.heads is None and keys.dino is None
     with pytest.raises(OptionError, match="needs heads"):
         keys.background_filter = "auto"

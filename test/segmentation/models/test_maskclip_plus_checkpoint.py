@@ -37,7 +37,7 @@ def checkpoint(tmp_path_factory):
 
 @pytest.fixture
 def segmenter(checkpoint):
-    return Segmenter(checkpoint, method="maskclip+", device="cpu")
+    return Segmenter(checkpoint, method="maskclip+", device="cpu", inference_size=0)
 
 
 # -- the file ------------------------------------------------------------------------------------
@@ -315,7 +315,7 @@ def test_models_of_the_two_kinds_do_not_mix(segmenter, checkpoint, golden):
     with pytest.raises(WeightsError, match="without a CLIP: use the method 'maskclip\\+'"):
         Segmenter(checkpoint, device="cpu")
     with pytest.raises(WeightsError, match="which golden-small is not"):
-        Segmenter(**GOLDEN_MODEL, method="maskclip+")
+        Segmenter(**GOLDEN_MODEL, inference_size=0, method="maskclip+")
     with pytest.raises(WeightsError, match=r"or of a checkpoint of maskclip\+"):
         Segmenter("nowhere.safetensors", method="maskclip+")
 

@@ -40,7 +40,7 @@ RUNNABLE = sorted(set(METHODS) - {"cliper-diffusion", "maskclip+"})
 
 def make(folder: Path, precision: str) -> Segmenter:
     dino = write_dino(folder / "dino.safetensors")
-    made = Segmenter(**GOLDEN_MODEL, dino=dino, device="cpu", precision=precision)
+    made = Segmenter(**GOLDEN_MODEL, inference_size=0, dino=dino, device="cpu", precision=precision)
     made.set_prompts(GOLDEN_PROMPTS)
     return made
 

@@ -77,5 +77,5 @@ def test_attention_maps_that_would_not_fit_are_refused(golden, monkeypatch, heig
         golden.segment(image)
     golden.inference_size = int(re.search(r"to (\d+) or", str(got.value))[1])
     assert golden.segment(image).labels.shape == (height, width)
-    golden.method, golden.inference_size = "dinoiser", None
+    golden.method, golden.inference_size = "dinoiser", 0
     golden.segment(image)

@@ -75,6 +75,44 @@ def test_refused_with_a_reason(prompts, reason):
         parse_prompts(prompts)
 
 
+@pytest.mark.parametrize(
+    "twin",
+    [
+        "cafe\u0301 floor", "\ufeffcafé floor", "café\u200b floor", "ca\u00adfé floor",
+        "café\u00a0floor", "\u202acafé floor\u202c", "café \ufb02oor", "CAFÉ\u2003floor",
+        "café\ufe0f floor", "caf\u2060é floor", "ｃａｆé floor",
+    ],
+)  # fmt: skip
+def test_prompts_that_look_the_same_are_one(twin: str) -> None:
+    with pytest.raises(PromptError, match="is given twice, in prompts 1 and 3"):
+        parse_prompts(["café floor", "wall", twin])
+
+
+def test_what_cannot_be_seen_is_dropped() -> None:
+    cleaned, classes = parse_prompts(["\ufefffloor: car\u200bpet , \u200btiles", "cafe\u0301"])
+    assert cleaned == ("floor: carpet , tiles", "café")
+    assert classes[0].phrases == ("carpet", "tiles")
+    for nothing in ("\u200b", "\ufeff \u2060", "\u3164"):
+        with pytest.raises(PromptError, match="Prompt 2 is empty"):
+            parse_prompts(["floor", nothing])
+
+
+@pytest.mark.parametrize(
+    ("prompts", "reason"),
+    [
+        (["floor: carpet, "], r"^Prompt 1 \('floor: carpet,'\) has an empty part"),
+        (["x" * 201], "^Prompt 1 .* has 201 characters"),
+        (["floor: carpet, carpet"], "in prompt 1:"),
+        (["floor: background"], "^Prompt 1 .* has 'background' in it"),
+        (["background: wall"], "^Prompt 1 .* has 'background' in it"),
+    ],
+)
+def test_a_single_prompt_is_the_first_in_messages(prompts: list[str], reason: str) -> None:
+    """Though its class has the id 1."""
+    with pytest.raises(PromptError, match=reason):
+        parse_prompts(prompts)
+
+
 @pytest.mark.parametrize("prompt", ["человек", "木の床", "🦺", "chaise à bascule", "café-table №5"])
 def test_other_languages_and_emoji_are_texts(golden, prompt):
     classes = golden.set_prompts([prompt, "person"])

@@ -54,7 +54,9 @@ def same(a, b):
 
 
 def test_the_teachers_labels_are_its_segmentation_without_what_is_unsure():
-    teacher = Segmenter(**GOLDEN_MODEL, method="maskclip", device="cpu", precision="float32")
+    teacher = Segmenter(
+        **GOLDEN_MODEL, inference_size=0, method="maskclip", device="cpu", precision="float32"
+    )
     teacher.set_prompts(["person", "wooden floor", "sky"])
     rgb = views(0, 48)
     sure = [teacher.segment(image) for image in rgb.numpy()]
@@ -69,7 +71,8 @@ def test_the_teachers_labels_are_its_segmentation_without_what_is_unsure():
 
 
 def test_the_networks_own_labels_are_those_that_it_would_give_in_use(tmp_path):
-    segmenter = Segmenter(write_plus(tmp_path / "x.safetensors"), method="maskclip+", device="cpu")
+    plus = write_plus(tmp_path / "x.safetensors")
+    segmenter = Segmenter(plus, method="maskclip+", device="cpu", inference_size=0)
     segmenter.set_prompts([])
     rgb = views(1)
     before = [segmenter.segment(image) for image in rgb.numpy()]
@@ -242,7 +245,7 @@ def test_a_checkpoint_is_trained_and_used(folder, capsys):
     assert [entry.name for entry in classes] == ["floor", "person", "sky"]
     assert segmenter.segment(np.zeros((32, 48, 3), np.uint8)).labels.shape == (32, 48)
     assert {path.name for path in folder.iterdir()} == {"in", "plus.safetensors"}
-    golden = Segmenter(**GOLDEN_MODEL, device="cpu", precision="float32")
+    golden = Segmenter(**GOLDEN_MODEL, inference_size=0, device="cpu", precision="float32")
     golden.set_prompts(PROMPTS[1:])
     torch.testing.assert_close(segmenter.vocabulary.embeddings, golden.vocabulary.embeddings)
 

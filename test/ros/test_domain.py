@@ -9,10 +9,10 @@ import subprocess
 import sys
 
 import pytest
-import ros_domain
-from paths import ROOT
 
-HOLD = "import ros_domain; print(ros_domain.own_domain(), flush=True); input()"
+from dinoiser_ros.ros import domain as ros_domain
+
+HOLD = "from dinoiser_ros.ros.domain import own_domain; print(own_domain(), flush=True); input()"
 
 
 @pytest.fixture
@@ -41,10 +41,9 @@ def start_at(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_domain_belongs_to_one_process_until_it_ends(start_at) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "bench")}
     with subprocess.Popen(
         [sys.executable, "-c", HOLD],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     ) as other:  # fmt: skip
         domain = int(other.stdout.readline())
         assert domain in ros_domain._DOMAINS
