@@ -23,7 +23,8 @@ DESCRIPTION = """Segment pictures, videos, bags (rosbag2 folders, .mcap, .db3; R
 folders of all of these.
 
 A picture gives <name>_overlay.png, _labels.png (class ids: positions in the list
-of prompts, 255 for none) and _confidence.png (0 to 255).
+of prompts, 255 for none) and _confidence.png (0 to 255). An animation, or a TIFF
+with pages, is treated as a video.
 A video gives <name>_overlay.mp4. With --save labels confidence it gives folders
 of numbered PNGs, since no codec leaves label maps as they are.
 A bag gives <name>_segmented, a copy with all that was recorded and, for each

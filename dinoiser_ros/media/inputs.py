@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .frame_sources import PICTURE_SUFFIXES
+from dinoiser_ros.pictures.folders import PICTURE_SUFFIXES
 
 PICTURE, VIDEO, BAG = "picture", "video", "bag"
 VIDEO_SUFFIXES = frozenset(

@@ -21,7 +21,7 @@ from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.utils.atomic_files import atomic_write
 from dinoiser_ros.utils.progress import progress_bar
 
-from .frame_sources import Video
+from .frame_sources import Pictures, Video, open_file
 from .inputs import Input
 from .optional import require
 from .results import Shares, render
@@ -52,14 +52,14 @@ def segment_video(segmenter: Segmenter, video: Input, settings: Settings) -> Out
     for place in places.values():
         settings.check_free(place)
     try:
-        source = Video(video.path)
+        source = open_file(video.path)
     except FrameSourceError as error:
         raise MediaError(str(error)) from error
     shares = Shares(segmenter.classes)
     with (
         closing(source),
         ExitStack() as stack,
-        progress_bar(video.path.name, source.length or None, "frame", keep=False) as progress,
+        progress_bar(video.path.name, _length(source) or None, "frame", keep=False) as progress,
     ):
         sinks: dict[str, _Folder | _VideoFile] = {}
         for kind, place in places.items():
@@ -75,7 +75,12 @@ def segment_video(segmenter: Segmenter, video: Input, settings: Settings) -> Out
             progress.update()
         if not shares.frames:
             raise MediaError("no frame of it can be read: convert it to MP4.")
-    return Outcome(f"{shares.frames} frames: {shares}", _missing(shares.frames, source.length))
+    return Outcome(f"{shares.frames} frames: {shares}", _missing(shares.frames, _length(source)))
+
+
+def _length(source: Pictures | Video) -> int:
+    """How many frames a source says it has, 0 if it does not say."""
+    return source.length if isinstance(source, Video) else 0
 
 
 def _missing(frames: int, length: int) -> tuple[str, ...]:
@@ -103,18 +108,25 @@ class _VideoFile:
     def __init__(self, path: Path, rate: float) -> None:
         self._path, self._rate = path, rate
         self._writer: Any = None
+        self._size = 0, 0
         self._frames = 0
 
     def add(self, frame: np.ndarray) -> None:
         """Write (H, W, 3) uint8 RGB; the first frame decides the size."""
         import cv2
 
+        height, width = frame.shape[:2]
         if self._writer is None:
-            height, width = frame.shape[:2]
+            self._size = width, height
             code = cv2.VideoWriter_fourcc(*_CODEC)  # type: ignore[attr-defined]  # not in its stubs
             self._writer = cv2.VideoWriter(str(self._path), code, self._rate, (width, height))
             if not self._writer.isOpened():
                 raise MediaError(f"OpenCV cannot write a {width}x{height} video with {_CODEC}.")
+        if self._size != (width, height):
+            raise MediaError(
+                f"its pictures differ in size ({self._size[0]}x{self._size[1]}, then "
+                f"{width}x{height}): take them apart, or give --save labels confidence."
+            )
         self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
         self._frames += 1
 

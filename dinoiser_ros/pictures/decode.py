@@ -83,6 +83,11 @@ class PictureFile:
             if self._image.format in _CHECKED:
                 _check_file(path)
             self._pages = self._find_pages()
+            if len(self._pages) > 1:
+                with _readable():
+                    self._image.seek(self._pages[0])
+                    check_size(*self._image.size)
+                    self._image.load()  # some formats know the duration of a frame only then
         except BaseException:
             self._image.close()
             raise
@@ -105,11 +110,12 @@ class PictureFile:
                     pages.append(number)
             return pages or [0]
 
-    def read(self, number: int = 0) -> np.ndarray:
-        """A picture of the file, turned upright; where it is transparent, it is white.
+    def read(self, number: int = 0, upright: bool = True) -> np.ndarray:
+        """A picture of the file; where it is transparent, it is white.
 
         Args:
             number: 0 to `count` - 1.
+            upright: turn it as its camera noted that it was held.
 
         Returns:
             (H, W, 3) uint8 RGB.
@@ -120,7 +126,7 @@ class PictureFile:
         with _readable():
             self._image.seek(self._pages[number])
             check_size(*self._image.size)
-            orientation = _orientation(self._image)
+            orientation = _orientation(self._image) if upright else 1
             pixels = _rgb(_flat(self._image))
         turn = _UPRIGHT.get(orientation)
         return pixels if turn is None else np.ascontiguousarray(turn(pixels))
@@ -136,7 +142,7 @@ class PictureFile:
         self.close()
 
 
-def read_picture(path: Path) -> np.ndarray:
+def read_picture(path: Path, upright: bool = True) -> np.ndarray:
     """Read a file with one picture, see `PictureFile.read`.
 
     Raises:
@@ -147,7 +153,7 @@ def read_picture(path: Path) -> np.ndarray:
             raise PictureError(
                 "decode", f"it holds {file.count} pictures where one is needed: take them apart"
             )
-        return file.read()
+        return file.read(upright=upright)
 
 
 def decode_picture(data: bytes, grey: bool = False) -> np.ndarray:
