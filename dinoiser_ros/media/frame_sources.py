@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
@@ -13,6 +16,7 @@ import numpy as np
 from dinoiser_ros.errors import FrameSourceError, PictureError
 from dinoiser_ros.pictures.decode import PictureFile
 from dinoiser_ros.pictures.folders import PICTURE_SUFFIXES, is_picture_file
+from dinoiser_ros.utils.sentences import sentence_of
 
 MOST_RATE = 1000.0  # Hz
 DEFAULT_RATE = 10.0  # Hz, of pictures and of videos that do not say theirs
@@ -62,7 +66,10 @@ def open_source(path: str) -> Source:
         return Webcam(int(camera.group(1)))
     place = Path(path).expanduser()
     if place.is_dir():
-        files = sorted(entry for entry in place.iterdir() if is_picture_file(entry))
+        try:
+            files = sorted(entry for entry in place.iterdir() if is_picture_file(entry))
+        except OSError as error:
+            raise FrameSourceError(f"{place} cannot be read: {error.strerror}") from error
         if not files:
             endings = ", ".join(sorted(PICTURE_SUFFIXES))
             raise FrameSourceError(f"the folder {place} has no picture in it (one of {endings})")
@@ -158,7 +165,7 @@ class Video:
         """Open the file; raises FrameSourceError if it holds no video."""
         self.description = f"video {path}"
         self._path = path
-        self._capture = _capture(str(path))
+        self._capture = _open_video(path)
         if self._capture.isOpened():
             rate = self._capture.get(_cv2().CAP_PROP_FPS)
         else:
@@ -171,14 +178,19 @@ class Video:
 
     def read(self) -> np.ndarray | None:
         """See `Source.read`."""
-        found, frame = self._capture.read()
-        return _rgb(frame) if found else None
+        try:
+            found, frame = self._capture.read()
+            return _rgb(frame) if found else None
+        except Exception as error:  # whatever the decoder raises
+            raise FrameSourceError(
+                f"a frame of {self._path} cannot be read: {sentence_of(error)}"
+            ) from error
 
     def rewind(self) -> None:
         """See `Source.rewind`."""
         # Seeking to frame 0 is inexact or refused with some formats; opening again works with all.
         self._capture.release()
-        self._capture = _capture(str(self._path))
+        self._capture = _open_video(self._path)
         if not self._capture.isOpened():
             raise FrameSourceError(f"the video {self._path} is gone: it cannot be opened again")
 
@@ -236,6 +248,29 @@ def _cv2() -> ModuleType:
 
 def _capture(target: str | int) -> Any:
     return _cv2().VideoCapture(target)
+
+
+def _open_video(path: Path) -> Any:
+    with opencv_path(path) as place:
+        return _capture(place)
+
+
+@contextmanager
+def opencv_path(path: Path) -> Iterator[str]:
+    """A path that OpenCV can use for a file: it ends the process if one is not UTF-8.
+
+    The file may be opened within the block, and stays open after it; it need not exist.
+    """
+    name = str(path)
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        with tempfile.TemporaryDirectory() as folder:
+            link = Path(folder, f"file{path.suffix if path.suffix.isascii() else ''}")
+            link.symlink_to(path.absolute())
+            yield str(link)
+    else:
+        yield name
 
 
 def _rgb(bgr: np.ndarray) -> np.ndarray:

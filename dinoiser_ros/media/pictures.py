@@ -16,7 +16,7 @@ from dinoiser_ros.utils.atomic_files import atomic_write
 from .frame_sources import picture_error
 from .inputs import Input
 from .results import Shares, render
-from .settings import RESULTS, Outcome, Settings
+from .settings import RESULTS, Outcome, Settings, check_own
 from .videos import segment_video
 
 
@@ -33,6 +33,8 @@ def segment_picture(segmenter: Segmenter, picture: Input, settings: Settings) ->
     if image is None:
         return segment_video(segmenter, picture, settings)
     result = segmenter.segment(image)
+    for kind in settings.wanted(RESULTS):
+        check_own(settings.output / f"{picture.name}_{kind}.png")
     arrays = render(image, result, settings.wanted(RESULTS), settings.alpha)
     for kind, array in arrays.items():
         place = settings.output / f"{picture.name}_{kind}.png"

@@ -22,6 +22,7 @@ from PIL import (
     PngImagePlugin,
     PpmImagePlugin,
     TiffImagePlugin,
+    UnidentifiedImageError,
     WebPImagePlugin,
 )
 
@@ -209,7 +210,7 @@ def _readable() -> Iterator[None]:
         raise PictureError(
             "size", f"the picture has more than {MAX_PIXELS} pixels: give a smaller one"
         ) from error
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise PictureError("decode", "it is no picture of a known format") from error
     except Exception as error:
         raise PictureError("decode", str(error) or type(error).__name__) from error
@@ -248,7 +249,7 @@ def _flat(image: Image.Image) -> Image.Image:
     if image.mode.startswith(("I", "F")):
         return image
     layer = image.convert("RGBA")
-    if layer.getextrema()[3][0] == 255:
+    if layer.getchannel("A").getextrema()[0] == 255:
         return layer.convert("RGB")
     ground = Image.new("RGBA", layer.size, "white")
     ground.alpha_composite(layer)

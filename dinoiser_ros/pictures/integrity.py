@@ -59,7 +59,7 @@ def _check_png(data: bytes) -> None:
             break
         if zlib.crc32(view[position + 4 : end - 4]) != stated:
             raise _damaged("a checksum of it is wrong")
-        if view[position + 4 : position + 8] == b"IEND":
+        if bytes(view[position + 4 : position + 8]) == b"IEND":
             return
         position = end
     raise _damaged("its end is missing")

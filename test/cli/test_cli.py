@@ -151,3 +151,17 @@ def test_download_checks_that_the_model_works(capsys):
     assert main(["download", *MODEL]) == 0
     assert "golden-small" in capsys.readouterr().out
     assert json.loads(GOLDEN_MODEL["model"].read_text())["embed_dim"] == 32
+
+
+@pytest.mark.parametrize("error", [TypeError("odd\ninput"), KeyError("shape"), AssertionError()])
+def test_any_exception_of_a_command_is_one_sentence(monkeypatch, capsys, error):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr("dinoiser_ros.cli.main.load", fail)
+    assert main(["download"]) == 1
+    text = capsys.readouterr().err
+    assert (
+        text.startswith("dinoiser: an unexpected error at test_cli.py:") and text.count("\n") == 1
+    )
+    assert type(error).__name__ in text

@@ -147,7 +147,7 @@ def test_orientations_are_those_of_pillow(tmp_path: Path, orientation: int) -> N
 TOO_LONG = b"II*\0\x08\0\0\0\x01\0\x12\x01\x02\0\xff\xff\xff\x7f\0\0\0\0"
 
 
-@pytest.mark.filterwarnings("ignore:Tag data larger|ignore:Corrupt EXIF")
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize(
     "tag", [b"\0\0\0\0junk", b"Exif\0\0MM\0*\xff\xff\xff\xff", b"Exif\0\0" + TOO_LONG]
 )

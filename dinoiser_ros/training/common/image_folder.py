@@ -54,10 +54,10 @@ def find_pictures(folder: Path, at_most: int | None = None, seed: int = 0) -> li
         at_most: how many to take of them, at random.
 
     Raises:
-        TrainingError: there are none.
+        TrainingError: there are none, or a folder cannot be read.
     """
     found, seen = [], set()
-    for place, folders, files in os.walk(folder, followlinks=True):
+    for place, folders, files in os.walk(folder, onerror=_refuse, followlinks=True):
         if (real := os.path.realpath(place)) in seen:  # a link to a folder above
             folders.clear()
             continue
@@ -74,10 +74,16 @@ def find_pictures(folder: Path, at_most: int | None = None, seed: int = 0) -> li
     return [found[index] for index in sorted(chosen)]
 
 
+def _refuse(error: OSError) -> None:
+    """For `os.walk`, which leaves out what it cannot read."""
+    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        raise TrainingError(f"{error.filename} cannot be read: {error.strerror}.") from error
+
+
 def digest(folder: Path, pictures: list[Path]) -> str:
     """A short text that changes with the names of the pictures, not with the folder's place."""
     names = "\n".join(path.relative_to(folder).as_posix() for path in pictures)
-    return hashlib.sha256(names.encode()).hexdigest()[:16]
+    return hashlib.sha256(os.fsencode(names)).hexdigest()[:16]
 
 
 def random_view(path: Path, rng: np.random.Generator, views: Views) -> np.ndarray:
