@@ -8,16 +8,17 @@ process's error output.
 from __future__ import annotations
 
 import io
-import re
 import zlib
 
+import numpy as np
 from PIL import Image, JpegImagePlugin
 
 from dinoiser_ros.errors import PictureError
 
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
-# In coded data 0xff is followed by 0 or is a restart marker; anything else ends the data.
-_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
+# What may follow 0xff in coded data: a stuffed 0, a fill byte, a restart marker.
+_WITHIN_DATA = np.zeros(256, bool)
+_WITHIN_DATA[[0x00, 0xFF, *range(0xD0, 0xD8)]] = True
 _SOS, _EOI = 0xDA, 0xD9
 _BETWEEN_SCANS = frozenset({0xC4, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)})
 _SEQUENTIAL = frozenset({0xC0, 0xC1})  # frames whose only scan is decoded row by row
@@ -67,7 +68,7 @@ def _check_png(data: bytes) -> None:
 
 def _check_jpeg(data: bytes) -> None:
     frame, position = 0, 2
-    scans = []  # where the coded data of each begins and ends
+    scan_ends = []
     while True:
         marker, position = _next_segment(data, position)
         if marker == _EOI:
@@ -79,17 +80,25 @@ def _check_jpeg(data: bytes) -> None:
         if length < 2 or position > len(data):
             raise _damaged("its end is missing")
         if marker == _SOS:
-            found = _MARKER.search(data, position)
-            if found is None:
-                raise _damaged("its end is missing")
-            if found[1][0] != _EOI and found[1][0] not in _BETWEEN_SCANS:
-                raise _damaged("its data are interrupted")
-            scans.append((position, found.start()))
-            position = found.start()
-    if not scans:
+            position = _end_of_data(data, position)
+            scan_ends.append(position)
+    if not scan_ends:
         raise _damaged("it has no data")
-    if frame in _SEQUENTIAL and len(scans) == 1:
-        _check_scan(data, scans[0][1])
+    if frame in _SEQUENTIAL and len(scan_ends) == 1:
+        _check_scan(data, scan_ends[0])
+
+
+def _end_of_data(data: bytes, start: int) -> int:
+    """Where the marker is that ends the coded data of a scan."""
+    content = np.frombuffer(data, np.uint8, offset=start)
+    places = np.flatnonzero(content[:-1] == 0xFF)
+    ends = places[~_WITHIN_DATA[content[places + 1]]]
+    if not ends.size:
+        raise _damaged("its end is missing")
+    end = start + int(ends[0])
+    if data[end + 1] != _EOI and data[end + 1] not in _BETWEEN_SCANS:
+        raise _damaged("its data are interrupted")
+    return end
 
 
 def _next_segment(data: bytes, position: int) -> tuple[int, int]:

@@ -128,8 +128,11 @@ def test_all_pictures_of_a_file_are_read(tmp_path: Path, suffix: str) -> None:
 
 def test_smaller_copies_in_a_tiff_are_no_pages(tmp_path: Path) -> None:
     page, small = Image.new("RGB", (64, 64), "red"), Image.new("RGB", (8, 8), "red")
-    small.encoderinfo = {"tiffinfo": {254: 1}}
-    page.save(tmp_path / "a.tif", save_all=True, append_images=[small])
+    path = tmp_path / "a.tif"
+    page.save(path, save_all=True, append_images=[small], tiffinfo={254: 0})
+    entry = b"\xfe\0\4\0\1\0\0\0"  # the tag, LONG, one value, which follows
+    before, between, after = path.read_bytes().split(entry)
+    path.write_bytes(before + entry + between + entry + b"\1" + after[1:])
     assert read_picture(tmp_path / "a.tif").shape == (64, 64, 3)
 
 
