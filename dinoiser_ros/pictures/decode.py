@@ -73,7 +73,7 @@ class PictureFile:
         """Open a file; raises PictureError if it is no picture, too large, or damaged."""
         if not path.is_file():
             what = "is not a file that can be read to its end" if path.exists() else "is not there"
-            raise PictureError("decode", f"the picture {path} {what}")
+            raise PictureError("decode", f"it {what}")
         with _readable():
             with path.open("rb") as file:
                 start = file.read(30)

@@ -102,6 +102,7 @@ def test_every_changed_byte_of_a_png_is_found() -> None:
             decode_picture(bytes(broken))
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP"])
 def test_any_cut_is_refused(form: str) -> None:
     data = coded(picture(40, 40), form)
