@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from dinoiser_ros.errors import DinoiserError, MediaError
+from dinoiser_ros.errors import MediaError
 from dinoiser_ros.media.inputs import is_packed_bag
 
 from .messages import LABEL_INFO, typestore
@@ -63,18 +63,6 @@ def _read_errors() -> Iterator[None]:
             f"the bag cannot be read ({error}): one whose recording was cut off is repaired by "
             "'ros2 bag reindex', 'mcap recover' or 'rosbag reindex'."
         ) from error
-
-
-@contextmanager
-def write_errors() -> Iterator[None]:
-    """Whatever rosbags' writers raise, as `MediaError`."""
-    try:
-        yield
-    except (DinoiserError, OSError):
-        raise
-    except Exception as error:
-        reason = str(error) or type(error).__name__
-        raise MediaError(f"the copy cannot be written ({reason}).") from error
 
 
 class Bag(ABC):
