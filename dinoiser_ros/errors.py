@@ -32,6 +32,18 @@ class ImageMessageError(DinoiserError, ValueError):
         self.kind = kind
 
 
+class PictureError(DinoiserError, ValueError):
+    """A picture file, or the content of one, cannot be read.
+
+    Attributes:
+        kind: "size" for one that is too large, "depth" for values that are no picture's, "decode".
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
 class OptionError(DinoiserError, ValueError):
     """An option of the segmenter (method, threshold, device, ...) has a value it cannot take."""
 

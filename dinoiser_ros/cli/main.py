@@ -9,17 +9,17 @@ from collections.abc import Sequence
 from importlib import metadata
 from types import ModuleType
 
-from dinoiser_ros.errors import TrainingError
 from dinoiser_ros.evaluation import command as evaluation
 from dinoiser_ros.export import command as export
 from dinoiser_ros.media import command as media
 from dinoiser_ros.option_schema import FRAME_OPTIONS
-from dinoiser_ros.segmentation import DinoiserError, Segmenter
+from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.segmentation.methods.registry import METHODS
 from dinoiser_ros.segmentation.text.vocabulary import parse_prompts
 from dinoiser_ros.training import train_heads, train_maskclip_plus
 from dinoiser_ros.training.heads.options import add_arguments
 from dinoiser_ros.training.maskclip_plus import options as plus_options
+from dinoiser_ros.utils.sentences import sentence_of
 
 from .arguments import add_file_arguments, add_model_arguments, add_option_arguments, load
 
@@ -39,8 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status: int = options.run(options)
         return status
-    except (DinoiserError, TrainingError, OSError) as error:
-        print(f"dinoiser: {error}", file=sys.stderr)
+    except Exception as error:  # whatever it is, the user is told in one sentence
+        print(f"dinoiser: {sentence_of(error)}", file=sys.stderr)
         return 1
 
 

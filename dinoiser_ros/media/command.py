@@ -10,8 +10,9 @@ from pathlib import Path
 
 from dinoiser_ros.errors import MediaError
 from dinoiser_ros.media.bags.segment import segment_bag
-from dinoiser_ros.segmentation import DinoiserError, Segmenter
+from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.utils.progress import progress_bar, say
+from dinoiser_ros.utils.sentences import printable, sentence_of
 
 from .inputs import BAG, PICTURE, SUPPORTED, VIDEO, Input, find_inputs
 from .pictures import segment_picture
@@ -23,7 +24,8 @@ DESCRIPTION = """Segment pictures, videos, bags (rosbag2 folders, .mcap, .db3; R
 folders of all of these.
 
 A picture gives <name>_overlay.png, _labels.png (class ids: positions in the list
-of prompts, 255 for none) and _confidence.png (0 to 255).
+of prompts, 255 for none) and _confidence.png (0 to 255). An animation, or a TIFF
+with pages, is treated as a video.
 A video gives <name>_overlay.mp4. With --save labels confidence it gives folders
 of numbered PNGs, since no codec leaves label maps as they are.
 A bag gives <name>_segmented, a copy with all that was recorded and, for each
@@ -143,29 +145,32 @@ def _run(options: argparse.Namespace, load: Callable[[], Segmenter]) -> int:
             done[entry.kind] += outcome is not None
             complete &= outcome is not None and not outcome.problems
             progress.update()
-    say(f"{_count(inputs, done)} segmented into {options.output}")
+    say(f"{_count(inputs, done)} segmented into {printable(options.output)}")
     return 0 if complete else 1
 
 
 def _segment(segmenter: Segmenter, entry: Input, settings: Settings) -> Outcome | None:
     """Segment one input and say how it went; None if it could not be done."""
     try:
+        if entry.problem:
+            raise MediaError(entry.problem)
         if not entry.path.exists():
             raise MediaError("there is no such file or folder.")
         if entry.kind is None:
             raise MediaError(f"this is none of what can be segmented: {SUPPORTED}.")
         outcome = _SEGMENT[entry.kind](segmenter, entry, settings)
-    except (DinoiserError, OSError) as error:
-        _complain(entry.path, str(error))
+    except Exception as error:  # whatever one input does, the others are segmented
+        _complain(entry.path, sentence_of(error))
         return None
-    say(f"{entry.path}: {outcome.summary}")
+    say(f"{printable(entry.path)}: {outcome.summary}")
     for sentence in (*outcome.notes, *outcome.problems):
         _complain(entry.path, sentence)
     return outcome
 
 
 def _complain(path: Path, sentence: str) -> None:
-    named = sentence if str(path) in sentence else f"{path}: {sentence}"
+    shown = printable(path)
+    named = sentence if shown in sentence else f"{shown}: {sentence}"
     say(f"dinoiser: {named}", error=True)
 
 

@@ -4,15 +4,21 @@
 from __future__ import annotations
 
 import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
 
-from dinoiser_ros.errors import FrameSourceError
+from dinoiser_ros.errors import FrameSourceError, PictureError
+from dinoiser_ros.pictures.decode import PictureFile
+from dinoiser_ros.pictures.folders import PICTURE_SUFFIXES, is_picture_file
+from dinoiser_ros.utils.sentences import sentence_of
 
-PICTURE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+MOST_RATE = 1000.0  # Hz
 DEFAULT_RATE = 10.0  # Hz, of pictures and of videos that do not say theirs
 
 
@@ -60,69 +66,92 @@ def open_source(path: str) -> Source:
         return Webcam(int(camera.group(1)))
     place = Path(path).expanduser()
     if place.is_dir():
-        files = sorted(entry for entry in place.iterdir() if _is_picture(entry))
+        try:
+            files = sorted(entry for entry in place.iterdir() if is_picture_file(entry))
+        except OSError as error:
+            raise FrameSourceError(f"{place} cannot be read: {error.strerror}") from error
         if not files:
             endings = ", ".join(sorted(PICTURE_SUFFIXES))
             raise FrameSourceError(f"the folder {place} has no picture in it (one of {endings})")
         return Pictures(files, f"{len(files)} pictures of {place}")
-    if not place.is_file():
+    if not place.exists():
         raise FrameSourceError(f"there is no file or folder {place}: check the parameter 'path'")
-    return Pictures([place], f"picture {place}") if _is_picture(place) else Video(place)
+    return open_file(place)
 
 
-def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()
+def open_file(path: Path) -> Pictures | Video:
+    """A source of the frames of a picture file, which may hold several, or of a video.
+
+    Raises:
+        FrameSourceError: it is no video; what is wrong with a picture is said when it is read.
+    """
+    if not path.is_file():  # reading a pipe would wait for ever
+        raise FrameSourceError(f"{path} is not a file that can be read to its end")
+    if path.suffix.lower() in PICTURE_SUFFIXES:
+        return Pictures([path], f"picture {path}")
+    return Video(path)
 
 
 class Pictures:
-    """Picture files, one after the other."""
+    """Picture files, one after the other; of a file with several pictures all.
 
-    rate = DEFAULT_RATE
+    Attributes:
+        rate: that of the animation, if there is one file and it is one.
+    """
 
     def __init__(self, files: list[Path], description: str) -> None:
         self.description = description
+        self.rate = DEFAULT_RATE
         self._files = files
         self._next = 0
+        self._open: PictureFile | None = None
+        self._page = 0
         self._only: np.ndarray | None = None  # a single picture is decoded once
+        if len(files) == 1:
+            try:
+                with PictureFile(files[0]) as file:
+                    self.rate = min(file.rate, MOST_RATE) or DEFAULT_RATE
+            except PictureError:
+                pass  # said when it is read
 
     def read(self) -> np.ndarray | None:
         """See `Source.read`."""
-        if self._next >= len(self._files):
-            return None
-        path = self._files[self._next]
-        self._next += 1
-        if self._only is not None:
-            return self._only
-        frame = read_picture(path)
-        if len(self._files) == 1:
-            self._only = frame
+        if self._open is None:
+            if self._next >= len(self._files):
+                return None
+            self._next += 1
+            if self._only is not None:
+                return self._only
+        path = self._files[self._next - 1]
+        try:
+            if self._open is None:
+                self._open, self._page = PictureFile(path), 0
+            frame = self._open.read(self._page)
+        except PictureError as error:
+            self.close()
+            raise picture_error(path, error) from error
+        self._page += 1
+        if self._page == self._open.count:
+            if len(self._files) == self._open.count == 1:
+                self._only = frame
+            self.close()
         return frame
 
     def rewind(self) -> None:
         """See `Source.rewind`."""
+        self.close()
         self._next = 0
 
     def close(self) -> None:
         """See `Source.close`."""
+        if self._open is not None:
+            self._open.close()
+            self._open = None
 
 
-def read_picture(path: Path) -> np.ndarray:
-    """Read a picture file, turned upright as its camera noted it.
-
-    Returns:
-        (H, W, 3) uint8 RGB.
-
-    Raises:
-        FrameSourceError: the file is no picture, or a broken one.
-    """
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(path) as picture:
-            return np.array(ImageOps.exif_transpose(picture).convert("RGB"))
-    # Pillow's decoders raise whatever a broken file makes them raise, SyntaxError included.
-    except Exception as error:
-        raise FrameSourceError(f"the picture {path} cannot be read ({error})") from error
+def picture_error(path: Path, error: PictureError) -> FrameSourceError:
+    """What is wrong with a picture file, with its name."""
+    return FrameSourceError(f"the picture {path} cannot be read ({error})")
 
 
 class Video:
@@ -136,7 +165,7 @@ class Video:
         """Open the file; raises FrameSourceError if it holds no video."""
         self.description = f"video {path}"
         self._path = path
-        self._capture = _capture(str(path))
+        self._capture = _open_video(path)
         if self._capture.isOpened():
             rate = self._capture.get(_cv2().CAP_PROP_FPS)
         else:
@@ -144,19 +173,24 @@ class Video:
                 f"{path} is neither a picture nor a video that OpenCV can read: convert it to MP4 "
                 "or PNG"
             )
-        self.rate = rate if 0.1 <= rate <= 1000.0 else DEFAULT_RATE
+        self.rate = rate if 0.1 <= rate <= MOST_RATE else DEFAULT_RATE
         self.length = max(0, int(self._capture.get(_cv2().CAP_PROP_FRAME_COUNT)))
 
     def read(self) -> np.ndarray | None:
         """See `Source.read`."""
-        found, frame = self._capture.read()
-        return _rgb(frame) if found else None
+        try:
+            found, frame = self._capture.read()
+            return _rgb(frame) if found else None
+        except Exception as error:  # whatever the decoder raises
+            raise FrameSourceError(
+                f"a frame of {self._path} cannot be read: {sentence_of(error)}"
+            ) from error
 
     def rewind(self) -> None:
         """See `Source.rewind`."""
         # Seeking to frame 0 is inexact or refused with some formats; opening again works with all.
         self._capture.release()
-        self._capture = _capture(str(self._path))
+        self._capture = _open_video(self._path)
         if not self._capture.isOpened():
             raise FrameSourceError(f"the video {self._path} is gone: it cannot be opened again")
 
@@ -179,7 +213,7 @@ class Webcam:
                 f"/dev/video{number} (group video)?"
             )
         rate = self._capture.get(_cv2().CAP_PROP_FPS)
-        self.rate = rate if 0.1 <= rate <= 1000.0 else 30.0
+        self.rate = rate if 0.1 <= rate <= MOST_RATE else 30.0
 
     def read(self) -> np.ndarray | None:
         """See `Source.read`; a camera has no end."""
@@ -214,6 +248,29 @@ def _cv2() -> ModuleType:
 
 def _capture(target: str | int) -> Any:
     return _cv2().VideoCapture(target)
+
+
+def _open_video(path: Path) -> Any:
+    with opencv_path(path) as place:
+        return _capture(place)
+
+
+@contextmanager
+def opencv_path(path: Path) -> Iterator[str]:
+    """A path that OpenCV can use for a file: it ends the process if one is not UTF-8.
+
+    The file may be opened within the block, and stays open after it; it need not exist.
+    """
+    name = str(path)
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        with tempfile.TemporaryDirectory() as folder:
+            link = Path(folder, f"file{path.suffix if path.suffix.isascii() else ''}")
+            link.symlink_to(path.absolute())
+            yield str(link)
+    else:
+        yield name
 
 
 def _rgb(bgr: np.ndarray) -> np.ndarray:

@@ -8,14 +8,17 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from .frame_sources import PICTURE_SUFFIXES
+from dinoiser_ros.pictures.folders import PICTURE_SUFFIXES, is_companion
+from dinoiser_ros.utils.sentences import sentence_of
 
 PICTURE, VIDEO, BAG = "picture", "video", "bag"
 VIDEO_SUFFIXES = frozenset(
     {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".webm", ".wmv"}
 )
 BAG_SUFFIXES = frozenset({".bag", ".db3", ".mcap"})
+PACKED_SUFFIXES = (".mcap.zstd", ".db3.zstd")
 _SUFFIXES = PICTURE_SUFFIXES | VIDEO_SUFFIXES | BAG_SUFFIXES
 SUPPORTED = (
     f"pictures ({', '.join(sorted(PICTURE_SUFFIXES))}), "
@@ -46,11 +49,13 @@ class Input:
         kind: `PICTURE`, `VIDEO`, `BAG`, or None if it is none of them.
         name: what its results are called, without suffix; with "/" where it came from a folder in
             a folder. No other input has it.
+        problem: why it cannot be used, "" if that is not known.
     """
 
     path: Path
     kind: str | None
     name: str
+    problem: str = ""
 
 
 def find_inputs(places: Sequence[Path], output: Path) -> list[Input]:
@@ -60,22 +65,51 @@ def find_inputs(places: Sequence[Path], output: Path) -> list[Input]:
         places: files, bags and folders.
         output: a folder that is left out: it has the results of earlier runs.
     """
-    found: list[tuple[Path, str | None]] = []
+    found: list[_Found] = []
     names: list[Path] = []
     for place in places:
-        if place.is_dir() and kind_of(place) is None:
-            inside = list(_walk(place, output.resolve()))
-            found += inside
-            names += [path.relative_to(place) for path, _ in inside]
-        else:
-            found.append((place, kind_of(place)))
-            names.append(Path(place.resolve().name))
+        try:
+            inside = _inside(place, output)
+        except Exception as error:  # one place that cannot be looked at is one bad input
+            inside = [_Found(place, None, sentence_of(error))]
+        found += inside
+        names += [_relative(entry.path, place) for entry in inside]
     chosen = distinct_names(names)
-    return [Input(path, kind, name) for (path, kind), name in zip(found, chosen, strict=True)]
+    return [
+        Input(entry.path, entry.kind, name, entry.problem)
+        for entry, name in zip(found, chosen, strict=True)
+    ]
+
+
+class _Found(NamedTuple):
+    path: Path
+    kind: str | None
+    problem: str = ""
+
+
+def _inside(place: Path, output: Path) -> list[_Found]:
+    """What one place of the command line stands for."""
+    kind = kind_of(place)
+    if kind is not None or not place.is_dir():
+        return [_Found(place, kind)]
+    if os.path.realpath(place) == os.path.realpath(output):
+        return [
+            _Found(place, None, "the results would lie among the inputs: give another folder to -o")
+        ]
+    return list(_walk(place, Path(os.path.realpath(output))))
+
+
+def _relative(path: Path, place: Path) -> Path:
+    """What an input's results are named after: its path in a folder, or its own name."""
+    if path != place:
+        return path.relative_to(place)
+    return Path(os.path.basename(os.path.realpath(path)) or "root")
 
 
 def kind_of(path: Path) -> str | None:
     """What a file or folder is, by its suffix or, if that tells nothing, its first bytes."""
+    if is_companion(path.name):
+        return None
     if path.is_dir():
         return BAG if (path / "metadata.yaml").is_file() else None
     suffix = path.suffix.lower()
@@ -83,7 +117,14 @@ def kind_of(path: Path) -> str | None:
     for suffixes, kind in kinds:
         if suffix in suffixes:
             return kind
+    if is_packed_bag(path):
+        return BAG
     return _kind_by_content(path) if path.is_file() else None
+
+
+def is_packed_bag(path: Path) -> bool:
+    """Whether a file is the compressed storage of a bag, without its metadata.yaml."""
+    return path.name.lower().endswith(PACKED_SUFFIXES)
 
 
 def _kind_by_content(path: Path) -> str | None:
@@ -95,22 +136,29 @@ def _kind_by_content(path: Path) -> str | None:
     return None
 
 
-def _walk(folder: Path, output: Path) -> Iterator[tuple[Path, str | None]]:
+def _walk(folder: Path, output: Path) -> Iterator[_Found]:
     """What a folder has, in the order of names; links are followed, a bag is not looked into."""
-    seen = {output}
-    for place, folders, files in os.walk(folder, followlinks=True):
+    seen = {str(output)}
+    problems: list[OSError] = []
+    for place, folders, files in os.walk(folder, followlinks=True, onerror=problems.append):
         here = Path(place)
-        if here.resolve() in seen:  # the output, or a link to a folder above
+        if os.path.realpath(here) in seen:  # the output, or a link to a folder above
             folders.clear()
             continue
-        seen.add(here.resolve())
+        seen.add(os.path.realpath(here))
         bags = [name for name in folders if kind_of(here / name) == BAG]
-        yield from ((here / name, BAG) for name in sorted(bags))
+        yield from (_Found(here / name, BAG) for name in sorted(bags))
         folders[:] = sorted(set(folders) - set(bags))
-        for name in sorted(files):
-            path = here / name
-            if path.suffix.lower() in _SUFFIXES:
-                yield path, kind_of(path)
+        yield from (_Found(here / name, kind_of(here / name)) for name in sorted(files)
+                    if _is_input(here / name))  # fmt: skip
+    for error in problems:
+        yield _Found(Path(os.fsdecode(error.filename)), None, f"it was left out: {error.strerror}.")
+
+
+def _is_input(path: Path) -> bool:
+    """Whether a file of a folder is meant, by its name; macOS's companions are not."""
+    known = path.suffix.lower() in _SUFFIXES or is_packed_bag(path)
+    return known and not is_companion(path.name)
 
 
 def distinct_names(paths: Sequence[Path]) -> list[str]:

@@ -3,31 +3,38 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 from PIL import Image
 
-from dinoiser_ros.errors import FrameSourceError, MediaError
+from dinoiser_ros.errors import MediaError, PictureError
+from dinoiser_ros.pictures.decode import PictureFile
 from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.utils.atomic_files import atomic_write
 
-from .frame_sources import read_picture
+from .frame_sources import picture_error
 from .inputs import Input
 from .rendering import Shares, render
-from .settings import RESULTS, Outcome, Settings
+from .settings import RESULTS, Outcome, Settings, check_own
+from .videos import segment_video
 
 
 def segment_picture(segmenter: Segmenter, picture: Input, settings: Settings) -> Outcome:
     """Write <name>_overlay.png, _labels.png (class ids) and _confidence.png (0 to 255).
 
-    Results of an earlier run are replaced.
+    Results of an earlier run are replaced. A file with several pictures, an animation or pages, is
+    segmented as a video is.
 
     Raises:
         DinoiserError, OSError: the picture cannot be read or segmented, or nothing written.
     """
-    try:
-        image = read_picture(picture.path)
-    except FrameSourceError as error:
-        raise MediaError(str(error)) from error
+    image = _only_picture(picture.path)
+    if image is None:
+        return segment_video(segmenter, picture, settings)
     result = segmenter.segment(image)
+    for kind in settings.wanted(RESULTS):
+        check_own(settings.output / f"{picture.name}_{kind}.png")
     arrays = render(image, result, settings.wanted(RESULTS), settings.alpha)
     for kind, array in arrays.items():
         place = settings.output / f"{picture.name}_{kind}.png"
@@ -37,3 +44,12 @@ def segment_picture(segmenter: Segmenter, picture: Input, settings: Settings) ->
     shares = Shares(result.classes)
     shares.add(result)
     return Outcome(str(shares))
+
+
+def _only_picture(path: Path) -> np.ndarray | None:
+    """(H, W, 3) uint8 RGB of a file with one picture, None for one with several."""
+    try:
+        with PictureFile(path) as file:
+            return file.read() if file.count == 1 else None
+    except PictureError as error:
+        raise MediaError(str(picture_error(path, error))) from error

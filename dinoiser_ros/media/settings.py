@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from dinoiser_ros.errors import MediaError
 
+# What a folder of results has in it: numbered pictures, or a bag.
+_RESULT = re.compile(r"\d{6,}\.png|metadata\.yaml|.*\.(mcap|db3)(\.zstd|-wal|-shm)?")
 RESULTS = ("overlay", "labels", "confidence")
 
 
@@ -36,9 +40,27 @@ class Settings:
         return [name for name in RESULTS if name in chosen]
 
     def check_free(self, path: Path) -> None:
-        """Raise MediaError if something of an earlier run would be replaced without asking."""
-        if path.exists() and not self.overwrite:
+        """Raise MediaError if something would be replaced without asking, or that is not ours.
+
+        A folder is only replaced if it has what this command writes and nothing else.
+        """
+        if os.path.lexists(path) and not self.overwrite:
             raise MediaError(f"{path} exists already: give --overwrite, or another folder with -o.")
+        check_own(path)
+
+
+def check_own(path: Path) -> None:
+    """Raise MediaError if a folder that would be replaced has files that are not results."""
+    if not path.is_dir() or path.is_symlink():
+        return
+    strange = [entry for entry in path.iterdir() if entry.is_dir() or not _is_result(entry.name)]
+    is_file = path.suffix in (".png", ".mp4", ".bag")
+    if strange or is_file:
+        raise MediaError(f"{path} is a folder of other files: move it, or give another with -o.")
+
+
+def _is_result(name: str) -> bool:
+    return bool(_RESULT.fullmatch(name))
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.utils.atomic_files import atomic_write
 from dinoiser_ros.utils.progress import progress_bar
 
-from .frame_sources import Video
+from .frame_sources import Pictures, Video, open_file, opencv_path
 from .inputs import Input
 from .optional import require
 from .rendering import Shares, render
@@ -29,15 +29,16 @@ from .settings import Outcome, Settings
 
 _DEFAULT = ("overlay",)
 _CODEC = "mp4v"  # MPEG-4: what every build of OpenCV can write
+_MOST_FRAMES = 65535  # in the codec's unit of time
 _LENGTH_ERROR = 0.05  # of the frames that a container says it has; many only estimate it
 
 
 def segment_video(segmenter: Segmenter, video: Input, settings: Settings) -> Outcome:
     """Write <name>_overlay.mp4 and, if wanted, the folders <name>_labels and _confidence.
 
-    The overlay has the video's frame rate, a constant one; an odd width or height loses its last
-    column or row, since the codec has even ones only. Frames in folders are numbered from
-    000000.png on.
+    The overlay has the video's frame rate, a constant one, to four digits; an odd width or height
+    loses its last column or row, since the codec has even ones only. Frames in folders are numbered
+    from 000000.png on.
 
     Raises:
         DinoiserError, OSError: the video cannot be read or segmented, or nothing written; then
@@ -52,14 +53,14 @@ def segment_video(segmenter: Segmenter, video: Input, settings: Settings) -> Out
     for place in places.values():
         settings.check_free(place)
     try:
-        source = Video(video.path)
+        source = open_file(video.path)
     except FrameSourceError as error:
         raise MediaError(str(error)) from error
     shares = Shares(segmenter.classes)
     with (
         closing(source),
         ExitStack() as stack,
-        progress_bar(video.path.name, source.length or None, "frame", keep=False) as progress,
+        progress_bar(video.path.name, _length(source) or None, "frame", keep=False) as progress,
     ):
         sinks: dict[str, _Folder | _VideoFile] = {}
         for kind, place in places.items():
@@ -75,7 +76,12 @@ def segment_video(segmenter: Segmenter, video: Input, settings: Settings) -> Out
             progress.update()
         if not shares.frames:
             raise MediaError("no frame of it can be read: convert it to MP4.")
-    return Outcome(f"{shares.frames} frames: {shares}", _missing(shares.frames, source.length))
+    return Outcome(f"{shares.frames} frames: {shares}", _missing(shares.frames, _length(source)))
+
+
+def _length(source: Pictures | Video) -> int:
+    """How many frames a source says it has, 0 if it does not say."""
+    return source.length if isinstance(source, Video) else 0
 
 
 def _missing(frames: int, length: int) -> tuple[str, ...]:
@@ -97,24 +103,49 @@ class _Folder:
         self._next += 1
 
 
+def storable_rate(rate: float) -> float:
+    """A frame rate that MPEG-4 can store, at most 0.05 % away.
+
+    OpenCV writes a rate as whole frames in 1, 10, 100 or 1000 seconds, whichever fits first; the
+    codec has 16 bits for the frames.
+
+    Args:
+        rate: Hz, 0.1 to 1000.
+    """
+    for seconds in (1000, 100, 10, 1):
+        frames = round(rate * seconds)
+        if frames <= _MOST_FRAMES:
+            return frames / seconds
+    return rate
+
+
 class _VideoFile:
     """Frames as a video; `close` checks that it has all of them."""
 
     def __init__(self, path: Path, rate: float) -> None:
         self._path, self._rate = path, rate
         self._writer: Any = None
+        self._size = 0, 0
         self._frames = 0
 
     def add(self, frame: np.ndarray) -> None:
         """Write (H, W, 3) uint8 RGB; the first frame decides the size."""
         import cv2
 
+        height, width = frame.shape[:2]
         if self._writer is None:
-            height, width = frame.shape[:2]
+            self._size = width, height
             code = cv2.VideoWriter_fourcc(*_CODEC)  # type: ignore[attr-defined]  # not in its stubs
-            self._writer = cv2.VideoWriter(str(self._path), code, self._rate, (width, height))
+            rate = storable_rate(self._rate)
+            with opencv_path(self._path) as place:
+                self._writer = cv2.VideoWriter(place, code, rate, (width, height))
             if not self._writer.isOpened():
                 raise MediaError(f"OpenCV cannot write a {width}x{height} video with {_CODEC}.")
+        if self._size != (width, height):
+            raise MediaError(
+                f"its pictures differ in size ({self._size[0]}x{self._size[1]}, then "
+                f"{width}x{height}): take them apart, or give --save labels confidence."
+            )
         self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
         self._frames += 1
 

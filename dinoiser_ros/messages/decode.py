@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dinoiser_ros.errors import ImageMessageError
+from dinoiser_ros.errors import ImageMessageError, PictureError
+from dinoiser_ros.pictures.decode import decode_picture
+from dinoiser_ros.pictures.levels import to_8_bits
+from dinoiser_ros.pictures.limits import MAX_PIXELS
 
 from .encode import image_fields
 
@@ -33,8 +36,9 @@ _PLAIN: dict[str, tuple[type, int, tuple[int, int, int]]] = {
     "mono8": (np.uint8, 1, (0, 0, 0)),
     "mono16": (np.uint16, 1, (0, 0, 0)),
     "8UC1": (np.uint8, 1, (0, 0, 0)),
-    "8UC3": (np.uint8, 3, (0, 1, 2)),
-    "16UC1": (np.uint16, 1, (0, 0, 0)),
+    # Nothing says what these channels are: the order is that of OpenCV and RViz.
+    "8UC3": (np.uint8, 3, (2, 1, 0)),
+    "8UC4": (np.uint8, 4, (2, 1, 0)),
 }
 # Encodings that need arithmetic (bytes per pixel), left to cv_bridge or rosbags-image. The names
 # on the right are the ones that every version of both knows.
@@ -51,6 +55,12 @@ _CODED: dict[str, tuple[int, str]] = {
 # A full plane of luma, then half as many rows of interleaved chroma; cv_bridge knows none or one
 # of them.
 _PLANAR = {"nv12": "COLOR_YUV2RGB_NV12", "nv21": "COLOR_YUV2RGB_NV21"}
+
+# Beginnings of the encodings of distances and other measurements.
+_MEASURED = ("16UC1", "32F", "64F", "16S", "32S")
+_BAYER_8 = {
+    f"bayer_{pattern}16": f"bayer_{pattern}8" for pattern in ("rggb", "bggr", "gbrg", "grbg")
+}
 
 ENCODINGS: tuple[str, ...] = (*_PLAIN, *_CODED, *_PLANAR)
 """The encodings of sensor_msgs/Image that `rgb_from_image` reads."""
@@ -92,52 +102,68 @@ def rgb_from_image(message: Image) -> np.ndarray:
         pixels = _rows(message, message.height, message.width * pixel_bytes)
         if pixel_bytes == 2:
             pixels = pixels.reshape(message.height, message.width, 2)
-        return _checked(message, lambda: _coded_to_rgb()(pixels, name))
+        return _checked(
+            encoding, message.width, message.height, lambda: _coded_to_rgb()(pixels, name)
+        )
     if encoding in _PLANAR:
         return _planar_to_rgb(message)
-    if encoding.startswith(("32F", "64F", "16S", "32S")):
-        raise ImageMessageError(
-            "depth",
-            f"encoding '{encoding}' holds depth or measurements, not a picture: "
-            "give the node the camera's colour image topic",
-        )
+    if is_depth(encoding):
+        raise _depth_error(f"encoding '{encoding[:40]}'")
     raise ImageMessageError(
         "encoding",
         f"encoding '{encoding[:40]}' is not known: publish one of {', '.join(ENCODINGS)}",
     )
 
 
+def is_depth(encoding: str) -> bool:
+    """Whether an encoding, or the format of a compressed image, is one of depth images."""
+    return encoding.startswith(_MEASURED) or "compressedDepth" in encoding
+
+
+def _depth_error(what: str) -> ImageMessageError:
+    return ImageMessageError(
+        "depth",
+        f"{what} holds depth or measurements, not a picture: give the node the camera's colour "
+        "image topic",
+    )
+
+
 def rgb_from_compressed(message: CompressedImage) -> np.ndarray:
-    """Decode a sensor_msgs/CompressedImage (JPEG, PNG and what else OpenCV reads).
+    """Decode a sensor_msgs/CompressedImage (JPEG, PNG and what else `decode_picture` reads).
+
+    `format` may begin with the encoding of the image before it was compressed, as
+    compressed_image_transport has it: "bayer_rggb8; jpeg compressed" is a mosaic, to which its
+    colours are given here.
 
     Returns:
         (H, W, 3) uint8 RGB in the sensor's geometry: an EXIF rotation is not applied, since the
         mask has to fit the camera's calibration.
 
     Raises:
-        ImageMessageError: bytes that are not a picture, or a compressed depth image.
+        ImageMessageError: bytes that are not a picture, are damaged or too large, or a compressed
+            depth image.
     """
-    import cv2
-
-    if "compressedDepth" in message.format:
-        raise ImageMessageError(
-            "depth",
-            f"compressed format '{message.format}' is a depth image: "
-            "give the node the camera's colour image topic",
-        )
-    data = np.frombuffer(message.data, np.uint8)
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    if is_depth(message.format):
+        raise _depth_error(f"compressed format '{message.format[:40]}'")
+    encoding = message.format.partition(";")[0].strip()
+    encoding = _BAYER_8.get(encoding, encoding)
+    mosaic = encoding.startswith("bayer_")
     try:
-        pixels = cv2.imdecode(data, flags) if data.size else None
-    except cv2.error:
-        pixels = None
-    if pixels is None:
+        pixels = decode_picture(bytes(message.data), grey=mosaic)
+    except PictureError as error:
         raise ImageMessageError(
-            "decode",
-            f"{data.size} bytes of format '{message.format[:40]}' are not a JPEG or PNG picture: "
+            error.kind,
+            f"{len(message.data)} bytes of format '{message.format[:40]}' cannot be used, {error}: "
             "check the camera's compressed image transport",
+        ) from error
+    if not mosaic or pixels.ndim == 3:  # some drivers compress the colours of a mosaic
+        return pixels
+    if encoding not in _CODED:
+        raise ImageMessageError(
+            "encoding", f"the mosaic '{encoding[:40]}' is not known: publish it as colours"
         )
-    return _swapped(pixels)
+    height, width = pixels.shape
+    return _checked(encoding, width, height, lambda: _coded_to_rgb()(pixels, encoding))
 
 
 def _plain_to_rgb(
@@ -146,8 +172,8 @@ def _plain_to_rgb(
     itemsize = np.dtype(dtype).itemsize
     pixels = _rows(message, message.height, message.width * channels * itemsize)
     if itemsize == 2:
-        pixels = np.ascontiguousarray(pixels).view(">u2" if message.is_bigendian else "<u2") >> 8
-        pixels = pixels.astype(np.uint8)
+        wide = np.ascontiguousarray(pixels).view(">u2" if message.is_bigendian else "<u2")
+        pixels = to_8_bits(wide)
     pixels = pixels.reshape(message.height, message.width, channels)
     if order == (0, 1, 2):
         return pixels[:, :, :3]
@@ -175,7 +201,12 @@ def _planar_to_rgb(message: Image) -> np.ndarray:
         )
     planes = _rows(message, message.height * 3 // 2, message.width)
     code = getattr(cv2, _PLANAR[message.encoding])
-    return _checked(message, lambda: cv2.cvtColor(np.ascontiguousarray(planes), code))
+    return _checked(
+        message.encoding,
+        message.width,
+        message.height,
+        lambda: cv2.cvtColor(np.ascontiguousarray(planes), code),
+    )
 
 
 def _rows(message: Image, rows: int, row_bytes: int) -> np.ndarray:
@@ -184,6 +215,11 @@ def _rows(message: Image, rows: int, row_bytes: int) -> np.ndarray:
     if width == 0 or height == 0:
         raise ImageMessageError(
             "size", f"the image is empty ({width}x{height}): check the camera's driver"
+        )
+    if width * height > MAX_PIXELS:
+        raise ImageMessageError(
+            "size",
+            f"the image has {width}x{height} pixels, more than {MAX_PIXELS}: publish a smaller one",
         )
     if step < row_bytes:
         raise ImageMessageError(
@@ -201,7 +237,9 @@ def _rows(message: Image, rows: int, row_bytes: int) -> np.ndarray:
     return data.reshape(rows, step)[:, :row_bytes]
 
 
-def _checked(message: Image, convert: Callable[[], np.ndarray]) -> np.ndarray:
+def _checked(
+    encoding: str, width: int, height: int, convert: Callable[[], np.ndarray]
+) -> np.ndarray:
     """Run a conversion of OpenCV's, whose own error messages help nobody."""
     import cv2
 
@@ -212,7 +250,7 @@ def _checked(message: Image, convert: Callable[[], np.ndarray]) -> np.ndarray:
     except (cv2.error, ValueError, RuntimeError) as error:
         raise ImageMessageError(
             "size",
-            f"a {message.width}x{message.height} image cannot be '{message.encoding}': "
+            f"a {width}x{height} image cannot be '{encoding}': "
             "check the encoding that the camera's driver states",
         ) from error
 

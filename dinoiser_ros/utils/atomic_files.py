@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -24,10 +25,10 @@ def atomic_write(path: Path, *, durable: bool = True) -> Iterator[Path]:
             leave an empty file of that name; with, each file takes milliseconds more.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: it cannot be written, or `path`.part is somebody else's.
     """
     workplace = path.with_name(f"{path.name}.part")
-    _remove(workplace)
+    _remove_workplace(workplace, path.name)
     workplace.mkdir(parents=True)
     try:
         yield workplace / path.name
@@ -65,8 +66,12 @@ def move_into_place(source: Path, path: Path, *, durable: bool = True) -> None:
     os.replace(source, path)
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def _remove_workplace(place: Path, name: str) -> None:
+    """Remove what a killed process left; whatever else has this name is somebody's, and stays."""
+    if not os.path.lexists(place):
+        return
+    if place.is_symlink() or not place.is_dir():
+        raise FileExistsError(errno.EEXIST, "this name is needed for a moment: move it", str(place))
+    if any(entry.name != name for entry in place.iterdir()):
+        raise FileExistsError(errno.EEXIST, "other files are in it: move it", str(place))
+    shutil.rmtree(place)

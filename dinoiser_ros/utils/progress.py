@@ -46,4 +46,7 @@ def progress_bar(
 
 def say(text: str, error: bool = False) -> None:
     """Print a line of its own above the bars."""
-    tqdm.write(text, file=sys.stderr if error else sys.stdout)
+    stream = sys.stderr if error else sys.stdout
+    coding = getattr(stream, "encoding", None) or "utf-8"
+    # What the terminal cannot show, such as a name that is not UTF-8, must not end the program.
+    tqdm.write(text.encode(coding, "backslashreplace").decode(coding), file=stream)

@@ -174,3 +174,17 @@ def test_the_inference_size_is_the_models_own_by_default(folder, golden, expecte
     np.testing.assert_array_equal(found.confidence, same.confidence)
     golden.inference_size = 0
     assert (golden.segment(expected["odd.image_u8"]).confidence != found.confidence).any()
+
+
+@pytest.mark.parametrize("error", [TypeError("odd\ninput"), KeyError("shape"), AssertionError()])
+def test_any_exception_of_a_command_is_one_sentence(monkeypatch, capsys, error):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr("dinoiser_ros.cli.main.load", fail)
+    assert main(["download"]) == 1
+    text = capsys.readouterr().err
+    assert (
+        text.startswith("dinoiser: an unexpected error at test_cli.py:") and text.count("\n") == 1
+    )
+    assert type(error).__name__ in text

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from dinoiser_ros.errors import FrameSourceError
-from dinoiser_ros.media.frame_sources import open_source, read_picture
+from dinoiser_ros.media.frame_sources import open_source
+from dinoiser_ros.pictures.decode import read_picture
 
 
 @pytest.fixture

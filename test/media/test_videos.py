@@ -15,7 +15,8 @@ from video_files import FRAMES, HEIGHT, WIDTH, write_video
 
 from dinoiser_ros.errors import MediaError
 from dinoiser_ros.media.frame_sources import Video
-from dinoiser_ros.media.inputs import VIDEO, Input
+from dinoiser_ros.media.inputs import PICTURE, VIDEO, Input
+from dinoiser_ros.media.pictures import segment_picture
 from dinoiser_ros.media.settings import Settings
 from dinoiser_ros.media.videos import segment_video
 
@@ -101,3 +102,27 @@ def test_without_opencv_it_is_said_what_to_install(tmp_path, quick, monkeypatch)
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(MediaError, match=r"pip install opencv-python-headless.*\[video\]"):
         segment_video(quick, video, Settings(tmp_path))
+
+
+def test_an_animation_is_segmented_as_a_video(tmp_path, quick):
+    frames = [Image.new("RGB", (WIDTH, HEIGHT), (80 * level,) * 3) for level in range(3)]
+    path = tmp_path / "film.gif"
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=40)
+    picture = Input(path, PICTURE, "film")
+    outcome = segment_picture(quick, picture, Settings(tmp_path / "out"))
+    assert outcome.summary.startswith("3 frames: ") and not outcome.problems
+    assert [place.name for place in (tmp_path / "out").iterdir()] == ["film_overlay.mp4"]
+    written = Video(tmp_path / "out" / "film_overlay.mp4")
+    assert (written.rate, written.length) == (25.0, 3)
+    written.close()
+
+
+def test_pages_of_several_sizes_are_said(tmp_path, quick):
+    pages = [Image.new("RGB", (32 * side, 32)) for side in (1, 2)]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    picture = Input(tmp_path / "a.tif", PICTURE, "a")
+    with pytest.raises(MediaError, match="differ in size .32x32, then 64x32"):
+        segment_picture(quick, picture, Settings(tmp_path / "out"))
+    settings = Settings(tmp_path / "out", save=frozenset({"labels"}))
+    assert segment_picture(quick, picture, settings).summary.startswith("2 frames")
+    assert len(list((tmp_path / "out" / "a_labels").iterdir())) == 2

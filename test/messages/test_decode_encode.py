@@ -38,14 +38,14 @@ def encode(rgb: np.ndarray, encoding: str) -> np.ndarray:
     opaque = np.full((*rgb.shape[:2], 1), 255, np.uint8)
     plain = {
         "rgb8": rgb,
-        "8UC3": rgb,
+        "8UC3": bgr,
         "bgr8": bgr,
+        "8UC4": np.concatenate([bgr, opaque], axis=2),
         "rgba8": np.concatenate([rgb, opaque], axis=2),
         "bgra8": np.concatenate([bgr, opaque], axis=2),
         "mono8": grey,
         "8UC1": grey,
         "mono16": grey.astype(np.uint16) * 257,
-        "16UC1": grey.astype(np.uint16) * 257,
     }
     if encoding in plain:
         return np.ascontiguousarray(plain[encoding])
@@ -97,7 +97,7 @@ def as_message(rgb: np.ndarray, encoding: str) -> Image:
 
 def expected(rgb: np.ndarray, encoding: str) -> np.ndarray:
     """What should come out: the picture itself, or its grey."""
-    if encoding.startswith(("mono", "8UC1", "16UC1")):
+    if encoding.startswith(("mono", "8UC1")):
         return np.repeat(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)[:, :, None], 3, axis=2)
     return rgb
 
@@ -116,12 +116,11 @@ def test_every_encoding(rgb: np.ndarray, encoding: str, extra: int) -> None:
         assert error.max() == 0
 
 
-@pytest.mark.parametrize("encoding", ["mono16", "16UC1"])
-def test_big_endian(rgb: np.ndarray, encoding: str) -> None:
-    message = as_message(rgb, encoding)
+def test_big_endian(rgb: np.ndarray) -> None:
+    message = as_message(rgb, "mono16")
     swapped = np.frombuffer(message.data, np.uint16).byteswap()
     message.data, message.is_bigendian = array("B", swapped.tobytes()), 1
-    np.testing.assert_array_equal(rgb_from_image(message), expected(rgb, encoding))
+    np.testing.assert_array_equal(rgb_from_image(message), expected(rgb, "mono16"))
 
 
 @pytest.mark.parametrize("extension", [".jpg", ".png"])
@@ -151,6 +150,7 @@ def test_compressed(rgb: np.ndarray, extension: str, grey: bool) -> None:
         ({"encoding": "RGB8"}, "encoding"),
         ({"encoding": "32FC1"}, "depth"),
         ({"encoding": "16SC1"}, "depth"),
+        ({"encoding": "16UC1"}, "depth"),
     ],
 )
 def test_messages_that_lie(rgb: np.ndarray, changes: dict[str, Any], kind: str) -> None:
@@ -173,7 +173,7 @@ def test_odd_sizes_that_an_encoding_does_not_allow(encoding: str) -> None:
 
 @pytest.mark.parametrize("encoding", [e for e in ENCODINGS if not e.startswith(("nv", "y", "uy"))])
 def test_one_pixel(encoding: str) -> None:
-    size = {"rgb8": 3, "bgr8": 3, "8UC3": 3, "rgba8": 4, "bgra8": 4, "mono16": 2, "16UC1": 2}
+    size = {"rgb8": 3, "bgr8": 3, "8UC3": 3, "rgba8": 4, "bgra8": 4, "8UC4": 4, "mono16": 2}
     step = size.get(encoding, 1)
     message = Image(width=1, height=1, step=step, encoding=encoding, data=array("B", bytes(step)))
     try:
@@ -190,11 +190,42 @@ def test_bytes_that_are_no_picture(data: bytes) -> None:
     assert error.value.kind == "decode"
 
 
-def test_compressed_depth_is_refused() -> None:
-    message = CompressedImage(format="16UC1; compressedDepth png", data=array("B", bytes(100)))
+@pytest.mark.parametrize(
+    "form", ["16UC1; compressedDepth png", "16UC1; png compressed", "32FC1; tiff compressed "]
+)
+def test_compressed_depth_is_refused(form: str) -> None:
+    depth = cv2.imencode(".png", np.full((8, 8), 900, np.uint16))[1].tobytes()
+    message = CompressedImage(format=form, data=array("B", depth))
     with pytest.raises(ImageMessageError) as error:
         encodings.rgb_from_message(message)
     assert error.value.kind == "depth"
+
+
+@pytest.mark.parametrize("encoding", ["bayer_rggb8", "bayer_gbrg8", "bayer_grbg16"])
+@pytest.mark.parametrize("extension", [".png", ".jpg"])
+def test_compressed_mosaics_get_their_colours(rgb, encoding: str, extension: str) -> None:
+    mosaic = _bayer(rgb, encoding[6:10])
+    if encoding.endswith("16") and extension == ".png":
+        mosaic = mosaic.astype(np.uint16) * 257
+    data = cv2.imencode(extension, mosaic, [cv2.IMWRITE_JPEG_QUALITY, 100])[1].tobytes()
+    message = CompressedImage(format=f"{encoding}; {extension[1:]} compressed ")
+    message.data = array("B", data)
+    error = np.abs(encodings.rgb_from_message(message).astype(int) - rgb)
+    assert error[2:-2, 2:-2].max() <= (6 if extension == ".png" else 12)
+
+
+def test_a_mosaic_that_was_compressed_as_colours_is_left_as_it_is(rgb) -> None:
+    data = cv2.imencode(".png", rgb[:, :, ::-1])[1].tobytes()
+    message = CompressedImage(format="bayer_rggb8; png compressed bgr8", data=array("B", data))
+    np.testing.assert_array_equal(encodings.rgb_from_message(message), rgb)
+
+
+def test_12_bit_values_in_a_16_bit_image_are_not_black(rgb: np.ndarray) -> None:
+    message = as_message(rgb, "mono16")
+    values = np.frombuffer(message.data, np.uint16) >> 4
+    assert values.max() > 255
+    message.data = array("B", values.tobytes())
+    np.testing.assert_array_equal(rgb_from_image(message), expected(rgb, "mono16"))
 
 
 @settings(max_examples=300, deadline=None)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from dinoiser_ros.errors import EvaluationError
+from dinoiser_ros.errors import EvaluationError, PictureError
+from dinoiser_ros.pictures.decode import read_picture
 
 from .label_pictures import read_labels
 
@@ -48,9 +48,8 @@ def read_pair(picture: Path, label: Path, table: np.ndarray) -> Loaded:
         EvaluationError: one of them cannot be read, or they are not of one size.
     """
     try:
-        with Image.open(picture) as file:
-            rgb = np.asarray(file.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for damaged files
+        rgb = read_picture(picture, upright=False)
+    except PictureError as error:
         raise EvaluationError(
             f"The picture {picture} cannot be read ({error}): fetch it again."
         ) from error

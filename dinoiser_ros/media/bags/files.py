@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from dinoiser_ros.errors import MediaError
+from dinoiser_ros.media.inputs import is_packed_bag
 
 from .messages import LABEL_INFO, typestore
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
         ConnectionExtRosbag2,
         Qos,
     )
+
+_ZSTD = b"\x28\xb5\x2f\xfd"  # what data begin with that were compressed
 
 
 @contextmanager
@@ -33,8 +35,15 @@ def open_bag(path: Path) -> Iterator[Bag]:
     Raises:
         MediaError: it cannot be read.
     """
-    bag = Ros1Bag(path) if path.suffix.lower() == ".bag" else Ros2Bag(path)
+    if is_packed_bag(path):
+        raise MediaError(
+            "it is compressed and its metadata.yaml is not here: give the bag's folder, or unpack "
+            "it with 'zstd -d'."
+        )
+    if not path.is_file() and not path.is_dir():
+        raise MediaError("it is not a file that can be read to its end.")
     with _read_errors():
+        bag = Ros1Bag(path) if path.suffix.lower() == ".bag" else Ros2Bag(path)
         bag.reader.open()
     try:
         yield bag
@@ -54,17 +63,6 @@ def _read_errors() -> Iterator[None]:
             f"the bag cannot be read ({error}): one whose recording was cut off is repaired by "
             "'ros2 bag reindex', 'mcap recover' or 'rosbag reindex'."
         ) from error
-
-
-@contextmanager
-def write_errors() -> Iterator[None]:
-    """Errors of rosbags' writers as `MediaError`."""
-    from rosbags import rosbag1, rosbag2
-
-    try:
-        yield
-    except (sqlite3.Error, rosbag1.WriterError, rosbag2.WriterError) as error:
-        raise MediaError(f"the copy cannot be written ({error}).") from error
 
 
 class Bag(ABC):
@@ -143,9 +141,8 @@ class Ros2Bag(Bag):
     def __init__(self, path: Path) -> None:
         from rosbags.rosbag2 import Reader
 
-        with _read_errors():
-            # Only bags of Humble and before lack definitions; pictures are the same in all.
-            super().__init__(Reader(path), "ros2_humble")
+        # Only bags of Humble and before lack definitions; pictures are the same in all.
+        super().__init__(Reader(path), "ros2_humble")
 
     def create(self, path: Path) -> Any:
         """See `Bag.create`."""
@@ -215,6 +212,11 @@ class Ros2Bag(Bag):
 
     def decode(self, data: bytes, type_name: str) -> Any:
         """See `Bag.decode`."""
+        if bytes(data[:4]) == _ZSTD:
+            raise MediaError(
+                "its messages are compressed, which only its metadata.yaml says: "
+                "'ros2 bag reindex' makes one"
+            )
         return self.store.deserialize_cdr(data, type_name)
 
     def encode(self, message: Any, type_name: str) -> memoryview:

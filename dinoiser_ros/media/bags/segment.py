@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from dinoiser_ros.errors import MediaError
+from dinoiser_ros.errors import DinoiserError, MediaError
 from dinoiser_ros.media.inputs import Input
 from dinoiser_ros.media.optional import require
 from dinoiser_ros.media.settings import Outcome, Settings
@@ -15,7 +16,7 @@ from dinoiser_ros.utils.atomic_files import atomic_write
 from dinoiser_ros.utils.progress import progress_bar
 
 from .camera import BagCamera
-from .files import Bag, open_bag, write_errors
+from .files import Bag, open_bag
 from .messages import COMPRESSED_IMAGE, IMAGE
 from .topics import choose_topics, namespaces
 
@@ -52,7 +53,7 @@ def segment_bag(segmenter: Segmenter, bag: Input, settings: Settings) -> Outcome
         _check_new(cameras, {connection.topic for connection in source.connections})
         frames = sum(camera.length for camera in cameras)
         with (
-            write_errors(),
+            _write_errors(),
             atomic_write(target) as place,
             source.create(place) as writer,
             progress_bar(bag.path.name, frames, "frame", keep=False) as progress,
@@ -114,3 +115,15 @@ def _copy(source: Bag, writer: Any, cameras: Sequence[BagCamera], progress: Any)
                 writer.write(target, time, content)
             progress.update()
     return copied
+
+
+@contextmanager
+def _write_errors() -> Iterator[None]:
+    """Whatever rosbags' writers raise, as `MediaError`."""
+    try:
+        yield
+    except (DinoiserError, OSError):
+        raise
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        raise MediaError(f"the copy cannot be written ({reason}).") from error

@@ -7,13 +7,13 @@ import re
 from collections.abc import Callable, Sequence
 
 from dinoiser_ros.errors import MediaError
+from dinoiser_ros.messages.decode import is_depth
 from dinoiser_ros.messages.topic_names import output_namespaces
 
 NODE = "dinoiser"  # the node's name; its single camera's results are /dinoiser/mask and so on
 OUTPUT_NAMES = {"labels": "mask", "confidence": "confidence", "overlay": "overlay"}
 _OWN = re.compile(rf"(.*/)?{NODE}/(mask|confidence|overlay|masks/.+)")
 _DEPTH = re.compile(r"depth|disparity", re.IGNORECASE)
-_DEPTH_ENCODINGS = ("16UC1", "32F", "64F", "16S", "32S")
 
 
 def choose_topics(
@@ -55,7 +55,7 @@ def _reason_to_skip(topic: str, encoding: Callable[[str], str]) -> str:
     if _OWN.fullmatch(topic):
         return "it is the result of a segmentation"
     name = encoding(topic)
-    if _DEPTH.search(topic) or _DEPTH.search(name) or name.startswith(_DEPTH_ENCODINGS):
+    if _DEPTH.search(topic) or _DEPTH.search(name) or is_depth(name):
         return f"it looks like depth ({name})" if name else "it looks like depth"
     return ""
 

@@ -21,6 +21,7 @@ from dinoiser_ros.messages.encode import image_message
 from dinoiser_ros.ros.parameter_declaration import declare
 from dinoiser_ros.ros.process_arguments import Program
 from dinoiser_ros.utils.option import START, Option
+from dinoiser_ros.utils.sentences import sentence_of
 
 from .process import Finished, NodeError, run_node
 
@@ -93,8 +94,10 @@ class ImageSource(Node):
             if frame is None:
                 self._rewind()
                 frame = self._source.read()
-        except FrameSourceError as error:
-            self._complain(error)
+        except (Finished, NodeError):
+            raise
+        except Exception as error:  # one bad frame, whatever is wrong with it
+            self._complain(sentence_of(error))
             return
         if frame is not None:
             stamp = self.get_clock().now().to_msg()
@@ -113,11 +116,11 @@ class ImageSource(Node):
         self._published_before = self._published
         self._source.rewind()
 
-    def _complain(self, error: FrameSourceError) -> None:
+    def _complain(self, sentence: str) -> None:
         """Log what cannot be read, once for each file and not again in every round."""
-        if str(error) not in self._complaints:
-            self.get_logger().warning(f"{error}; going on with the next")
-        self._complaints.add(str(error))
+        if sentence not in self._complaints:
+            self.get_logger().warning(f"{sentence}; going on with the next")
+        self._complaints.add(sentence)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dinoiser_ros.errors import ImageError
+from dinoiser_ros.pictures.limits import MAX_PIXELS
 
 MAX_ASPECT = 8  # longer by shorter side at inference
-MAX_PIXELS = 64_000_000  # an 8000 x 8000 picture; more is a broken message rather than a camera
 
 
 def check_image(image: np.ndarray) -> np.ndarray:

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from dinoiser_ros.errors import TrainingError
-
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
+from dinoiser_ros.errors import PictureError, TrainingError
+from dinoiser_ros.pictures.decode import read_picture
+from dinoiser_ros.pictures.folders import PICTURE_SUFFIXES, is_picture_file
 
 
 @dataclass(frozen=True)
@@ -54,18 +54,18 @@ def find_pictures(folder: Path, at_most: int | None = None, seed: int = 0) -> li
         at_most: how many to take of them, at random.
 
     Raises:
-        TrainingError: there are none.
+        TrainingError: there are none, or a folder cannot be read.
     """
     found, seen = [], set()
-    for place, folders, files in os.walk(folder, followlinks=True):
+    for place, folders, files in os.walk(folder, onerror=_refuse, followlinks=True):
         if (real := os.path.realpath(place)) in seen:  # a link to a folder above
             folders.clear()
             continue
         seen.add(real)
-        found += [Path(place, file) for file in files if Path(file).suffix.lower() in SUFFIXES]
+        found += [path for file in files if is_picture_file(path := Path(place, file))]
     if not found:
         reason = "has no pictures in it" if folder.is_dir() else "is not a folder"
-        kinds = ", ".join(sorted(suffix[1:] for suffix in SUFFIXES))
+        kinds = ", ".join(sorted(suffix[1:] for suffix in PICTURE_SUFFIXES))
         raise TrainingError(f"{folder} {reason}: give a folder of pictures ({kinds}).")
     found.sort()
     if at_most is None or at_most >= len(found):
@@ -74,10 +74,16 @@ def find_pictures(folder: Path, at_most: int | None = None, seed: int = 0) -> li
     return [found[index] for index in sorted(chosen)]
 
 
+def _refuse(error: OSError) -> None:
+    """For `os.walk`, which leaves out what it cannot read."""
+    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        raise TrainingError(f"{error.filename} cannot be read: {error.strerror}.") from error
+
+
 def digest(folder: Path, pictures: list[Path]) -> str:
     """A short text that changes with the names of the pictures, not with the folder's place."""
     names = "\n".join(path.relative_to(folder).as_posix() for path in pictures)
-    return hashlib.sha256(names.encode()).hexdigest()[:16]
+    return hashlib.sha256(os.fsencode(names)).hexdigest()[:16]
 
 
 def random_view(path: Path, rng: np.random.Generator, views: Views) -> np.ndarray:
@@ -87,10 +93,9 @@ def random_view(path: Path, rng: np.random.Generator, views: Views) -> np.ndarra
         TrainingError: the file cannot be read as a picture.
     """
     try:
-        with Image.open(path) as file:
-            image = ImageOps.exif_transpose(file).convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        image = Image.fromarray(read_picture(path))
+    except PictureError as error:
+        reason = str(error).splitlines()[0]
         raise TrainingError(
             f"{path} cannot be read as a picture ({reason}): repair it, or remove it from the "
             "folder and start anew."

@@ -182,7 +182,7 @@ def test_every_encoding_of_the_node(tmp_path, quick):
     store = get_typestore(Stores.ROS2_JAZZY)
     content = []
     for number, encoding in enumerate(ENCODINGS):
-        sizes = {"rgb8": 3, "bgr8": 3, "8UC3": 3, "rgba8": 4, "bgra8": 4, "mono16": 2, "16UC1": 2}
+        sizes = {"rgb8": 3, "bgr8": 3, "8UC3": 3, "rgba8": 4, "bgra8": 4, "8UC4": 4, "mono16": 2}
         step = sizes.get(encoding, 2 if encoding[0] in "yu" else 1)
         rows = HEIGHT * 3 // 2 if encoding.startswith("nv") else HEIGHT
         data = np.full(rows * WIDTH * step, 128, np.uint8)
