@@ -122,10 +122,11 @@ def _read_clip(clip: ClipModel, path: Path) -> StoredText | None:
     state, _ = read_checkpoint(path)
     check_fit(clip, state, str(path))
     if not isinstance(state, StoredTensors):  # PyTorch files are read as a whole
-        copy_into(clip, state, clip.state_dict())
+        copy_into(clip, state, clip.state_dict(), str(path))
         return None
     texts = set(text_names(state))
-    copy_into(clip, state, [name for name in clip.state_dict() if name not in texts])
+    visual = [name for name in clip.state_dict() if name not in texts]
+    copy_into(clip, state, visual, str(path))
     return StoredText(clip, state)
 
 

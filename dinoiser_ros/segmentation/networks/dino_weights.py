@@ -76,7 +76,7 @@ def from_dino(state: State, source: str, heads: int | None = None) -> tuple[dict
     bias = state["patch_embed.proj.bias"].float()
     converted["class_embedding"] = state["cls_token"].flatten()
     converted["positional_embedding"] = torch.cat([positions[:1], positions[1:] + bias])
-    converted["proj"] = torch.zeros(config["vision_cfg"]["width"], config["embed_dim"])
+    converted["proj"] = torch.ones(config["vision_cfg"]["width"], config["embed_dim"])
     return config, converted
 
 

@@ -344,8 +344,8 @@ def test_wrong_architecture(tmp_path):
 
 def test_heads_of_another_backbone(tmp_path):
     state = load_file(HEADS)
-    state["obj_proj.weight"] = torch.zeros(24, 768, 3, 3)
-    state["bkg_decoder.weight"] = torch.zeros(1, 768, 1, 1)
+    state["obj_proj.weight"] = torch.ones(24, 768, 3, 3)
+    state["bkg_decoder.weight"] = torch.ones(1, 768, 1, 1)
     other = tmp_path / "heads.safetensors"
     save_file(state, other)
     with pytest.raises(WeightsError, match="width 768, this backbone has 64"):
