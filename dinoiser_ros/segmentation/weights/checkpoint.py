@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from dinoiser_ros.errors import WeightsError
 
+from .file_kinds import unknown_type
 from .tensor_checks import can_fill, check_values, stored_type, type_of
 
 State = Mapping[str, Tensor]
@@ -105,6 +106,12 @@ def reading(path: Path) -> Iterator[None]:
     except OSError as error:
         raise WeightsError(f"{path} cannot be read ({error.strerror}): check the file.") from error
     except Exception as error:  # a damaged file makes the unpickler raise almost anything
+        if (unknown := unknown_type(error)) is not None:
+            raise WeightsError(
+                f"{path} cannot be read: it holds an object of type {unknown} besides tensors, "
+                "and nothing in a file is executed: load it where it was made, and save its state "
+                "dict alone."
+            ) from error
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise WeightsError(
             f"{path} cannot be read ({reason[:120]}): it is damaged or no checkpoint, fetch it "
@@ -131,9 +138,29 @@ def _plain_state(content: object, path: Path, nested: tuple[str, ...]) -> State:
     for key in nested:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
-    if not isinstance(content, dict) or not all(isinstance(t, Tensor) for t in content.values()):
-        raise WeightsError(f"{path} holds no state dict: give a file of named tensors.")
+    if not isinstance(content, dict):
+        raise WeightsError(
+            f"{path} holds no state dict but a {type(content).__name__}: give a file of named "
+            "tensors."
+        )
+    for name, value in content.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise WeightsError(
+                f"{path} holds no state dict: its entry {str(name)[:60]!r} is "
+                f"{type(value).__name__} and no named tensor; save the tensors alone."
+            )
+        if not _is_whole(value):
+            raise WeightsError(
+                f"{path} has less data in {name} than its shape needs: it is no file of weights."
+            )
     return {name.removeprefix("module."): tensor for name, tensor in content.items()}
+
+
+def _is_whole(tensor: Tensor) -> bool:
+    """Whether each element has a place of its own in the file, so that it bounds their number."""
+    if tensor.is_meta or tensor.layout is not torch.strided:
+        return True  # refused for its type, see `check_fit`
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
 
 
 def load_into(module: nn.Module, state: State, source: str) -> None:

@@ -138,7 +138,7 @@ def test_the_registered_model_is_fetched_from_the_hub(server, monkeypatch):
     target = server.folder / place
     target.mkdir(parents=True)
     # Only the older of the two formats is there: the first answers 404, the second is taken.
-    shutil.copy(GOLDEN / "clip.safetensors", target / "open_clip_pytorch_model.bin")
+    torch.save(load_file(GOLDEN / "clip.safetensors"), target / "open_clip_pytorch_model.bin")
     assert find_file(spec.weights).name.endswith("open_clip_pytorch_model.bin")
     assert server.requests == 2
 
