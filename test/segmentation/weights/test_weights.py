@@ -392,7 +392,7 @@ def test_what_is_missing_is_named(changes, reason):
     [
         ("[]", "no OpenCLIP config"),
         ('{"embed_dim": 4, "vision_cfg": {}}', "no OpenCLIP config"),
-        ('{"embed_dim": 4, "vision_cfg": {"depth": 3}, "text_cfg": {}}', "plain OpenCLIP model"),
+        ('{"embed_dim": 4, "vision_cfg": {"depth": 3}, "text_cfg": {}}', "does not fit the model"),
     ],
 )
 def test_bad_configs(tmp_path, config, reason):
