@@ -48,6 +48,10 @@ class OptionError(DinoiserError, ValueError):
     """An option of the segmenter (method, threshold, device, ...) has a value it cannot take."""
 
 
+class NotFiniteError(DinoiserError, ArithmeticError):
+    """The networks computed NaN or infinity: such a result is no segmentation."""
+
+
 class ParameterError(DinoiserError, ValueError):
     """A parameter of a node has a value that it cannot take."""
 

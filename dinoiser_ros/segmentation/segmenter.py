@@ -22,7 +22,12 @@ from dinoiser_ros.option_schema import (
 )
 from dinoiser_ros.segmentation.inference.cuda_graph_cache import Replays
 from dinoiser_ros.segmentation.inference.cuda_graph_capture import capture_cuda_graph
-from dinoiser_ros.segmentation.inference.forward import classify_batch, label_batch
+from dinoiser_ros.segmentation.inference.forward import (
+    check_finite,
+    classify_batch,
+    label_batch,
+    not_finite,
+)
 from dinoiser_ros.segmentation.methods.inputs import Parts
 from dinoiser_ros.segmentation.models.assembly import Assembly, assemble, assemble_closed
 from dinoiser_ros.segmentation.models.loading import LoadedModel, load_closed_set, load_model
@@ -239,10 +244,14 @@ class Segmenter(OptionAttributes):
         Raises:
             ImageError: another type or shape.
             PromptError: no prompts are set.
+            NotFiniteError: the networks computed NaN or infinity.
         """
         vocabulary = self.vocabulary
         batch = to_batch([check_image(image)], image.shape[:2], self.device)
-        return classify_batch(batch, self._parts, vocabulary, self._options)[0].cpu().numpy()
+        found = classify_batch(batch, self._parts, vocabulary, self._options)[0].cpu().numpy()
+        if not np.isfinite(found).all():
+            raise not_finite(self.precision)
+        return found
 
     def segment(self, image: np.ndarray) -> Segmentation:
         """Label every pixel of an image.
@@ -257,6 +266,7 @@ class Segmenter(OptionAttributes):
         Raises:
             ImageError: another type or shape.
             PromptError: no prompts are set.
+            NotFiniteError: the networks computed NaN or infinity.
         """
         return self.segment_batch([image])[0]
 
@@ -264,7 +274,7 @@ class Segmenter(OptionAttributes):
         """Label every pixel of several images; those of one size go through the network together.
 
         Raises:
-            ImageError, PromptError: as in `segment`; then none is segmented.
+            ImageError, PromptError, NotFiniteError: as in `segment`; then none is segmented.
         """
         vocabulary, options = self.vocabulary, self._options
         groups: dict[tuple[int, int], list[int]] = {}
@@ -300,6 +310,7 @@ class Segmenter(OptionAttributes):
                 lambda given: pack_results(*compute(given), wide), pixels, (vocabulary, options)
             )
             labels, confidence = unpack_results(packed.numpy())
+        check_finite(labels, vocabulary, self.precision)
         return [
             Segmentation(labels[i], confidence[i], vocabulary.classes, vocabulary.unlabeled)
             for i in range(len(images))

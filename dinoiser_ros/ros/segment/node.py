@@ -33,6 +33,7 @@ from dinoiser_ros.ros.segment.monitoring.problems import Problems
 from dinoiser_ros.ros.segment.monitoring.statistics import CameraStatistics
 
 from . import engine, parameters
+from .autostart import Autostart
 from .inference import memory
 from .parameter_changes import SupersededError
 from .services import Services
@@ -72,8 +73,11 @@ class SegmentNode(LifecycleNode):
         Services(self, lambda: self._session, self._prompts_changed, self._problems.refuse)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         call_every(self, DIAGNOSTICS_PERIOD, self._publish_diagnostics, self._reentrant)
+        self._autostart: Autostart | None = None
         if start_values["autostart"]:
-            call_soon(self, self._autostart, self._reentrant)
+            self._autostart = Autostart(
+                self, lambda: self._state == "unconfigured", self._start, self._reentrant
+            )
 
     @property
     def finalized(self) -> bool:
@@ -167,11 +171,8 @@ class SegmentNode(LifecycleNode):
         del session
         memory.free_device_memory()
 
-    def _autostart(self) -> None:
-        if self._state != "unconfigured":  # a lifecycle manager was faster
-            return
-        if self.trigger_configure() == SUCCESS:
-            self.trigger_activate()
+    def _start(self) -> bool:
+        return self.trigger_configure() == SUCCESS == self.trigger_activate()
 
     def _on_device_lost(self, sentence: str) -> None:
         """Go back to unconfigured, from the executor: the inference thread calls this."""
@@ -272,6 +273,8 @@ class SegmentNode(LifecycleNode):
             cameras = [(camera.topic, camera.statistics) for camera in session.cameras]
             for camera in session.cameras:
                 camera.follow_type()
+        if self._autostart is not None and self._autostart.next_in is not None:
+            details["next_start_in_s"] = self._autostart.next_in
         details.update({f"refused_{kind}": count for kind, count in self._problems.refused.items()})
         report = NodeReport(
             self.get_fully_qualified_name(),

@@ -25,10 +25,18 @@ def call_every(
 
 def call_soon(node: Node, callback: Callable[[], None], group: CallbackGroup) -> None:
     """Run a callback once, in the executor."""
+    call_later(node, 0.01, callback, group)
+
+
+def call_later(
+    node: Node, seconds: float, callback: Callable[[], None], group: CallbackGroup
+) -> None:
+    """Run a callback once, in the executor, some seconds from now."""
     timers: list[Timer] = []
 
     def run() -> None:
         timers[0].cancel()
+        node.destroy_timer(timers[0])
         callback()
 
-    timers.append(call_every(node, 0.01, run, group))
+    timers.append(call_every(node, seconds, run, group))

@@ -7,8 +7,10 @@ here, and can be given the same work again as one CUDA graph (see `cuda_graph_ca
 
 from __future__ import annotations
 
+import numpy as np
 from torch import Tensor
 
+from dinoiser_ros.errors import NotFiniteError
 from dinoiser_ros.segmentation.methods.inputs import MethodInputs, Parts
 from dinoiser_ros.segmentation.methods.registry import METHODS
 from dinoiser_ros.segmentation.options import Options, method_options
@@ -68,10 +70,39 @@ def label_batch(
 
     Returns:
         Labels (B, H, W) int32, `unlabeled` where the confidence is below the threshold, and
-        confidence (B, H, W) float in [0, 1].
+        confidence (B, H, W) float in [0, 1]. An image whose probabilities are not all finite has
+        the label `not_finite` at its first pixel: `check_finite` finds it on the host.
     """
     size = (pixels.shape[1], pixels.shape[2])
     coarse = classify_batch(scale_pixels(pixels, shape), parts, vocabulary, options)
     confidence, labels = label_pixels(coarse, *cells(coarse, shape, parts, options), size)
     unsure = confidence < options.confidence_threshold
-    return labels.masked_fill_(unsure, vocabulary.unlabeled), confidence.clamp_(0.0, 1.0)
+    labels = labels.masked_fill_(unsure, vocabulary.unlabeled)
+    # The sum of some numbers is finite if all of them are, probabilities at least.
+    finite = coarse.sum(dim=(1, 2, 3)).isfinite()
+    labels[:, 0, 0].masked_fill_(~finite, vocabulary.not_finite)
+    return labels, confidence.clamp_(0.0, 1.0)
+
+
+def check_finite(labels: np.ndarray, vocabulary: Vocabulary, precision: str) -> None:
+    """Refuse results of `label_batch` that were computed with NaN or infinity.
+
+    Args:
+        labels: (B, H, W), on the host.
+        vocabulary: what they were made for.
+        precision: the networks' floating-point type, for the message.
+
+    Raises:
+        NotFiniteError: there is one among them.
+    """
+    if (labels[:, 0, 0] == vocabulary.not_finite).any():
+        raise not_finite(precision)
+
+
+def not_finite(precision: str) -> NotFiniteError:
+    """The error that a result with NaN or infinity in it is refused with."""
+    advice = "check the weights" if precision == "float32" else "set precision to 'float32'"
+    return NotFiniteError(
+        f"The networks' output is not finite (NaN or infinity, computed in {precision}) and is not "
+        f"used: {advice}."
+    )

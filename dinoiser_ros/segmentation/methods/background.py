@@ -21,8 +21,9 @@ def filter_background(
     Returns:
         (B, K, h, w): a copy in which the patches that are uncertain and whose sigmoid(objectness)
         is at most 0.5 have probability 1 for the background; their other entries stay, as in the
-        authors' code.
+        authors' code. A logit that is not finite makes the patch's probabilities NaN.
     """
+    probabilities = probabilities + 0.0 * objectness  # a comparison would hide that it is NaN
     no_object = torch.sigmoid(objectness[:, 0]) <= 0.5
     return assign_background(probabilities, no_object, background, delta)
 

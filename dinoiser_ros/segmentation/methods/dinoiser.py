@@ -50,6 +50,9 @@ def _filtered(inputs: MethodInputs, probabilities: Tensor) -> Tensor:
     if options.background_source == "found":
         mask = found.background(inputs.dino.cls_attention, inputs.dino.keys)
         mask = mask.unflatten(-1, inputs.grid)
+        # A comparison hides what is not finite: it has to be seen in the result.
+        compared = inputs.dino.keys.sum(dim=(-2, -1)) + inputs.dino.cls_attention.sum(dim=-2)
+        probabilities = probabilities + 0.0 * compared.unflatten(-1, inputs.grid)[:, None]
         return assign_background(probabilities, mask, background, delta)
     objectness = inputs.heads.objectness(inputs.intermediate_map)
     return filter_background(probabilities, objectness, background, delta)

@@ -73,5 +73,6 @@ def key_smoothing(probabilities: Tensor, keys: Tensor, threshold: float) -> Tens
     parts = [flat @ (unit @ unit[:, rows].transpose(1, 2)) for rows in _blocks(unit)]
     voted = torch.cat(parts, dim=2).clamp_(min=0.0)
     total = voted.sum(dim=1, keepdim=True)
-    smooth = (flat.amax(dim=1, keepdim=True) < threshold) & (total > 0)
+    # Not "total > 0": keys that are NaN have to be seen in the result.
+    smooth = (flat.amax(dim=1, keepdim=True) < threshold) & ~(total <= 0)
     return torch.where(smooth, voted / total, flat).reshape(probabilities.shape)

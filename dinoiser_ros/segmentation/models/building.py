@@ -11,6 +11,9 @@ from dinoiser_ros.errors import WeightsError
 from dinoiser_ros.segmentation.networks.open_clip_parts import SimpleTokenizer, model_config
 from dinoiser_ros.segmentation.networks.open_clip_types import ClipModel, Tokenizer
 from dinoiser_ros.segmentation.networks.plain_clip import PlainClip, is_plain_config
+from dinoiser_ros.segmentation.weights.checkpoint import State, shapes_of
+
+from .config_checks import MAX_BYTES, check_config, check_sizes
 
 
 def build_clip(config: dict[str, Any], name: str = "The config") -> tuple[ClipModel, Tokenizer]:
@@ -26,11 +29,17 @@ def build_clip(config: dict[str, Any], name: str = "The config") -> tuple[ClipMo
     try:
         clip = PlainClip(config) if is_plain_config(config) else _build_unusual(config)
         context_length = config["text_cfg"].get("context_length", 77)
-    except (TypeError, KeyError, AttributeError, ValueError, AssertionError) as error:
-        raise WeightsError(
-            f"{name} is not the config of a plain OpenCLIP model ({error}): see the README for one."
-        ) from error
+    except Exception as error:  # open_clip's and PyTorch's, for values of any kind
+        raise not_plain(name, error) from error
     return clip, SimpleTokenizer(context_length=context_length)
+
+
+def not_plain(name: str, error: Exception) -> WeightsError:
+    """The error for a config that no network can be built of."""
+    reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    return WeightsError(
+        f"{name} is not the config of a plain OpenCLIP model ({reason}): see the README for one."
+    )
 
 
 def _build_unusual(config: dict[str, Any]) -> ClipModel:
@@ -54,8 +63,12 @@ def read_config(config: str | Path) -> dict[str, Any]:
         values = model_config(config)
     else:
         try:
+            if config.stat().st_size > MAX_BYTES:
+                raise WeightsError(f"{config} is too large to be an OpenCLIP config: check it.")
             values = json.loads(config.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except WeightsError:
+            raise
+        except Exception as error:  # the file system's and json's, RecursionError among them
             raise WeightsError(f"{config} cannot be read as JSON ({error}): check it.") from error
     if isinstance(values, dict):
         values = values.get("model_cfg", values)  # the layout of OpenCLIP's files on hubs
@@ -63,4 +76,27 @@ def read_config(config: str | Path) -> dict[str, Any]:
         raise WeightsError(
             f"{config} is no OpenCLIP config: it needs embed_dim, vision_cfg and text_cfg."
         )
+    check_config(values, str(config))
     return {key: value for key, value in values.items() if key != "custom_text"}
+
+
+def compare_sizes(
+    config: dict[str, Any], state: State, source: str, name: str, prefix: str = "visual."
+) -> None:
+    """Compare a config with the weights that it shall be filled with, before it is built.
+
+    Args:
+        config: see `read_config`.
+        state: the weights.
+        source, prefix: see `check_sizes`.
+        name: of the config, for an error message.
+
+    Raises:
+        WeightsError: they do not fit each other, or it is no config.
+    """
+    try:
+        check_sizes(config, shapes_of(state), source, prefix)
+    except WeightsError:
+        raise
+    except Exception as error:  # a value of another kind than a size has
+        raise not_plain(name, error) from error

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from dinoiser_ros.segmentation.networks.dino import OWN_EXTRA, DinoTower
-from dinoiser_ros.segmentation.networks.dino_weights import from_dino
+from dinoiser_ros.segmentation.networks.dino_weights import NO_TEXT, from_dino
 from dinoiser_ros.segmentation.weights.checkpoint import (
     STATE_KEYS,
     State,
@@ -19,7 +19,7 @@ from dinoiser_ros.segmentation.weights.checkpoint import (
 )
 from dinoiser_ros.segmentation.weights.uninitialised import Uninitialised
 
-from .building import build_clip, read_config
+from .building import build_clip, compare_sizes, read_config
 
 
 def read_dino(path: Path, config: Path | None = None, fused: bool = False) -> DinoTower:
@@ -39,7 +39,9 @@ def read_dino(path: Path, config: Path | None = None, fused: bool = False) -> Di
     if config is None:
         return dino_from_state(state, str(path), fused=fused)
     state = {name.removeprefix("visual."): tensor for name, tensor in state.items()}
-    return _build(read_config(config), state, str(path), 0.0, fused)
+    architecture = read_config(config) | {"text_cfg": NO_TEXT}
+    compare_sizes(architecture, state, str(path), str(config), prefix="")
+    return _build(architecture, state, str(path), 0.0, fused)
 
 
 def dino_from_state(

@@ -16,6 +16,7 @@ from dinoiser_ros.segmentation.networks.open_clip_types import ClipModel, Tokeni
 from dinoiser_ros.segmentation.text.identity import text_names
 from dinoiser_ros.segmentation.text.stored_tower import StoredText
 from dinoiser_ros.segmentation.weights.checkpoint import (
+    State,
     StoredTensors,
     check_fit,
     copy_into,
@@ -25,7 +26,7 @@ from dinoiser_ros.segmentation.weights.download import Progress
 from dinoiser_ros.segmentation.weights.sources import Source, find_file, parse_source
 from dinoiser_ros.segmentation.weights.uninitialised import Uninitialised
 
-from .building import build_clip, read_config
+from .building import build_clip, compare_sizes, read_config
 from .dino_files import read_dino
 from .maskclip_plus_checkpoint import ClosedSet, read_closed_set
 from .registry import ModelSpec
@@ -96,10 +97,12 @@ def load_model(
     # First, since all it may lack is a package, which is better said before a long download.
     wants_diffusion = diffusion or "diffusion" in needs
     loaded_diffusion = load_diffusion(diffusion, offline) if wants_diffusion else None
+    path = find_file(weight_sources, offline, progress)
+    state, _ = read_checkpoint(path)
+    compare_sizes(config, state, str(path), spec.name)
     with Uninitialised():
         clip, tokenizer = build_clip(config, spec.name)
-    path = find_file(weight_sources, offline, progress)
-    text = _read_clip(clip, path)
+    text = _fill_clip(clip, state, path)
     clip.eval().requires_grad_(False)
     head_path = _find_part(head_sources, bool(heads) or "heads" in needs, offline, progress)
     dino_path = _find_part(dino_sources, bool(dino) or "dino" in needs, offline, progress)
@@ -113,19 +116,19 @@ def load_model(
     )
 
 
-def _read_clip(clip: ClipModel, path: Path) -> StoredText | None:
+def _fill_clip(clip: ClipModel, state: State, path: Path) -> StoredText | None:
     """Fill the vision tower, and leave the rest in its file for when it is needed, if it can be.
 
     Raises:
         WeightsError: the file cannot be read, or does not fit; as a whole.
     """
-    state, _ = read_checkpoint(path)
     check_fit(clip, state, str(path))
     if not isinstance(state, StoredTensors):  # PyTorch files are read as a whole
-        copy_into(clip, state, clip.state_dict())
+        copy_into(clip, state, clip.state_dict(), str(path))
         return None
     texts = set(text_names(state))
-    copy_into(clip, state, [name for name in clip.state_dict() if name not in texts])
+    visual = [name for name in clip.state_dict() if name not in texts]
+    copy_into(clip, state, visual, str(path))
     return StoredText(clip, state)
 
 

@@ -17,12 +17,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dinoiser_ros.errors import PromptError, WeightsError
+from dinoiser_ros.option_schema import FRAME_OPTIONS
 from dinoiser_ros.segmentation.networks.embedding_network import EmbeddingNetwork
 from dinoiser_ros.segmentation.text.trained_phrases import TrainedText
 from dinoiser_ros.segmentation.text.vocabulary import Vocabulary, parse_prompts
 from dinoiser_ros.segmentation.weights.checkpoint import load_into, read_checkpoint
+from dinoiser_ros.segmentation.weights.tensor_checks import check_values
+from dinoiser_ros.utils.option import by_name
 
 FORMAT, VERSION = "dinoiser_ros maskclip+", 1
+_LARGEST = 1e6  # of a mean or deviation of pixels in [0, 1], far beyond any; NaN is not below it
+_INFERENCE_SIZE = by_name(FRAME_OPTIONS)["inference_size"]
 TEXT, NETWORK = "text", "network."  # names of tensors
 
 
@@ -56,8 +61,12 @@ def read_closed_set(path: Path) -> ClosedSet:
     state = dict(stored)
     values = _metadata(metadata, path)
     text = state.pop(TEXT, None)
-    if text is None or text.dim() != 2:
+    if text is None or text.dim() != 2 or not text.is_floating_point():
         raise WeightsError(f"{path} lacks the text embeddings of its classes: train it again.")
+    text = text.float()
+    check_values(TEXT, text, str(path))
+    if not text.any(dim=1).all():
+        raise WeightsError(f"{path} has a text embedding of zeros only: train it again.")
     vocabulary = _vocabulary(values["prompts"], text, path)
     network = EmbeddingNetwork(
         values["head"], values["backbone"], text.shape[1], values["mean"], values["std"]
@@ -91,17 +100,23 @@ def _metadata(metadata: dict[str, str], path: Path) -> dict[str, Any]:
     for name, kind in kinds.items():
         try:
             values[name] = json.loads(metadata.get(name, ""))
-        except ValueError:
+        except Exception:  # json's, RecursionError among them: it is not readable, whatever it is
             values[name] = None
         if not isinstance(values[name], kind):
             raise WeightsError(f"{path} has no readable {name} in its header: train it again.")
-    if not all(_are_three_numbers(values[name]) for name in ("mean", "std")):
+    if fault := _INFERENCE_SIZE.fault(values["inference_size"]):
+        raise WeightsError(f"{path} has a wrong header ({fault}): train it again.")
+    if not _are_three_numbers(values["mean"]) or not (
+        _are_three_numbers(values["std"]) and min(values["std"]) > 0
+    ):
         raise WeightsError(f"{path} has no readable mean and std in its header: train it again.")
     return values
 
 
 def _are_three_numbers(values: list[Any]) -> bool:
-    return len(values) == 3 and all(type(value) in (int, float) for value in values)
+    return len(values) == 3 and all(
+        type(value) in (int, float) and abs(value) < _LARGEST for value in values
+    )
 
 
 def _vocabulary(prompts: list[Any], text: Tensor, path: Path) -> Vocabulary:
@@ -119,4 +134,4 @@ def _vocabulary(prompts: list[Any], text: Tensor, path: Path) -> Vocabulary:
         raise WeightsError(
             f"{path} has {len(text)} text embeddings for {len(owners)} phrases: train it again."
         )
-    return Vocabulary(cleaned, classes, F.normalize(text.float(), dim=-1), owners)
+    return Vocabulary(cleaned, classes, F.normalize(text, dim=-1), owners)

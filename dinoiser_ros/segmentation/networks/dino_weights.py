@@ -16,7 +16,7 @@ from dinoiser_ros.segmentation.weights.checkpoint import State
 _HEAD_WIDTH = 64  # of every ViT that DINO was published with
 _EPSILON = 1e-6  # of its layer norms
 # The text tower that an OpenCLIP config has to have; it is built and dropped.
-_NO_TEXT = {"context_length": 8, "vocab_size": 8, "width": 8, "heads": 1, "layers": 1}
+NO_TEXT = {"context_length": 8, "vocab_size": 8, "width": 8, "heads": 1, "layers": 1}
 
 # What a block's tensors are called: DINO's name -> OpenCLIP's.
 _IN_BLOCK = {
@@ -63,7 +63,7 @@ def from_dino(state: State, source: str, heads: int | None = None) -> tuple[dict
     """
     state = _backbone_of(state)
     for name, dimensions in _DIMENSIONS.items():
-        if name not in state or state[name].dim() != dimensions:
+        if name not in state or state[name].dim() != dimensions or not state[name].numel():
             raise WeightsError(f"{source} lacks {name} of {dimensions} dimensions: {_ADVICE}.")
     config = _config(state, source, heads)
     _check_names(state, config["vision_cfg"]["layers"], source)
@@ -76,7 +76,7 @@ def from_dino(state: State, source: str, heads: int | None = None) -> tuple[dict
     bias = state["patch_embed.proj.bias"].float()
     converted["class_embedding"] = state["cls_token"].flatten()
     converted["positional_embedding"] = torch.cat([positions[:1], positions[1:] + bias])
-    converted["proj"] = torch.zeros(config["vision_cfg"]["width"], config["embed_dim"])
+    converted["proj"] = torch.ones(config["vision_cfg"]["width"], config["embed_dim"])
     return config, converted
 
 
@@ -119,4 +119,4 @@ def _config(state: State, source: str, heads: int | None) -> dict[str, Any]:
         "no_ln_pre": True,
         "norm_kwargs": {"eps": _EPSILON},
     }
-    return {"embed_dim": 1, "vision_cfg": vision, "text_cfg": _NO_TEXT}
+    return {"embed_dim": 1, "vision_cfg": vision, "text_cfg": NO_TEXT}

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dinoiser_ros.errors import WeightsError
+from dinoiser_ros.segmentation.weights.checkpoint import load_into, shapes_of
 from dinoiser_ros.segmentation.weights.uninitialised import Uninitialised
 
 # The paper's values, used when a checkpoint does not carry its own.
@@ -92,16 +93,15 @@ def heads_from_state(
         The heads in float32, frozen.
 
     Raises:
-        WeightsError: a tensor is missing or the shapes do not belong together.
+        WeightsError: a tensor is missing, the shapes do not belong together, or a value cannot be.
     """
     missing = [name for name in NAMES if name not in state]
     if missing:
         raise WeightsError(f"{source} lacks {', '.join(missing)}: give a CLIP-DINOiser checkpoint.")
-    tensors = {name: state[name].float() for name in NAMES}
-    first = tensors["obj_proj.weight"]
-    channels, width = first.shape[0], first.shape[1] if first.dim() == 4 else 0
+    shapes = [tuple(shapes_of(state)[name]) for name in NAMES]
+    channels, width = shapes[0][:2] if len(shapes[0]) == 4 else (0, 0)
     expected = ((channels, width, 3, 3), (channels,), (1, width, 1, 1), (1,))
-    if tuple(tuple(tensor.shape) for tensor in tensors.values()) != expected:
+    if tuple(shapes) != expected or 0 in (channels, width):
         raise WeightsError(f"{source} has tensors of unexpected shapes: is it a heads checkpoint?")
     given = metadata or {}
     try:
@@ -110,7 +110,13 @@ def heads_from_state(
         layer = int(given.get("intermediate_layer", INTERMEDIATE_LAYER))
     except ValueError as error:
         raise WeightsError(f"{source} has unreadable metadata ({error}): write it again.") from None
+    for name, value in (("gamma", gamma), ("delta", delta)):
+        if not 0.0 <= value <= 1.0:  # also if it is NaN
+            raise WeightsError(
+                f"{source} has {name} {value:g} in its metadata, which must be from 0 to 1: write "
+                "it again."
+            )
     with Uninitialised():
         heads = DinoiserHeads(width, channels, gamma, delta, layer)
-    heads.load_state_dict(tensors)
+    load_into(heads, {name: state[name] for name in NAMES}, source)
     return heads.eval().requires_grad_(False)

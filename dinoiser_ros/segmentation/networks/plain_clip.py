@@ -19,11 +19,11 @@ from .open_clip_types import ClipModel, ResidualBlock, Transformer, VisionTower
 
 # What the modules below understand, with open_clip's defaults.
 _CONFIG = {"embed_dim", "vision_cfg", "text_cfg", "quick_gelu"}
-_VISION = {
+VISION_DEFAULTS = {
     "layers": 12, "width": 768, "head_width": 64, "mlp_ratio": 4.0, "patch_size": 16,
     "image_size": 224,
 }  # fmt: skip
-_TEXT = {
+TEXT_DEFAULTS = {
     "layers": 12, "width": 512, "heads": 8, "mlp_ratio": 4.0, "context_length": 77,
     "vocab_size": 49408,
 }  # fmt: skip
@@ -40,8 +40,8 @@ class PlainClip(ClipModel):
 
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__()
-        vision = _VISION | config["vision_cfg"]
-        text = _TEXT | config["text_cfg"]
+        vision = VISION_DEFAULTS | config["vision_cfg"]
+        text = TEXT_DEFAULTS | config["text_cfg"]
         gelu = QuickGELU if config.get("quick_gelu", False) else nn.GELU
         dim, width, context = config["embed_dim"], text["width"], text["context_length"]
         self.visual = VisionTransformer(vision, dim, gelu)
@@ -124,13 +124,13 @@ def _random(*shape: int) -> nn.Parameter:
 
 def is_plain_config(config: dict[str, Any]) -> bool:
     """Whether `PlainClip` is what open_clip would build; anything unusual or wrong is not."""
-    towers = ((config.get("vision_cfg"), _VISION), (config.get("text_cfg"), _TEXT))
+    towers = ((config.get("vision_cfg"), VISION_DEFAULTS), (config.get("text_cfg"), TEXT_DEFAULTS))
     return (
         config.keys() <= _CONFIG
         and _is_count(config.get("embed_dim"))
         and isinstance(config.get("quick_gelu", False), bool)
         and all(_is_plain_tower(given, known) for given, known in towers)
-        and _divides(_VISION | config["vision_cfg"], _TEXT | config["text_cfg"])
+        and _divides(VISION_DEFAULTS | config["vision_cfg"], TEXT_DEFAULTS | config["text_cfg"])
     )
 
 

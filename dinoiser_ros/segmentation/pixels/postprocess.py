@@ -127,7 +127,7 @@ def _candidates(probabilities: Tensor) -> tuple[Tensor, Tensor]:
     everywhere = corners.amin(dim=-1).amax(dim=-1, keepdim=True)
     somewhere = corners.amax(dim=-2).amin(dim=-1, keepdim=True) / 4
     can_win = corners.amax(dim=-1) >= torch.maximum(everywhere, somewhere)
-    most = int(can_win.sum(dim=-1).max())
+    most = max(1, int(can_win.sum(dim=-1).max()))  # NaN is no candidate anywhere
     if most == p.shape[-1]:
         ids = torch.arange(most, device=p.device).expand(*p.shape[:3], most)
     else:

@@ -110,7 +110,14 @@ class TextEncoder:
         tokens = {phrase: self._tokenize(phrase) for phrase in phrases}  # all are checked first
         if self._stored is not None and tokens:
             self._stored.fill()
-        return {phrase: self._average(self._tower(texts)) for phrase, texts in tokens.items()}
+        computed = {phrase: self._average(self._tower(texts)) for phrase, texts in tokens.items()}
+        for phrase, embedding in computed.items():
+            if not _is_direction(embedding):
+                raise WeightsError(
+                    f"the text tower's output for {shorten(phrase)!r} is not finite or zero: check "
+                    "the weights."
+                )
+        return computed
 
     @staticmethod
     def _average(encoded: Tensor) -> Tensor:
@@ -134,7 +141,8 @@ class TextEncoder:
             return {}
         keys = {self._key(phrase): phrase for phrase in phrases}
         found = self._cache.load(list(keys))
-        return {keys[key]: vector.to(self._tower.device) for key, vector in found.items()}
+        device = self._tower.device
+        return {keys[key]: v.to(device) for key, v in found.items() if _is_direction(v)}
 
     def _to_disk(self, embeddings: dict[str, Tensor]) -> None:
         if self._cache is not None and embeddings:
@@ -159,6 +167,11 @@ class TextEncoder:
                 self._embeddings.move_to_end(phrase)
             while len(self._embeddings) > _MAX_REMEMBERED:
                 self._embeddings.popitem(last=False)
+
+
+def _is_direction(embedding: Tensor) -> bool:
+    """Whether it is a unit vector (d,), up to rounding; NaN is none."""
+    return abs(float(embedding.norm()) - 1.0) < 1e-3
 
 
 def _beginnings(tokenizer: Tokenizer) -> list[list[int]]:

@@ -41,11 +41,11 @@ class StoredText:
         """Read the text tower, unless that is done.
 
         Raises:
-            WeightsError: the file is gone, or is another by now.
+            WeightsError: the file is gone, is another by now, or has values that cannot be.
         """
         with self._lock:
             if not self._filled:
-                copy_into(self._clip, self._state, self._names)
+                copy_into(self._clip, self._state, self._names, str(self._state.path))
                 self._filled = True
 
     def digest(self, folder: Path) -> str:

@@ -18,7 +18,7 @@ from torch import Tensor
 from dinoiser_ros.errors import PromptError
 
 BACKGROUND = "background"
-MAX_CLASSES = 65535  # ids are uint16 in the messages, and 65535 means unlabeled
+MAX_CLASSES = 65534  # ids are uint16 in the messages; 65535 is unlabeled, 65534 `not_finite`
 MAX_PHRASE_LENGTH = 200  # characters; CLIP's context is 77 tokens, templates included
 
 # Unicode's Default_Ignorable_Code_Point: characters that are not shown.
@@ -76,6 +76,11 @@ class Vocabulary:
     def unlabeled(self) -> int:
         """The label of pixels that belong to no class: 255, or 65535 with more than 254 classes."""
         return unlabeled_id(len(self.classes))
+
+    @property
+    def not_finite(self) -> int:
+        """The label, of no class, that marks a result with NaN or infinity in it."""
+        return self.unlabeled - 1
 
     def best_of_phrases(self, scores: Tensor) -> Tensor:
         """Reduce phrase scores to class scores: the score of a class is the best of its phrases.

@@ -15,6 +15,9 @@ from torch import Tensor, nn
 
 from dinoiser_ros.errors import WeightsError
 
+from .file_kinds import unknown_type
+from .tensor_checks import can_fill, check_values, stored_type, type_of
+
 State = Mapping[str, Tensor]
 
 # Where a state dict lies in the authors' heads, and in what OpenCLIP's training writes.
@@ -31,7 +34,7 @@ class StoredTensors(Mapping[str, Tensor]):
     of a file that was mapped as a whole stay until its last tensor goes.
 
     Attributes:
-        shapes: of all tensors by name, for which none is read.
+        shapes, types: of all tensors by name, for which none is read; see `type_of`.
         metadata: the file's.
         fingerprint: of the file as it was opened: another one has another, also in its place.
 
@@ -44,9 +47,15 @@ class StoredTensors(Mapping[str, Tensor]):
         with reading(path):
             self._version, self.fingerprint = _version(path), _fingerprint(path)
             with safe_open(path, framework="pt") as file:
-                names = file.keys()
-                self.shapes = {n: torch.Size(file.get_slice(n).get_shape()) for n in names}
+                slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+                self.shapes = {n: torch.Size(s.get_shape()) for n, s in slices.items()}
+                self.types = {n: stored_type(s.get_dtype()) for n, s in slices.items()}
                 self.metadata: dict[str, str] = dict(file.metadata() or {})
+
+    @property
+    def path(self) -> Path:
+        """The file's."""
+        return self._path
 
     def __getitem__(self, name: str) -> Tensor:
         if name not in self.shapes:
@@ -97,6 +106,12 @@ def reading(path: Path) -> Iterator[None]:
     except OSError as error:
         raise WeightsError(f"{path} cannot be read ({error.strerror}): check the file.") from error
     except Exception as error:  # a damaged file makes the unpickler raise almost anything
+        if (unknown := unknown_type(error)) is not None:
+            raise WeightsError(
+                f"{path} cannot be read: it holds an object of type {unknown} besides tensors, "
+                "and nothing in a file is executed: load it where it was made, and save its state "
+                "dict alone."
+            ) from error
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise WeightsError(
             f"{path} cannot be read ({reason[:120]}): it is damaged or no checkpoint, fetch it "
@@ -123,40 +138,67 @@ def _plain_state(content: object, path: Path, nested: tuple[str, ...]) -> State:
     for key in nested:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
-    if not isinstance(content, dict) or not all(isinstance(t, Tensor) for t in content.values()):
-        raise WeightsError(f"{path} holds no state dict: give a file of named tensors.")
+    if not isinstance(content, dict):
+        raise WeightsError(
+            f"{path} holds no state dict but a {type(content).__name__}: give a file of named "
+            "tensors."
+        )
+    for name, value in content.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise WeightsError(
+                f"{path} holds no state dict: its entry {str(name)[:60]!r} is "
+                f"{type(value).__name__} and no named tensor; save the tensors alone."
+            )
+        if not _is_whole(value):
+            raise WeightsError(
+                f"{path} has less data in {name} than its shape needs: it is no file of weights."
+            )
     return {name.removeprefix("module."): tensor for name, tensor in content.items()}
+
+
+def _is_whole(tensor: Tensor) -> bool:
+    """Whether each element has a place of its own in the file, so that it bounds their number."""
+    if tensor.is_meta or tensor.layout is not torch.strided:
+        return True  # refused for its type, see `check_fit`
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
 
 
 def load_into(module: nn.Module, state: State, source: str) -> None:
     """Fill a module with weights that must fit it exactly.
 
     Raises:
-        WeightsError: a tensor is missing, unknown or has another shape.
+        WeightsError: see `check_fit` and `copy_into`.
     """
     check_fit(module, state, source)
-    copy_into(module, state, module.state_dict())
+    copy_into(module, state, module.state_dict(), source)
 
 
 def check_fit(module: nn.Module, state: State, source: str) -> None:
     """Refuse weights that do not fit a module exactly.
 
     Raises:
-        WeightsError: a tensor is missing, unknown or has another shape.
+        WeightsError: a tensor is missing, unknown, or has another shape or an unfit type.
     """
-    wanted = _shapes(module.state_dict())
-    shapes = state.shapes if isinstance(state, StoredTensors) else _shapes(state)
+    targets = module.state_dict()
+    wanted, shapes = shapes_of(targets), shapes_of(state)
     given = {n: s for n, s in shapes.items() if n in wanted or not n.endswith(_CONSTANTS)}
     missing = sorted(wanted.keys() - given.keys())
     unknown = sorted(given.keys() - wanted.keys())
     differing = sorted(n for n in wanted.keys() & given.keys() if wanted[n] != given[n])
-    if missing or unknown or differing:
+    types = state.types if isinstance(state, StoredTensors) else _types(state)
+    unfit = sorted(
+        f"{n} is {types[n]}"
+        for n in wanted.keys() & given.keys()
+        if not can_fill(types[n], type_of(targets[n]))
+    )
+    if missing or unknown or differing or unfit:
         detail = next(
             f"{what} {names[0]}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
             for what, names in (
                 ("other shape:", differing),
                 ("missing:", missing),
                 ("unknown:", unknown),
+                ("other type:", unfit),
             )
             if names
         )
@@ -166,13 +208,25 @@ def check_fit(module: nn.Module, state: State, source: str) -> None:
         )
 
 
-def _shapes(state: State) -> dict[str, torch.Size]:
+def shapes_of(state: State) -> Mapping[str, torch.Size]:
+    """The shapes of tensors by name; none is read from its file for it."""
+    if isinstance(state, StoredTensors):
+        return state.shapes
     return {name: tensor.shape for name, tensor in state.items()}
 
 
+def _types(state: State) -> dict[str, str]:
+    return {name: type_of(tensor) for name, tensor in state.items()}
+
+
 @torch.no_grad()
-def copy_into(module: nn.Module, state: State, names: Iterable[str]) -> None:
-    """Copy tensors, one after the other, into those of a module that have their names."""
+def copy_into(module: nn.Module, state: State, names: Iterable[str], source: str) -> None:
+    """Copy tensors, one after the other, into those of a module that have their names.
+
+    Raises:
+        WeightsError: values that cannot be, see `check_values`.
+    """
     targets = module.state_dict()
     for name in names:
         targets[name].copy_(state[name])
+        check_values(name, targets[name], source)

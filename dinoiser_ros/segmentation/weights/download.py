@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import http
+import http.client
 import os
 import tempfile
 import time
@@ -14,9 +16,13 @@ from collections.abc import Callable, Iterator
 from http.client import HTTPMessage
 from pathlib import Path
 from typing import IO
+from urllib.parse import urlsplit
 
 from dinoiser_ros.errors import FileNotOnServerError, WeightsError
 from dinoiser_ros.utils.atomic_files import move_into_place
+
+from .cache import cache_folder
+from .file_kinds import check_file
 
 _CHUNK = 1 << 20  # bytes
 _TIMEOUT = 30.0  # seconds without a byte
@@ -84,30 +90,51 @@ def download(
         The destination.
 
     Raises:
-        WeightsError: unreachable, refused, truncated, damaged, or the folder cannot be written.
+        WeightsError: unreachable, refused, truncated, damaged, something else than its name says
+            (see `check_file`), or the folder cannot be written.
     """
+    name = Path(urlsplit(_checked(url)).path).name
     try:
         with partial_file(destination) as (partial, file):
             announced = _receive(url, file, progress)
             verify(partial, sha256 or announced, blob_id)
+            _check_kind(partial, name, url)
             move_into_place(partial, destination)
-    except urllib.error.HTTPError as error:
-        kind = FileNotOnServerError if error.code == 404 else WeightsError
-        raise kind(
-            f"{url} answered {error.code} {error.reason}: check the address, or give a local file."
-        ) from error
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        reason = getattr(error, "reason", error)
-        raise WeightsError(
-            f"{url} cannot be reached ({reason}): connect to the network, or fetch the file "
-            "elsewhere and give its path."
-        ) from error
     except OSError as error:
         raise WeightsError(
             f"{destination.parent} cannot be written ({error.strerror or error}): free some space "
             "or choose another folder with DINOISER_CACHE."
         ) from error
     return destination
+
+
+def _checked(url: str) -> str:
+    """A URL that a request can be made of.
+
+    Raises:
+        WeightsError: it is none.
+    """
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or not url.isprintable() or " " in url:
+        raise WeightsError(
+            f"{url!r} is no web address: correct it (HF_ENDPOINT is where the hub's begin), or "
+            "give the path of a local file."
+        )
+    return url
+
+
+def _check_kind(partial: Path, name: str, url: str) -> None:
+    try:
+        check_file(partial, name, whole=True)
+    except WeightsError as error:
+        raise WeightsError(
+            f"{url} gave something else than {name} ({error}): check the address and whether the "
+            "network asks for a login, or give a local file."
+        ) from error
 
 
 @contextlib.contextmanager
@@ -174,15 +201,18 @@ class _RememberLinkedEtag(urllib.request.HTTPRedirectHandler):
 
 
 def _receive(url: str, file: IO[bytes], progress: Progress | None) -> str | None:
-    """Copy a URL into an open file; give the SHA-256 that the server announced, if any."""
+    """Copy a URL into an open file; give the SHA-256 that the server announced, if any.
+
+    Raises:
+        WeightsError: whatever the network or the server did.
+        OSError: the file cannot be written.
+    """
     redirects = _RememberLinkedEtag()
-    opener = urllib.request.build_opener(redirects)
-    request = urllib.request.Request(url, headers={"User-Agent": "dinoiser_ros"})
-    with opener.open(request, timeout=_TIMEOUT) as response:
+    with _open(url, redirects) as response:
         length = response.headers.get("Content-Length")
-        total = int(length) if length and length.isdigit() else None
+        total = int(length) if length and length.isascii() and length.isdigit() else None
         received = 0
-        while chunk := response.read(_CHUNK):
+        while chunk := _next_chunk(url, response):
             file.write(chunk)
             received += len(chunk)
             if progress is not None:
@@ -194,3 +224,51 @@ def _receive(url: str, file: IO[bytes], progress: Progress | None) -> str | None
             f"{url} ended after {received} of {total} bytes: try again, the network broke off."
         )
     return etag if len(etag) == 64 else None
+
+
+def _open(url: str, redirects: _RememberLinkedEtag) -> http.client.HTTPResponse:
+    """The answer to a request; only one with a file in it."""
+    request = urllib.request.Request(url, headers={"User-Agent": "dinoiser_ros"})
+    with _network(url):
+        opener = urllib.request.build_opener(redirects)
+        response: http.client.HTTPResponse = opener.open(request, timeout=_TIMEOUT)
+    if response.status != http.HTTPStatus.OK:
+        response.close()
+        raise WeightsError(
+            f"{url} answered {response.status} {response.reason} and no file: check the address, "
+            "or give a local file."
+        )
+    return response
+
+
+def _next_chunk(url: str, response: http.client.HTTPResponse) -> bytes:
+    with _network(url):
+        return response.read(_CHUNK)
+
+
+@contextlib.contextmanager
+def _network(url: str) -> Iterator[None]:
+    """Turn whatever a request ends with into a WeightsError."""
+    try:
+        yield
+    except urllib.error.HTTPError as error:
+        kind = FileNotOnServerError if error.code == http.HTTPStatus.NOT_FOUND else WeightsError
+        reason = " ".join(str(error.reason).split())
+        raise kind(
+            f"{url} answered {error.code} {reason}: check the address, or give a local file."
+        ) from error
+    except http.client.IncompleteRead as error:
+        raise WeightsError(f"{url} ended too early: try again, the network broke off.") from error
+    except (http.client.HTTPException, ValueError) as error:
+        reason = " ".join(f"{type(error).__name__} {error}".split())
+        raise WeightsError(
+            f"{url} gave an answer that is not HTTP ({reason[:120]}): check the address and the "
+            "proxy, or give a local file."
+        ) from error
+    except Exception as error:  # no network, names, certificates, time-outs, and what is to come
+        reason = " ".join(str(getattr(error, "reason", error)).split()) or type(error).__name__
+        raise WeightsError(
+            f"{url} cannot be reached ({reason[:200]}): connect to the network, run `dinoiser "
+            f"download` where there is one and copy its files to {cache_folder()}, or give a local "
+            "file with `weights` (`heads` and `dino` likewise)."
+        ) from error

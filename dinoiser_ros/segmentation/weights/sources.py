@@ -17,6 +17,7 @@ from dinoiser_ros.errors import FileNotOnServerError, WeightsError
 
 from .cache import cache_folder, is_offline
 from .download import Progress, download, verify
+from .file_kinds import check_file
 
 
 @dataclass(frozen=True)
@@ -59,14 +60,15 @@ def find_file(
     for source in sources:
         if (path := _on_this_machine(source)) is not None:
             return path
-    remote = [source for source in sources if _is_url(source.location)]
+    remote = [source for source in sources if _is_remote(source)]
     if not remote:
         missing = sources[-1].location if sources else "A file of the model"
         raise WeightsError(f"{missing} does not exist: give the path of a file.")
     if is_offline(offline):
         raise WeightsError(
             f"{remote[0].location} is not in {cache_folder()} and the network is switched off: put "
-            "the file there once with `dinoiser download`, or give its path."
+            "the file there once with `dinoiser download`, or give its path with `weights` "
+            "(`heads` and `dino` likewise)."
         )
     for source in remote:
         try:
@@ -79,29 +81,45 @@ def find_file(
 
 def _on_this_machine(source: Source) -> Path | None:
     """The local copy of a source: the path itself, our cache, or the hub's cache."""
-    if not _is_url(source.location):
+    if not _is_remote(source):
         path = Path(source.location).expanduser()
         if not path.is_file():
             return None
         verify(path, source.sha256, source.blob_id)
         return path
     cached = _cached_path(source)
-    if cached.is_file():
+    if _is_usable(cached):
         return cached
     if source.hub_file is not None:
         from huggingface_hub import try_to_load_from_cache
 
         found = try_to_load_from_cache(*source.hub_file)
-        return Path(found) if isinstance(found, str) else None
+        return Path(found) if isinstance(found, str) and _is_usable(Path(found)) else None
     return None
+
+
+def _is_usable(path: Path) -> bool:
+    """Whether a cache's file is there and opens as what it must be; else it is fetched again."""
+    if not path.is_file():
+        return False
+    try:
+        check_file(path, path.name)
+    except (WeightsError, OSError):
+        return False
+    return True
+
+
+def _is_remote(source: Source) -> bool:
+    """Whether it is to be fetched; the hub's files are, whatever HF_ENDPOINT makes of them."""
+    return source.hub_file is not None or source.location.lower().startswith(("http:", "https:"))
 
 
 def _cached_path(source: Source) -> Path:
     """Where a URL is kept: a readable name, made unique by the URL and the checksum asked for."""
     key = f"{source.location} {source.sha256 or source.blob_id or ''}"
     digest = hashlib.sha256(key.encode()).hexdigest()[:12]
-    return cache_folder() / f"{digest}-{Path(urlsplit(source.location).path).name}"
-
-
-def _is_url(location: str) -> bool:
-    return urlsplit(location).scheme in ("http", "https")
+    try:
+        name = Path(urlsplit(source.location).path).name
+    except ValueError:  # no URL, which `download` will say
+        name = "file"
+    return cache_folder() / f"{digest}-{name}"

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import time
+from pathlib import Path
 
 import pytest
 from rclpy.qos import qos_profile_sensor_data
@@ -125,3 +127,22 @@ def test_a_model_that_cannot_be_loaded_leaves_an_unconfigured_node() -> None:
         wait_until(lambda: "configure failed" in process.log, "the reason in the log")
         assert "/no/heads.safetensors" in process.log
         wait_until(lambda: client.state() == "unconfigured", "the state unconfigured")
+
+
+def test_a_start_that_fails_is_tried_again(tmp_path: Path) -> None:
+    """As at boot without network: what was missing comes later, and nobody does anything."""
+    weights = tmp_path / "late.safetensors"
+    parameters = {"autostart": True, "weights": str(weights)}
+    with running_node(parameters, state="unconfigured") as (_, client):
+        from diagnostic_msgs.msg import DiagnosticArray
+
+        messages = client.collect(DiagnosticArray, "/diagnostics", 10)
+
+        def failed() -> bool:
+            level, text, *_ = diagnostic(list(messages), "node") or (0, "")
+            return level == 2 and str(weights) in text
+
+        wait_until(failed, "an ERROR in diagnostics")
+        wait_until(lambda: "next_start_in_s" in str(list(messages)), "when the next try is")
+        shutil.copy(GOLDEN_MODEL["weights"], weights)
+        wait_until(lambda: client.state() == "active", "the node's own start", TIMEOUT)

@@ -92,7 +92,7 @@ SOME = "network.classifier.low_classifier.bias"
         ({"backbone": "resnet50"}, "There is no lraspp on resnet50"),
         ({"head": "deeplabv3"}, "does not fit the model's architecture"),
         ({"text": None}, "lacks the text embeddings"),
-        ({"text": torch.zeros(4, 8)}, "other shape: classifier"),
+        ({"text": torch.ones(4, 8)}, "other shape: classifier"),
         ({SOME: None}, "missing: classifier.low_classifier.bias"),
         ({SOME: torch.zeros(3)}, "other shape: classifier.low_classifier.bias"),
         ({"network.more": torch.zeros(3)}, "unknown: more"),

@@ -32,9 +32,9 @@ def fills(monkeypatch) -> list:
     """Names of what was read after the model was loaded, one list for each time."""
     found = []
 
-    def counted(module, state, names):
+    def counted(module, state, names, source):
         found.append(list(names))
-        copy_into(module, state, found[-1])
+        copy_into(module, state, found[-1], source)
 
     monkeypatch.setattr(stored_text, "copy_into", counted)
     return found

@@ -138,7 +138,7 @@ def test_the_registered_model_is_fetched_from_the_hub(server, monkeypatch):
     target = server.folder / place
     target.mkdir(parents=True)
     # Only the older of the two formats is there: the first answers 404, the second is taken.
-    shutil.copy(GOLDEN / "clip.safetensors", target / "open_clip_pytorch_model.bin")
+    torch.save(load_file(GOLDEN / "clip.safetensors"), target / "open_clip_pytorch_model.bin")
     assert find_file(spec.weights).name.endswith("open_clip_pytorch_model.bin")
     assert server.requests == 2
 
@@ -344,8 +344,8 @@ def test_wrong_architecture(tmp_path):
 
 def test_heads_of_another_backbone(tmp_path):
     state = load_file(HEADS)
-    state["obj_proj.weight"] = torch.zeros(24, 768, 3, 3)
-    state["bkg_decoder.weight"] = torch.zeros(1, 768, 1, 1)
+    state["obj_proj.weight"] = torch.ones(24, 768, 3, 3)
+    state["bkg_decoder.weight"] = torch.ones(1, 768, 1, 1)
     other = tmp_path / "heads.safetensors"
     save_file(state, other)
     with pytest.raises(WeightsError, match="width 768, this backbone has 64"):
@@ -392,7 +392,7 @@ def test_what_is_missing_is_named(changes, reason):
     [
         ("[]", "no OpenCLIP config"),
         ('{"embed_dim": 4, "vision_cfg": {}}', "no OpenCLIP config"),
-        ('{"embed_dim": 4, "vision_cfg": {"depth": 3}, "text_cfg": {}}', "plain OpenCLIP model"),
+        ('{"embed_dim": 4, "vision_cfg": {"depth": 3}, "text_cfg": {}}', "does not fit the model"),
     ],
 )
 def test_bad_configs(tmp_path, config, reason):
