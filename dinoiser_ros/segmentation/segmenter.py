@@ -21,6 +21,7 @@ from dinoiser_ros.option_schema import (
     OptionAttributes,
     OptionChanges,
 )
+from dinoiser_ros.segmentation.inference.cost import FrameKind, check_memory
 from dinoiser_ros.segmentation.inference.cuda_graphs import capture_cuda_graph
 from dinoiser_ros.segmentation.inference.forward import classify_batch, label_batch
 from dinoiser_ros.segmentation.inference.replays import Replays
@@ -305,6 +306,8 @@ class Segmenter(OptionAttributes):
     ) -> list[Segmentation]:
         """Images of one size (H, W), as one batch."""
         shape = inference_shape(size, options.inference_size)
+        phrases = len(vocabulary.embeddings)
+        check_memory(FrameKind(size, shape, phrases, len(images)), self._parts)
         wide = vocabulary.unlabeled > np.iinfo(np.uint8).max
         pixels = stack_images(images)
 

@@ -12,13 +12,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dinoiser_ros.messages import decode
-from dinoiser_ros.option_schema import FRAME_OPTIONS, MODEL_OPTIONS
+from dinoiser_ros.option_schema import FRAME_OPTIONS, MODEL_OPTIONS, FrameOptions
 
 from .parameters import BY_NAME
 
 if TYPE_CHECKING:
     from dinoiser_ros.segmentation import Segmenter
     from dinoiser_ros.utils.option import Option
+
+MAX_FRAME_TIME = 60.0  # seconds on a CPU
+_TYPICAL_SIZE = (480, 640)  # of a camera's image: none has arrived when parameters are checked
 
 
 def load_segmenter(values: Mapping[str, Any]) -> Segmenter:
@@ -40,7 +43,9 @@ def load_segmenter(values: Mapping[str, Any]) -> Segmenter:
     size = options.pop("inference_size")
     segmenter = Segmenter(**python_values(MODEL_OPTIONS, values), **options)
     segmenter.set_options(inference_size=size or segmenter.default_inference_size)
-    segmenter.set_prompts(resolve_prompts(segmenter, values["prompts"]))
+    prompts = resolve_prompts(segmenter, values["prompts"])
+    check_frame_time(segmenter, segmenter.options, prompts)
+    segmenter.set_prompts(prompts)
     return segmenter
 
 
@@ -89,5 +94,23 @@ def check_changes(segmenter: Segmenter, changes: Mapping[str, Any]) -> None:
             f"method '{options.method}' needs {part} with these parameters, which this model has "
             f"none of: set '{part}' and configure the node again."
         )
+    prompts: Sequence[str] = segmenter.vocabulary.prompts
     if "prompts" in changes:
-        segmenter.check_prompts(resolve_prompts(segmenter, changes["prompts"]))
+        prompts = resolve_prompts(segmenter, changes["prompts"])
+        segmenter.check_prompts(prompts)
+    if {"prompts", "inference_size", "method"} & changes.keys():
+        check_frame_time(segmenter, options, prompts)
+
+
+def check_frame_time(segmenter: Segmenter, options: FrameOptions, prompts: Sequence[str]) -> None:
+    """Raise `OptionError` if a camera's frame would take a CPU longer than `MAX_FRAME_TIME`.
+
+    Before anything is computed: a frame in work cannot be stopped, and the node would answer
+    nothing that has to wait for it.
+    """
+    from dinoiser_ros.segmentation.inference.cost import FrameKind, check_time
+    from dinoiser_ros.segmentation.pixels.preprocess import inference_shape
+
+    shape = inference_shape(_TYPICAL_SIZE, options.inference_size)
+    phrases = sum(prompt.count(",") + 1 for prompt in prompts)
+    check_time(FrameKind(_TYPICAL_SIZE, shape, phrases), segmenter.parts, MAX_FRAME_TIME)
