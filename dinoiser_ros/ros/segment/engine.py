@@ -44,7 +44,7 @@ def load_segmenter(values: Mapping[str, Any]) -> Segmenter:
     segmenter = Segmenter(**python_values(MODEL_OPTIONS, values), **options)
     segmenter.set_options(inference_size=size or segmenter.default_inference_size)
     prompts = resolve_prompts(segmenter, values["prompts"])
-    check_frame_time(segmenter, segmenter.options, prompts)
+    check_frame_cost(segmenter, segmenter.options, prompts)
     segmenter.set_prompts(prompts)
     return segmenter
 
@@ -99,18 +99,24 @@ def check_changes(segmenter: Segmenter, changes: Mapping[str, Any]) -> None:
         prompts = resolve_prompts(segmenter, changes["prompts"])
         segmenter.check_prompts(prompts)
     if {"prompts", "inference_size", "method"} & changes.keys():
-        check_frame_time(segmenter, options, prompts)
+        check_frame_cost(segmenter, options, prompts)
 
 
-def check_frame_time(segmenter: Segmenter, options: FrameOptions, prompts: Sequence[str]) -> None:
-    """Raise `OptionError` if a camera's frame would take a CPU longer than `MAX_FRAME_TIME`.
+def check_frame_cost(segmenter: Segmenter, options: FrameOptions, prompts: Sequence[str]) -> None:
+    """Refuse what would take a CPU longer than `MAX_FRAME_TIME` for a camera's frame.
 
     Before anything is computed: a frame in work cannot be stopped, and the node would answer
     nothing that has to wait for it.
+
+    Raises:
+        OptionError: it takes too long.
+        ImageError: it takes more memory than is free.
     """
-    from dinoiser_ros.segmentation.inference.cost import FrameKind, check_time
+    from dinoiser_ros.segmentation.inference.cost import FrameKind, check_memory, check_time
     from dinoiser_ros.segmentation.pixels.preprocess import inference_shape
 
     shape = inference_shape(_TYPICAL_SIZE, options.inference_size)
     phrases = sum(prompt.count(",") + 1 for prompt in prompts)
-    check_time(FrameKind(_TYPICAL_SIZE, shape, phrases), segmenter.parts, MAX_FRAME_TIME)
+    kind = FrameKind(_TYPICAL_SIZE, shape, phrases)
+    check_time(kind, segmenter.parts, MAX_FRAME_TIME)
+    check_memory(kind, segmenter.parts)

@@ -110,6 +110,17 @@ def test_a_frame_that_would_take_minutes_is_refused_by_the_node(
     assert segmenter.options.inference_size == 192
 
 
+def test_prompts_whose_scores_would_fill_the_memory_are_refused_by_the_node(
+    segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cost, "_speed", lambda dtype: 1e12)
+    monkeypatch.setattr(cost, "available_memory", lambda: 1_500_000_000)
+    segmenter.set_options(inference_size=448)
+    with pytest.raises(ImageError, match="with 60000 phrases takes about"):
+        check_changes(segmenter, {"prompts": [f"thing {i}" for i in range(60000)]})
+    check_changes(segmenter, {"prompts": [f"thing {i}" for i in range(5000)]})
+
+
 def test_available_memory_is_the_least_of_machine_and_container(tmp_path) -> None:
     meminfo = tmp_path / "meminfo"
     meminfo.write_text("MemTotal: 9 kB\nMemAvailable:     5000 kB\n")
