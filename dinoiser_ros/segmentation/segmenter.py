@@ -20,6 +20,7 @@ from dinoiser_ros.option_schema import (
     OptionAttributes,
     OptionChanges,
 )
+from dinoiser_ros.segmentation.inference.cost import FrameKind, check_memory
 from dinoiser_ros.segmentation.inference.cuda_graph_cache import Replays
 from dinoiser_ros.segmentation.inference.cuda_graph_capture import capture_cuda_graph
 from dinoiser_ros.segmentation.inference.forward import (
@@ -296,7 +297,9 @@ class Segmenter(OptionAttributes):
         options: Options,
     ) -> list[Segmentation]:
         """Images of one size (H, W), as one batch."""
-        shape = inference_shape(size, self._shorter_side(options))
+        shape = inference_shape(size, self.shorter_side(options))
+        phrases = len(vocabulary.embeddings)
+        check_memory(FrameKind(size, shape, phrases, len(images)), self._parts)
         wide = vocabulary.unlabeled > np.iinfo(np.uint8).max
         pixels = stack_images(images)
 
@@ -316,7 +319,7 @@ class Segmenter(OptionAttributes):
             for i in range(len(images))
         ]
 
-    def _shorter_side(self, options: Options) -> int | None:
+    def shorter_side(self, options: Options) -> int | None:
         """What images are resized to for the network; None for their own size."""
         if options.inference_size is None:
             return self.default_inference_size

@@ -12,13 +12,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dinoiser_ros.messages import decode
-from dinoiser_ros.option_schema import FRAME_OPTIONS, MODEL_OPTIONS
+from dinoiser_ros.option_schema import FRAME_OPTIONS, MODEL_OPTIONS, FrameOptions
 
 from .parameters import BY_NAME
 
 if TYPE_CHECKING:
     from dinoiser_ros.segmentation import Segmenter
     from dinoiser_ros.utils.option import Option
+
+MAX_FRAME_TIME = 60.0  # seconds on a CPU
+_TYPICAL_SIZE = (480, 640)  # of a camera's image: none has arrived when parameters are checked
 
 
 def load_segmenter(values: Mapping[str, Any]) -> Segmenter:
@@ -38,7 +41,9 @@ def load_segmenter(values: Mapping[str, Any]) -> Segmenter:
     # All options at once, since they decide together which weights are needed.
     options = python_values(FRAME_OPTIONS, values)
     segmenter = Segmenter(**python_values(MODEL_OPTIONS, values), **options)
-    segmenter.set_prompts(resolve_prompts(segmenter, values["prompts"]))
+    prompts = resolve_prompts(segmenter, values["prompts"])
+    check_frame_cost(segmenter, segmenter.options, prompts)
+    segmenter.set_prompts(prompts)
     return segmenter
 
 
@@ -79,5 +84,29 @@ def check_changes(segmenter: Segmenter, changes: Mapping[str, Any]) -> None:
             f"method '{options.method}' needs {part} with these parameters, which this model has "
             f"none of: set '{part}' and configure the node again."
         )
+    prompts: Sequence[str] = segmenter.vocabulary.prompts
     if "prompts" in changes:
-        segmenter.check_prompts(resolve_prompts(segmenter, changes["prompts"]))
+        prompts = resolve_prompts(segmenter, changes["prompts"])
+        segmenter.check_prompts(prompts)
+    if {"prompts", "inference_size", "method"} & changes.keys():
+        check_frame_cost(segmenter, options, prompts)
+
+
+def check_frame_cost(segmenter: Segmenter, options: Options, prompts: Sequence[str]) -> None:
+    """Refuse what would take a CPU longer than `MAX_FRAME_TIME` for a camera's frame.
+
+    Before anything is computed: a frame in work cannot be stopped, and the node would answer
+    nothing that has to wait for it.
+
+    Raises:
+        OptionError: it takes too long.
+        ImageError: it takes more memory than is free.
+    """
+    from dinoiser_ros.segmentation.inference.cost import FrameKind, check_memory, check_time
+    from dinoiser_ros.segmentation.pixels.preprocess import inference_shape
+
+    shape = inference_shape(_TYPICAL_SIZE, segmenter.shorter_side(options))
+    phrases = sum(prompt.count(",") + 1 for prompt in prompts)
+    kind = FrameKind(_TYPICAL_SIZE, shape, phrases)
+    check_time(kind, segmenter.parts, MAX_FRAME_TIME)
+    check_memory(kind, segmenter.parts)

@@ -11,10 +11,7 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.lifecycle.node import LifecycleNodeMixin
-from rclpy.node import Node
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
 from dinoiser_ros.errors import ParameterError
@@ -34,7 +31,9 @@ from dinoiser_ros.ros.segment.monitoring.statistics import CameraStatistics
 
 from . import engine, parameters
 from .autostart import Autostart
+from .bond import ManagerBond
 from .inference import memory
+from .managed_node import ManagedNode
 from .parameter_changes import SupersededError
 from .services import Services
 from .session import Session
@@ -44,7 +43,7 @@ DIAGNOSTICS_PERIOD = 1.0  # seconds
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
-class SegmentNode(LifecycleNode):
+class SegmentNode(ManagedNode):
     """Open-vocabulary segmentation of camera topics.
 
     Needs a MultiThreadedExecutor: a transition that loads a model must not block services.
@@ -54,17 +53,12 @@ class SegmentNode(LifecycleNode):
     """
 
     def __init__(self, **kwargs: Any) -> None:
-        # Not LifecycleNode.__init__, which offers no callback group for the transitions' services.
-        # Theirs is reentrant: get_state answers while a model is loaded, and the state machine
-        # refuses a transition while another one is under way.
-        Node.__init__(self, "dinoiser", **kwargs)
-        self._reentrant = ReentrantCallbackGroup()
-        LifecycleNodeMixin.__init__(self, callback_group=self._reentrant)
+        super().__init__("dinoiser", **kwargs)
         self._session: Session | None = None
-        self._state = "unconfigured"
         self._configuring = False
         self._changing = threading.Lock()
         self._problems = Problems(self.get_logger())
+        self._bond = ManagerBond(self, self._problems.note)
         start_values = declare(self, parameters.SPECS)
         unknown = unknown_parameters(self)
         if unknown:
@@ -79,13 +73,9 @@ class SegmentNode(LifecycleNode):
                 self, lambda: self._state == "unconfigured", self._start, self._reentrant
             )
 
-    @property
-    def finalized(self) -> bool:
-        """Whether the node was shut down through its lifecycle and can do nothing more."""
-        return self._state == "finalized"
-
     def close(self, timeout: float) -> None:
         """Stop working, for the end of the process; wait at most `timeout` seconds."""
+        self._bond.break_()
         session, self._session = self._session, None
         if session is not None:
             session.close(timeout)
@@ -94,49 +84,46 @@ class SegmentNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model; on failure the node stays unconfigured and says why."""
-        self._state, self._configuring = "configuring", True
+        self._configuring = True
         try:
             self._configure()
         except Exception as error:  # whatever it is, the node stays and can be configured again
             self._problems.fail(f"configure failed: {error}")
-            self._state = "unconfigured"
             memory.free_device_memory()
             return FAILURE
         finally:
             self._configuring = False
-        self._state, self._problems.failed = "inactive", False
+        self._problems.failed = False
         return SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Segment from now on."""
         self._configured().activate()
-        self._state, self._problems.failed = "active", False
+        self._bond.form()
+        self._problems.failed = False
         return SUCCESS
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop; nothing is published once this has returned."""
+        self._bond.break_()
         self._configured().deactivate()
-        self._state = "inactive"
         return SUCCESS
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Give the model, its memory and the topics back."""
         self._free()
-        self._state = "unconfigured"
         return SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """As cleanup, from any state; the process ends a moment later."""
         self.close(1.0)
         memory.free_device_memory()
-        self._state = "finalized"
         return SUCCESS
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Whatever failed, the node can be configured again."""
         self._problems.fail(self._problems.last_error or "a transition failed")
         self._free()
-        self._state = "unconfigured"
         return SUCCESS
 
     def _configure(self) -> None:
@@ -165,6 +152,7 @@ class SegmentNode(LifecycleNode):
         return self._session
 
     def _free(self) -> None:
+        self._bond.break_()
         session, self._session = self._session, None
         if session is not None:
             session.close()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from functools import cached_property
@@ -23,6 +24,8 @@ from .tower import TextTower
 from .vocabulary import Vocabulary, parse_prompts, shorten
 
 _MAX_REMEMBERED = 4096  # phrases; 512 floats each
+_TRIAL = 8  # phrases by which the time of the others is estimated
+MAX_TIME = 600.0  # seconds that the phrases of one list of prompts may take
 
 
 class TextEncoder:
@@ -107,16 +110,22 @@ class TextEncoder:
 
     def _compute(self, phrases: list[str]) -> dict[str, Tensor]:
         """(d,) for each phrase; each by itself, so that it does not depend on its company."""
-        tokens = {phrase: self._tokenize(phrase) for phrase in phrases}  # all are checked first
-        if self._stored is not None and tokens:
+        for phrase in phrases:  # all are checked first; their tokens would take 50 kB each
+            self._check_length(phrase)
+        if self._stored is not None and phrases:
             self._stored.fill()
-        computed = {phrase: self._average(self._tower(texts)) for phrase, texts in tokens.items()}
-        for phrase, embedding in computed.items():
-            if not _is_direction(embedding):
+        computed: dict[str, Tensor] = {}
+        start = time.monotonic()
+        for phrase in phrases:
+            tokens = self._tokenizer([template(phrase) for template in TEMPLATES])
+            computed[phrase] = self._average(self._tower(tokens))
+            if not _is_direction(computed[phrase]):
                 raise WeightsError(
                     f"the text tower's output for {shorten(phrase)!r} is not finite or zero: check "
                     "the weights."
                 )
+            if len(computed) == _TRIAL:
+                _check_time((time.monotonic() - start) / _TRIAL, len(phrases))
         return computed
 
     @staticmethod
@@ -148,8 +157,8 @@ class TextEncoder:
         if self._cache is not None and embeddings:
             self._cache.store({self._key(p): vector for p, vector in embeddings.items()})
 
-    def _tokenize(self, phrase: str) -> Tensor:
-        """(80, context) token ids of a phrase in all templates."""
+    def _check_length(self, phrase: str) -> None:
+        """Raise PromptError for a phrase that does not fit the context in all templates."""
         texts = [template(phrase) for template in TEMPLATES]
         room = self._tokenizer.context_length - 2  # start and end of text
         longest = max(len(self._tokenizer.encode(text)) for text in texts)
@@ -158,7 +167,6 @@ class TextEncoder:
                 f"The phrase {shorten(phrase)!r} is {longest - room} tokens too long for this "
                 "model: shorten it."
             )
-        return self._tokenizer(texts)
 
     def _remember(self, embeddings: dict[str, Tensor]) -> None:
         with self._lock:
@@ -172,6 +180,24 @@ class TextEncoder:
 def _is_direction(embedding: Tensor) -> bool:
     """Whether it is a unit vector (d,), up to rounding; NaN is none."""
     return abs(float(embedding.norm()) - 1.0) < 1e-3
+
+
+def _check_time(each: float, phrases: int) -> None:
+    """Refuse a list whose phrases take too long, after the first of them.
+
+    Args:
+        each: seconds for a phrase.
+        phrases: how many were never embedded before.
+
+    Raises:
+        PromptError: says what the list takes and how many phrases would be possible.
+    """
+    if each * phrases > MAX_TIME:
+        raise PromptError(
+            f"Embedding {phrases} new phrases takes about {each * phrases / 60:.0f} minutes on "
+            f"this device ({each:.2f} s each): give at most {int(MAX_TIME / each)} new ones at a "
+            "time; phrases that were embedded before cost nothing."
+        )
 
 
 def _beginnings(tokenizer: Tokenizer) -> list[list[int]]:
