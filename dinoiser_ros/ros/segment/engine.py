@@ -12,12 +12,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dinoiser_ros.messages import decode
-from dinoiser_ros.option_schema import FRAME_OPTIONS, MODEL_OPTIONS, FrameOptions
+from dinoiser_ros.option_schema import FRAME_OPTIONS, MODEL_OPTIONS
 
 from .parameters import BY_NAME
 
 if TYPE_CHECKING:
     from dinoiser_ros.segmentation import Segmenter
+    from dinoiser_ros.segmentation.options import Options
     from dinoiser_ros.utils.option import Option
 
 MAX_FRAME_TIME = 60.0  # seconds on a CPU
