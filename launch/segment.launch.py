@@ -21,7 +21,7 @@ PARAMETERS = {
     "image_topics": (list, "several cameras, as a YAML list; for one, use the argument image"),
     "method": (str, "dinoiser, maskclip, cliper, a variant of them, or maskclip+"),
     "device": (str, "auto, cpu, cuda or cuda:<n>"),
-    "autostart": (bool, "true: configure and activate by itself; false: a manager does it"),
+    "autostart": (bool, "true: configure and activate automatically; false: a manager does it"),
 }
 
 
@@ -69,7 +69,7 @@ def generate_launch_description() -> LaunchDescription:
     arguments = {
         "image": "camera topic, raw or compressed; empty: 'image'",
         "namespace": "namespace of the node and its relative topics",
-        "params_file": "parameters file, such as config/segment.yaml; arguments given here win",
+        "params_file": "parameters file, such as config/segment.yaml; arguments given here override it",
         "log_level": "debug, info, warn, error or fatal",
         **{name: about for name, (_, about) in PARAMETERS.items()},
     }

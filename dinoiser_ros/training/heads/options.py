@@ -40,7 +40,7 @@ class HeadOptions:
         model, weights: as of `Segmenter`.
         batch: pictures of a step, in all processes together.
         channels: outputs of g.
-        max_pictures: take so many at random; None for all.
+        max_pictures: use this many, chosen at random; None for all.
         start_from: heads to train further; None for random ones.
         precision: of the frozen networks; the heads always train in float32.
         workers: processes that read pictures.
@@ -170,7 +170,7 @@ def _add_schedule(group: argparse._ArgumentGroup) -> None:
         type=count,
         default=HeadSchedule.drop_after,
         metavar="STEP",
-        help="learning rates are a tenth from there on (%(default)s)",
+        help="from this step on, learning rates are a tenth (%(default)s)",
     )
     group.add_argument(
         "--size", type=positive, default=Views.shorter_side, help="shorter side (%(default)s)"

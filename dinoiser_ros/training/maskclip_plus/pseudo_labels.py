@@ -2,7 +2,7 @@
 """What a closed-set network learns from: labels that nobody drew (arXiv 2112.01071, section 3.3).
 
 First those of a teacher, any segmentation method of this project; later the network's own. Pixels
-whose label is unsure teach nothing.
+whose label is unsure are ignored.
 """
 
 from __future__ import annotations
