@@ -69,7 +69,7 @@ def generate_launch_description() -> LaunchDescription:
     arguments = {
         "image": "camera topic, raw or compressed; empty: 'image'",
         "namespace": "namespace of the node and its relative topics",
-        "params_file": "parameters file, such as config/segment.yaml; arguments given here override it",
+        "params_file": "parameters file, such as config/segment.yaml; arguments override it",
         "log_level": "debug, info, warn, error or fatal",
         **{name: about for name, (_, about) in PARAMETERS.items()},
     }

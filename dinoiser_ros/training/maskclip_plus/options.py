@@ -159,11 +159,11 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
 def _add_schedule(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--steps", type=positive, default=PlusSchedule.steps,
-        help="with the teacher's labels (%(default)s)",
+        help="steps with the teacher's labels (%(default)s)",
     )  # fmt: skip
     group.add_argument(
         "--self-training-steps", type=count, default=PlusSchedule.self_training_steps,
-        help="then with the network's own (%(default)s)",
+        help="steps after that with the network's own labels (%(default)s)",
     )  # fmt: skip
     group.add_argument(
         "--threshold", type=share, default=PlusSchedule.threshold, metavar="0..1",
