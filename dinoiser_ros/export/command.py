@@ -66,7 +66,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar="PIXELS",
             help="fix this side (any size unless both are given)",
         )
-    parser.add_argument("--opset", type=int, default=DEFAULT_OPSET, help="ONNX operator set (%(default)s)")
+    parser.add_argument(
+        "--opset", type=int, default=DEFAULT_OPSET, help="ONNX operator set version (%(default)s)"
+    )
     parser.add_argument(
         "--background-filter", choices=("auto", "off"), default=defaults.background_filter
     )

@@ -126,7 +126,9 @@ def _add_model(group: argparse._ArgumentGroup) -> None:
         default=Thresholds.intermediate_layer,
         help="block whose features the heads read; negative counts from the end (%(default)s)",
     )
-    group.add_argument("--channels", type=positive, default=CHANNELS, help="output channels of the head g")
+    group.add_argument(
+        "--channels", type=positive, default=CHANNELS, help="output channels of the head g"
+    )
     group.add_argument(
         "--gamma",
         type=share,
