@@ -98,8 +98,8 @@ class ModelOptions:
     )
     cuda_graphs: bool = _model_row(
         True,
-        "Give frames of a kind that came before to a CUDA GPU as one piece of work; false: kernel "
-        "by kernel.",
+        "On a CUDA GPU, replay frames of a kind seen before as one CUDA graph; false: launch them "
+        "kernel by kernel.",
     )
 
 
@@ -122,16 +122,16 @@ class FrameOptions:
     )
     background_source: str = _frame_row(
         "objectness",
-        "What the background filter goes by: objectness as learnt by the heads, or FOUND on DINO's "
+        "What the background filter uses: objectness as learnt by the heads, or FOUND on DINO's "
         "attention, which needs a DINO.",
         choices=("objectness", "found"),
     )
     background_uncertainty: bool = _frame_row(
-        True, "Whether the background filter leaves patches alone that are surer than delta."
+        True, "Whether the background filter changes only patches less confident than delta."
     )
     gamma: float | None = _frame_row(
         None,
-        "Least similarity of two patches that are pooled together",
+        "Minimum similarity of two patches that are pooled together",
         minimum=0.0,
         maximum=1.0,
         unset=-1.0,
@@ -154,14 +154,14 @@ class FrameOptions:
     )
     pd_threshold: float = _frame_row(
         0.5,  # the paper's
-        "Prompt denoising (maskclip-pd) drops classes that nowhere are as confident as this.",
+        "Prompt denoising (maskclip-pd) drops classes whose confidence is below this everywhere.",
         minimum=0.0,
         maximum=1.0,
     )
     attention_thr: float = _frame_row(
         0.1,  # that of the released configuration for VOC
-        "CLIPer drops scores below this share of their class's maximum, and cliper-diffusion "
-        "attention below this share of its column's.",
+        "CLIPer drops scores below this fraction of their class's maximum, and cliper-diffusion "
+        "drops attention below this fraction of its column's maximum.",
         minimum=0.0,
         maximum=1.0,
     )

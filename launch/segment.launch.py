@@ -25,7 +25,7 @@ PARAMETERS = {
     "image_topics": (list, "several cameras, as a YAML list; for one, use the argument image"),
     "method": (str, "dinoiser, maskclip, cliper, a variant of them, or maskclip+"),
     "device": (str, "auto, cpu, cuda or cuda:<n>"),
-    "autostart": (bool, "true: configure and activate by itself; false: a manager does it"),
+    "autostart": (bool, "true: configure and activate automatically; false: a manager does it"),
 }
 
 

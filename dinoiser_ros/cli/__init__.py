@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line `dinoiser`: `main` has its subcommands, `arguments` what they share."""
+"""The command line `dinoiser`: `main` defines the subcommands, `arguments` what they share."""

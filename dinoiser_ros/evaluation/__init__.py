@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measuring: the benchmarks, sliding windows, confusion matrices, mIoU, and tables of them."""
+"""Evaluation: benchmarks, sliding windows, confusion matrices, mIoU, and tables of results."""

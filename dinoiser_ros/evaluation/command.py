@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data",
         type=Path,
         metavar="FOLDER",
-        help="the folder that the data sets are in, as MMSegmentation's users have it (VOCdevkit, "
+        help="the folder that the data sets are in, in MMSegmentation's layout (VOCdevkit, "
         "coco_stuff164k, cityscapes, ade), or that of the only one asked for",
     )
     parser.add_argument(
@@ -50,14 +50,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=Path,
         default=Path("evaluation.json"),
-        help="results as .json (%(default)s) and, as tables, .md; what an unfinished run has "
-        "counted is kept as .state beside them",
+        help="results as .json (%(default)s) and, as tables, .md; the counts of an "
+        "unfinished run are kept as .state beside them",
     )
     parser.add_argument(
         "--limit", type=int, metavar="N", help="only N pictures of each, evenly spread"
     )
     parser.add_argument("--classes", action="store_true", help="print the IoU of every class, too")
-    parser.add_argument("--fresh", action="store_true", help="forget what a stopped run counted")
+    parser.add_argument("--fresh", action="store_true", help="discard the counts of a stopped run")
 
 
 def run(options: argparse.Namespace, load: Load) -> int:

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A segmenter as an ONNX file, for robots that run TensorRT or ONNX Runtime: `dinoiser export`."""
+"""Export of a segmenter to ONNX, for robots with TensorRT or ONNX Runtime: `dinoiser export`."""

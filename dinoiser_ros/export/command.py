@@ -29,13 +29,13 @@ original. What the file computes:
                       file's metadata for the shorter side that the model works best at
   texts          in   (K, S, d) float32: unit embeddings of S phrases for each of K classes, as
                       --prompts writes them; a class of fewer phrases repeats one
-  background     in   (K,) float32, 1 for the class that gets what looks like no object, else 0
+  background     in   (K,) float32, 1 for the class of all that does not look like an object, else 0
                       (methods named dinoiser, unless --background-filter off)
   probabilities  out  (B, K, h, w) float32, one cell for each patch (maskclip+: of its own grid)
   labels         out  (B, H, W) int32, with --labels
   confidence     out  (B, H, W) float32, with --labels
 
-Prompts stay open: other texts, another number of classes need no other file. A checkpoint of
+The prompts are not fixed: one file takes any texts and any number of classes. A checkpoint of
 maskclip+ knows the texts that it was trained with, which are always written beside the file.
 """
 # Options of a segmenter that become constants of the file.
@@ -61,9 +61,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--uint8", action="store_true", help="images are bytes, 0 to 255")
     for side in ("height", "width"):
         parser.add_argument(
-            f"--{side}", type=int, metavar="PIXELS", help="fix it (any, unless both are given)"
+            f"--{side}",
+            type=int,
+            metavar="PIXELS",
+            help="fix this side (any size unless both are given)",
         )
-    parser.add_argument("--opset", type=int, default=DEFAULT_OPSET, help="of ONNX (%(default)s)")
+    parser.add_argument(
+        "--opset", type=int, default=DEFAULT_OPSET, help="ONNX operator set version (%(default)s)"
+    )
     parser.add_argument(
         "--background-filter", choices=("auto", "off"), default=defaults.background_filter
     )

@@ -116,7 +116,7 @@ class Graph(nn.Module):
             images: (B, 3, H, W) RGB, float32 in [0, 1] or uint8.
             texts: (K, S, d) float32 unit vectors, S phrases for each of K classes; a class of
                 fewer repeats one.
-            background: (K,) float32, 1 for the class that gets what looks like no object, 0 for
+            background: (K,) float32, 1 for the class of all that is no object, 0 for
                 others; only if the background is filtered.
 
         Returns:

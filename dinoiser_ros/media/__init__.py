@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Segmenting what lies on a disk: pictures, videos and bags; no ROS."""
+"""Segmentation of files: pictures, videos and bags; needs no ROS."""

@@ -27,13 +27,13 @@ A picture gives <name>_overlay.png, _labels.png (class ids: positions in the lis
 of prompts, 255 for none) and _confidence.png (0 to 255). An animation, or a TIFF
 with pages, is treated as a video.
 A video gives <name>_overlay.mp4. With --save labels confidence it gives folders
-of numbered PNGs, since no codec leaves label maps as they are.
-A bag gives <name>_segmented, a copy with all that was recorded and, for each
-camera, what the node would have published: mask, confidence and label_info; with
---save overlay also that. The storage is the same, compression as well but for
-ROS 1's; parts of a split bag become one file.
-Names keep their folders, and their suffix where two would be the same. What is
-not finished lies in folders called .part.
+of numbered PNGs, since no codec keeps label maps unchanged.
+A bag gives <name>_segmented, a copy of everything that was recorded and, for
+each camera, what the node would have published: mask, confidence and label_info;
+with --save overlay also the overlay. Storage and compression stay the same, except
+for ROS 1's compression; the parts of a split bag become one file.
+Results keep the folders of their inputs, and the suffix where two names would be
+the same. Unfinished results are in folders called .part.
 """
 _SEGMENT: dict[str, Callable[[Segmenter, Input, Settings], Outcome]] = {
     PICTURE: segment_picture,
@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="TEXT",
         help="what to look for; 'floor: wooden floor, carpet' is one class of two phrases; a "
-        "checkpoint of maskclip+ looks for its own classes without any",
+        "checkpoint of maskclip+ uses its own classes if none are given",
     )
     parser.add_argument(
         "-o",
@@ -73,8 +73,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         choices=RESULTS,
         metavar="RESULT",
-        help="any of overlay, labels, confidence; without it: of pictures all, of videos the "
-        "overlay, of bags labels and confidence",
+        help="any of overlay, labels, confidence; by default all of them for pictures, the overlay "
+        "for videos, labels and confidence for bags",
     )
     parser.add_argument(
         "--alpha", type=_fraction, default=0.5, help="strength of the overlay (0 to 1)"
@@ -83,7 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--topics",
         nargs="+",
         metavar="TOPIC",
-        help="image topics of bags to segment; without it all, but for those that look like depth",
+        help="image topics of bags to segment; by default all except those that look like depth",
     )
     parser.add_argument(
         "--overwrite",

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ROS 2 side: thin; all numbers come from dinoiser_ros.segmentation."""
+"""The ROS 2 nodes: a thin layer; all results come from dinoiser_ros.segmentation."""

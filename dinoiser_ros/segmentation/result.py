@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What segmenting an image gives."""
+"""The result of segmenting an image."""
 
 from __future__ import annotations
 

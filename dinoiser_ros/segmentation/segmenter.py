@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Segmenter: what everybody outside this package calls."""
+"""Segmenter: the entry point for code outside this package."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Segmenter(OptionAttributes):
     """Open-vocabulary segmentation of images with a frozen CLIP, or what "maskclip+" made of it.
 
     Loading takes seconds; afterwards prompts and options may be changed at any time and from any
-    thread: a frame in work is finished with what it began with.
+    thread: a frame in progress is finished with the settings it started with.
 
     Args:
         model: a registered name ("vit-b-16", "demo") or the path of an OpenCLIP config JSON; for
@@ -75,15 +75,15 @@ class Segmenter(OptionAttributes):
         device: "auto" (a CUDA GPU if there is one), "cpu", "cuda", "cuda:1", ...
         precision: "auto" (see `resolve_precision`), "float32", "bfloat16", "float16".
         offline: never use the network.
-        cuda_graphs: whether frames of a kind that came before are given to a GPU as one piece of
-            work, see `cuda_graph_cache`; without a CUDA GPU it means nothing.
+        cuda_graphs: whether frames of a kind seen before are replayed as one CUDA graph, see
+            `cuda_graph_cache`; without a CUDA GPU it has no effect.
         progress: called while weights are fetched, with the bytes so far and in all.
         dino: path or URL of a DINO ViT with the backbone's patch size (timm's or the authors'
             file), for "dinoiser-dino" and FOUND; None for that of a registered model.
         diffusion: folder or hub name of a Stable Diffusion, for "cliper-diffusion"; None for 2.1
             base.
-        options: any other option of `FrameOptions`, such as gamma=0.3 or inference_size=448: there
-            stands what each means, takes and is by default. All are attributes, too.
+        options: any other option of `FrameOptions`, such as gamma=0.3 or inference_size=448; their
+            meanings, values and defaults are given there. All are attributes, too.
 
     Raises:
         WeightsError: the model cannot be had, read or does not fit together.

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small tools that know nothing of segmentation: complete files, Markdown, progress bars."""
+"""Small tools independent of segmentation: complete files, Markdown, progress bars."""

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Confusion matrices, mIoU, and what is counted over a data set."""
+"""Confusion matrices, mIoU, and the counts over a data set."""

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Segmenting bags: rosbag2 (mcap, sqlite3) and ROS 1, read and written without ROS."""
+"""Segmentation of bags: rosbag2 (mcap, sqlite3) and ROS 1, read and written without ROS."""

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The demo: simulated camera and segmentation node in processes of their own, and a score."""
+"""The demo: a simulated camera and the segmentation node, each in its own process, and a score."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The executable `demo`: simulated camera -> topic -> node -> masks, over real DDS.
 
-Camera and node run in processes of their own; this one watches them, changes the prompts halfway
+Camera and node run in their own processes; this one watches them, changes the prompts halfway
 and ends with the line `demo: frames=... published=... mIoU=... latency_ms=...`.
 """
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the demo asks for, and how well the masks agree with the simulator's ground truth."""
+"""The demo's prompts, and how well the masks agree with the simulator's ground truth."""
 
 from __future__ import annotations
 

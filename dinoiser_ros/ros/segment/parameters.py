@@ -21,7 +21,7 @@ _LOGGED = 1000  # characters of accepted values in the log
 OUTPUTS = ("mask", "confidence", "overlay", "class_masks", "masks")
 
 # Said of an engine option only where it is a parameter of the node.
-_NOTES = {"method": ": to it and from it only before configure."}
+_NOTES = {"method": ": switch to or from it only before configure."}
 
 
 def _parameters(options: Iterable[Option]) -> Iterator[Option]:
@@ -56,14 +56,14 @@ SPECS: tuple[Option, ...] = (
     Option(
         "outputs",
         list(OUTPUTS),
-        "Outputs that exist at all. Those that exist and have no subscriber cost nothing.",
+        "Outputs that are created. An output without a subscriber costs nothing.",
         CONFIGURE,
         choices=OUTPUTS,
     ),
     Option(
         "autostart",
         True,
-        "Configure and activate by itself; false where a lifecycle manager does it.",
+        "Configure and activate automatically; false if a lifecycle manager does it.",
         START,
     ),
     Option(
@@ -78,13 +78,13 @@ SPECS: tuple[Option, ...] = (
         ],
         "What to look for, one class for each entry; 'floor: wooden floor, carpet' is one class of "
         "several phrases. The class id is the position in the list. With maskclip+: some of the "
-        "classes of its checkpoint; left as it is, all of them.",
+        "classes of its checkpoint; left at its default, all of them.",
     ),
     *_parameters(FRAME_OPTIONS),
     Option(
         "max_rate",
         0.0,
-        "Most frames per second that are segmented of each camera; 0: as many as the machine can.",
+        "Maximum number of frames segmented per second for each camera; 0: no limit.",
         unit="Hz",
         minimum=0.0,
         maximum=1000.0,
@@ -120,7 +120,7 @@ SPECS: tuple[Option, ...] = (
     Option(
         "stalled_after",
         5.0,
-        "Diagnostics report an error when images arrive and nothing was published for so long.",
+        "Diagnostics report an error when images arrive but nothing is published for this long.",
         unit="s",
         minimum=0.1,
         maximum=3600.0,

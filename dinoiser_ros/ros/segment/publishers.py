@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What leaves the node for one camera: topics, QoS, and nothing that nobody subscribes to."""
+"""The publishers of one camera: topics, QoS, and only what somebody subscribes to."""
 
 from __future__ import annotations
 

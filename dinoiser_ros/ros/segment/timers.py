@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Timers of a steady clock: with use_sim_time, the simulation may not have started."""
+"""Timers on a steady clock, since with use_sim_time the simulation may not have started."""
 
 from __future__ import annotations
 

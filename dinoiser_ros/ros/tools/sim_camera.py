@@ -32,9 +32,21 @@ SPECS = (
     Option(
         "rate", _DEFAULT.rate, "Frames per second.", START, unit="Hz", minimum=0.1, maximum=100.0
     ),
-    Option("width", _DEFAULT.width, "Of the images.", START, unit="px", minimum=16, maximum=4096),
-    Option("height", _DEFAULT.height, "Of the images.", START, unit="px", minimum=16, maximum=4096),
-    Option("seed", _DEFAULT.seed, "Which world.", START, minimum=0, maximum=2**31 - 1),
+    Option(
+        "width", _DEFAULT.width, "Width of the images.", START, unit="px", minimum=16, maximum=4096
+    ),
+    Option(
+        "height",
+        _DEFAULT.height,
+        "Height of the images.",
+        START,
+        unit="px",
+        minimum=16,
+        maximum=4096,
+    ),
+    Option(
+        "seed", _DEFAULT.seed, "Seed of the simulated world.", START, minimum=0, maximum=2**31 - 1
+    ),
     Option(
         "room_seconds",
         _DEFAULT.room_seconds,

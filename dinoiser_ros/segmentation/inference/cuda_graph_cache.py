@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Frames given to a GPU again as one piece of work: CUDA graphs.
+"""CUDA graphs: the work of a frame, launched on a GPU in one call.
 
-A frame is some hundreds of kernels, and for a fast GPU it takes the host longer to launch them one
-by one than the GPU to run them. A CUDA graph is the sequence of kernels of one frame with all their
-addresses: the next frame's pixels are put where the first one's were, and all is launched at once.
-It fits frames of one size, one vocabulary and one set of options.
+A frame takes some hundreds of kernels, and with a fast GPU the host needs longer to launch them one
+by one than the GPU needs to run them. A CUDA graph is the sequence of kernels of one frame with all
+their addresses: the next frame's pixels are put where the first one's were, and all are launched at
+once. It fits frames of one size, one vocabulary and one set of options.
 
 The frame that a graph is captured with is also computed in the ordinary way, and the graph is only
-used if it gives the same. Whatever goes wrong, frames are computed in the ordinary way.
+used if it gives the same result. If anything fails, frames are computed in the ordinary way.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _AGREEMENT = 0.99  # of pixels that have the same label in a graph and without
 
 
 class Replays:
-    """Computes frames, those of a kind that came before as graphs.
+    """Computes frames; those of a kind seen before are replayed as graphs.
 
     May be called from any thread; one frame is computed at a time.
 

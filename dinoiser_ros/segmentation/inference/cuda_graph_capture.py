@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Making CUDA graphs, see `cuda_graph_cache` for what they are good for."""
+"""Capture of CUDA graphs; `cuda_graph_cache` says what they are for."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One batch of images on its way through everything: from pixels to probabilities and labels.
+"""The forward pass of one batch of images: from pixels to probabilities and labels.
 
-Functions of tensors, all on one device, that look at no value: a GPU never makes the host wait
-here, and can be given the same work again as one CUDA graph (see `cuda_graph_cache`).
+Functions of tensors, all on one device. No value is read by the host: it never waits for a GPU
+here, and the same work can be replayed as one CUDA graph (see `cuda_graph_cache`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """CLIPer (arXiv 2411.13836): its early-layer fusion (section 3.2), as the released code has it.
 
-Every layer of the backbone gives a segmentation of its own, since all of them go through the same
-last block, whose attention is replaced by what the blocks before it attended to.
+Every layer of the backbone gives a segmentation of its own, since each output goes through the same
+last block, whose attention is replaced by that of the blocks before it.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A model that was loaded, made ready: on its device, in its precision, with its text side."""
+"""Making a loaded model ready: its device, its precision, and the embedding of texts."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A frozen OpenCLIP vision transformer as a dense feature extractor (MaskCLIP, arXiv 2112.01071).
 
-The pass is made of the steps in `vit`; this file decides what of it is computed and kept.
+The pass is made of the steps in `vit`; this file decides which parts are computed and kept.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""DINO's vision tower (arXiv 2104.14294) and what its last attention layer knows of an image.
+"""DINO's vision tower (arXiv 2104.14294) and what its last attention layer says about an image.
 
 Every tower is an OpenCLIP `VisionTransformer` here, whatever file its weights come from: see
 `dino_weights`.

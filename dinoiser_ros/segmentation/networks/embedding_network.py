@@ -2,8 +2,8 @@
 """torchvision's segmentation networks as dense encoders into CLIP's space, for `maskclip+`.
 
 MaskCLIP+ (arXiv 2112.01071, section 3.3) trains an ordinary segmentation network whose classifier
-is CLIP's text embeddings: what the network itself gives is an embedding for every cell of its grid.
-The paper took DeepLabv2. torchvision keeps its successor DeepLabv3 (arXiv 1706.05587), and LR-ASPP
+is CLIP's text embeddings: the network itself gives an embedding for every cell of its grid.
+The paper used DeepLabv2. torchvision has its successor DeepLabv3 (arXiv 1706.05587), and LR-ASPP
 (arXiv 1905.02244, section 6.3), which was made for small computers.
 """
 

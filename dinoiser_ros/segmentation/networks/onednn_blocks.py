@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Transformer blocks on a CPU, with less time lost around the arithmetic.
+"""Transformer blocks on a CPU, with less overhead around the arithmetic.
 
-oneDNN multiplies quicker than what PyTorch uses for float32 on many processors, and has the
-activation done with the product. In bfloat16, PyTorch brings the weights into oneDNN's layout anew
-in every call: here they are packed once. And PyTorch's attention kernel for CPUs is made for long
-sequences; in bfloat16 it is faster, for the thousand tokens of an image, to treat one head after
-the other, whose scores fit into the cache.
+On many processors oneDNN multiplies float32 matrices faster than PyTorch's default, and applies
+the activation in the same call. In bfloat16, PyTorch converts the weights to oneDNN's layout in
+every call: here they are packed once. PyTorch's attention kernel for CPUs is made for long
+sequences; in bfloat16 it is faster, for the thousand tokens of an image, to compute one head
+at a time, whose scores fit into the cache.
 """
 
 from __future__ import annotations

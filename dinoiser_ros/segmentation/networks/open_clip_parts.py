@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """open_clip's tokenizer, prompt templates and configs, without the rest of open_clip.
 
-Importing open_clip brings timm, torchvision and PyTorch's compiler along: 1.5 s and 220 MB, of
-which segmenting needs nothing. The two modules below stand on their own, so they are read by
-themselves.
+Importing open_clip brings timm, torchvision and PyTorch's compiler along: 1.5 s and 220 MB, and
+segmenting needs none of it. The two modules below do not depend on the rest, so they are loaded
+on their own.
 """
 
 from __future__ import annotations

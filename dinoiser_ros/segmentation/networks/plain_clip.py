@@ -2,7 +2,7 @@
 """CLIP's two towers as open_clip lays them out: the same names of weights, without a forward pass.
 
 This package computes over weights (`vit`, `text.tower`), and the configs of plain vision
-transformers need little of open_clip, whose import takes longer than all else until the first mask
+transformers need little of open_clip, whose import takes longer than all else before the first mask
 (see `open_clip_parts`). Any other config is left to open_clip itself.
 """
 

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images on their way in (`preprocess`), labels on their way out (`postprocess`, `transfer`)."""
+"""Preparing images (`preprocess`), and making labels of results (`postprocess`, `transfer`)."""

@@ -3,9 +3,9 @@
 
 The method's definition is: resize every class's probabilities bilinearly to the image, then take
 the best class of each pixel. Between four neighbouring patch centres, here a *quad*, a resized
-value is a weighted mean of the four, so a class whose greatest corner is below what the winner has
-at least wins nowhere in that quad. Of 150 classes a handful per quad are left; only those are
-resized. The result is that of the definition, up to the rounding of one interpolation.
+value is a weighted mean of the four, so a class whose greatest corner is below the least corner
+of another class wins nowhere in that quad. Of 150 classes a handful per quad are left; only
+those are resized. The result is that of the definition, up to the rounding of one interpolation.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def _label_plainly(
     """By the definition, with as many classes at a time as fit into memory; see `label_pixels`.
 
     Quicker for few classes, and on a GPU, where one would have to wait for the number of
-    candidates: here the host never looks at a value.
+    candidates: here the host never reads a value from the device.
     """
     at_once = max(1, _FEW_ELEMENTS // (len(probabilities) * size[0] * size[1]))
     best: Tensor | None = None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images on their way in and maps on their way out: checks, resizing, and nothing else."""
+"""Checks and resizing of input images and of output maps."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Results from the device to the host.
 
-From a GPU they come in one copy of two or three bytes a pixel, which is also the only moment of a
+From a GPU they come in one copy of two or three bytes per pixel, which is also the only moment of a
 frame at which the host waits for the device; confidence then has 8 bits, as masks have.
 """
 

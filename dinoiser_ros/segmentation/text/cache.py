@@ -3,7 +3,7 @@
 
 A file is a SHA-256 and a float32 vector, nothing that could be executed. The cache only ever saves
 time: where the folder cannot be written, a file is damaged, or something else has its name, the
-embedding counts as not there.
+embedding counts as missing.
 """
 
 from __future__ import annotations

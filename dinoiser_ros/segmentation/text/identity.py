@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What tells one model's text embeddings from another's."""
+"""How the text embeddings of different models are told apart."""
 
 from __future__ import annotations
 

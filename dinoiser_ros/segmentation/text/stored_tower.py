@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The text tower in its file, until a phrase is asked for that no cache knows.
+"""A text tower that is loaded only when a phrase is in no cache.
 
-A robot that starts with the prompts of the day before never needs it: that is a quarter of a
-gigabyte of memory, and of a second, less.
+A robot that starts with the prompts of the day before never loads it, which saves a quarter of
+a gigabyte of memory and a quarter of a second.
 """
 
 from __future__ import annotations

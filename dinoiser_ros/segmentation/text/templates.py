@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The texts that a phrase is put into before it is embedded: CLIP's 80 ImageNet templates.
+"""CLIP's 80 ImageNet templates, which a phrase is inserted into before it is embedded.
 
 Each is a function from a phrase to a text, such as "a photo of a wooden floor." (arXiv 2103.00020,
 section 3.1.4). They come from open_clip.

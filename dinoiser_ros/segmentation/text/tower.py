@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""CLIP's text tower over its weights: what texts begin with alike is computed once.
+"""CLIP's text tower over its weights: common beginnings of texts are computed once.
 
-Its attention only looks back, so what the tower makes of a token depends on the tokens before it
-and on nothing behind it. Padding therefore need not be computed, and texts that begin alike ("a
-photo of a ...") share what they begin with: together their tokens are a tree, in which each token
-attends to those on its way to the root. What texts of all calls begin with is kept. CLIP's 80
-templates around "wooden floor" are 328 tokens so, instead of 80 x 77.
+Its attention only looks back, so its output for a token depends on the tokens up to it and on none
+after it. Padding therefore need not be computed, and texts that begin alike ("a photo of a ...")
+share their beginnings: together their tokens are a tree, in which each token
+attends to those on its way to the root. Beginnings are kept from one call to the next.
+CLIP's 80 templates around "wooden floor" thus take 328 tokens instead of 80 x 77.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The phrases that a closed-set network was trained with, in the place of CLIP's text tower."""
+"""The phrases that a closed-set network was trained with, in place of CLIP's text tower."""
 
 from __future__ import annotations
 

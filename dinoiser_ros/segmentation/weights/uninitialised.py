@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Building networks whose weights are read from a file in the next moment."""
+"""Building networks whose weights are about to be read from a file."""
 
 from __future__ import annotations
 

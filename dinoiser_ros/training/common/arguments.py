@@ -35,7 +35,7 @@ def add_view_arguments(
     """Which pictures are taken, and how they are varied; the values are defaults."""
     group.add_argument("--flip", type=share, default=flip, metavar="0..1")
     group.add_argument("--brightness", type=share, default=brightness, metavar="0..1")
-    group.add_argument("--max-pictures", type=positive, help="take so many at random")
+    group.add_argument("--max-pictures", type=positive, help="use this many, chosen at random")
     group.add_argument("--seed", type=int, default=seed)
 
 

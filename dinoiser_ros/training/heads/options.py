@@ -40,7 +40,7 @@ class HeadOptions:
         model, weights: as of `Segmenter`.
         batch: pictures of a step, in all processes together.
         channels: outputs of g.
-        max_pictures: take so many at random; None for all.
+        max_pictures: use this many, chosen at random; None for all.
         start_from: heads to train further; None for random ones.
         precision: of the frozen networks; the heads always train in float32.
         workers: processes that read pictures.
@@ -126,7 +126,9 @@ def _add_model(group: argparse._ArgumentGroup) -> None:
         default=Thresholds.intermediate_layer,
         help="block whose features the heads read; negative counts from the end (%(default)s)",
     )
-    group.add_argument("--channels", type=positive, default=CHANNELS, help="outputs of g")
+    group.add_argument(
+        "--channels", type=positive, default=CHANNELS, help="output channels of the head g"
+    )
     group.add_argument(
         "--gamma",
         type=share,
@@ -170,7 +172,7 @@ def _add_schedule(group: argparse._ArgumentGroup) -> None:
         type=count,
         default=HeadSchedule.drop_after,
         metavar="STEP",
-        help="learning rates are a tenth from there on (%(default)s)",
+        help="from this step on, learning rates are a tenth (%(default)s)",
     )
     group.add_argument(
         "--size", type=positive, default=Views.shorter_side, help="shorter side (%(default)s)"

@@ -43,7 +43,7 @@ class PlusOptions:
         pretrained_backbone: path or URL of a classifier's weights; None for random ones.
         views: how pictures become views; their shorter side is the network's inference size.
         batch: pictures of a step.
-        max_pictures: take so many at random; None for all.
+        max_pictures: use this many, chosen at random; None for all.
         precision: "float32", "bfloat16", or "auto": bfloat16 on GPUs that have it.
         workers: processes that read pictures.
         save_every: seconds between two checkpoints.
@@ -160,15 +160,15 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
 def _add_schedule(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--steps", type=positive, default=PlusSchedule.steps,
-        help="with the teacher's labels (%(default)s)",
+        help="steps with the teacher's labels (%(default)s)",
     )  # fmt: skip
     group.add_argument(
         "--self-training-steps", type=count, default=PlusSchedule.self_training_steps,
-        help="then with the network's own (%(default)s)",
+        help="steps after that with the network's own labels (%(default)s)",
     )  # fmt: skip
     group.add_argument(
         "--threshold", type=share, default=PlusSchedule.threshold, metavar="0..1",
-        help="pixels whose label is less probable teach nothing (%(default)s)",
+        help="pixels whose label is less probable are ignored (%(default)s)",
     )  # fmt: skip
     group.add_argument("--batch", "--batch-size", type=positive, default=BATCH)
     group.add_argument("--lr", type=number, default=PlusSchedule.lr, help="(%(default)s)")

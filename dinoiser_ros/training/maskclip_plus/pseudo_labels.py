@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a closed-set network learns from: labels that nobody drew (arXiv 2112.01071, section 3.3).
+"""Training data of a closed-set network: labels that nobody drew (arXiv 2112.01071, section 3.3).
 
 First those of a teacher, any segmentation method of this project; later the network's own. Pixels
-whose label is unsure teach nothing.
+whose label is unsure are ignored.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class PlusSchedule:
         self_training_steps: after these, with those of the network as it is then.
         lr: at the start; falls to 0 with the power 0.9 of what is left.
         weight_decay: AdamW's.
-        threshold: pixels whose label is less probable teach nothing (0 to 1).
+        threshold: pixels whose label is less probable are ignored (0 to 1).
     """
 
     steps: int = 4000

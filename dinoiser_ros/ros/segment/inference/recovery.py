@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is done about frames that could not be segmented: retries, a lower resolution, giving up."""
+"""Recovery from frames that could not be segmented: retries, a lower resolution, giving up."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Log lines for what may happen with every frame: one of a kind in a while, or one for ever."""
+"""Throttled log lines for what may happen with every frame: once per interval, or only once."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 
 The UNet's blocks are called in the order of its own `forward`, up to the last transformer that is
 asked for; its maps are computed from the transformer's weights. Nothing in the UNet is changed, so
-one may serve several threads. The UNet is of diffusers, which has no types: hence `Any`.
+one may serve several threads. The UNet comes from diffusers, which has no types: hence `Any`.
 """
 
 from __future__ import annotations
