@@ -44,7 +44,7 @@ class Watcher(Node):
 
     def __init__(self, prompt_sets: Sequence[Sequence[str]], namespace: str = "/") -> None:
         super().__init__("demo", namespace=namespace)
-        self._watched = f"{namespace.rstrip('/')}/dinoiser"
+        self._watched = f"{namespace}/dinoiser".strip("/")  # as diagnostics name it
         self.scores: list[Score] = [score_of(prompts) for prompts in prompt_sets]
         self.frames = 0
         self.latencies: list[float] = []

@@ -21,6 +21,10 @@ from dinoiser_ros.ros.parameter_declaration import (
     unknown_parameters,
     values_of,
 )
+from dinoiser_ros.ros.segment.lifecycle.autostart import Autostart
+from dinoiser_ros.ros.segment.lifecycle.bond import ManagerBond
+from dinoiser_ros.ros.segment.lifecycle.managed_node import ManagedNode
+from dinoiser_ros.ros.segment.lifecycle.timers import call_every, call_soon
 from dinoiser_ros.ros.segment.monitoring.diagnostics import (
     NodeReport,
     diagnostics_message,
@@ -30,14 +34,10 @@ from dinoiser_ros.ros.segment.monitoring.problems import Problems
 from dinoiser_ros.ros.segment.monitoring.statistics import CameraStatistics
 
 from . import engine, parameters
-from .autostart import Autostart
-from .bond import ManagerBond
 from .inference import memory
-from .managed_node import ManagedNode
 from .parameter_changes import SupersededError
 from .services import Services
 from .session import Session
-from .timers import call_every, call_soon
 
 DIAGNOSTICS_PERIOD = 1.0  # seconds
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE

@@ -11,14 +11,7 @@ import torch
 
 from dinoiser_ros.errors import PromptError
 
-from .vocabulary import (
-    BACKGROUND,
-    SegmentationClass,
-    Vocabulary,
-    parse_prompts,
-    same_look,
-    shorten,
-)
+from .vocabulary import BACKGROUND, SegmentationClass, Vocabulary, parse_prompts, same_look, shorten
 
 _LISTED = 12  # trained phrases that an error message names
 

@@ -12,7 +12,7 @@ import types
 import pytest
 from ros_helpers import FakeCamera, running_node, wait_until
 
-from dinoiser_ros.ros.segment.bond import ManagerBond
+from dinoiser_ros.ros.segment.lifecycle.bond import ManagerBond
 
 # bondpy.bondpy.Bond as far as ROS 2's documents and its C++ twin describe it: settings only before
 # start, a subscription and a publisher of the given node, both destroyed by shutdown.

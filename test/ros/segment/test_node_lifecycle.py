@@ -107,7 +107,7 @@ def _handles_signals(pid: int) -> bool:
     ("parameters", "sentence"),
     [
         ({"gamma": 7.0}, "gamma cannot be 7.0"),
-        ({"confidence_threshold": 7.0}, "confidence_threshold is out of range"),
+        ({"confidence_threshold": 7.0}, "confidence_threshold cannot be 7.0"),
         ({"prompts": "person"}, "prompts has to be a list of texts"),
         ({"prompts": []}, "prompts"),
         ({"input_type": "video"}, "auto, raw, compressed"),

@@ -17,7 +17,7 @@ from torch import nn
 
 from dinoiser_ros.errors import DinoiserError, NotFiniteError
 from dinoiser_ros.segmentation import Segmenter
-from dinoiser_ros.segmentation.inference.replays import Replays
+from dinoiser_ros.segmentation.inference.cuda_graph_cache import Replays
 from dinoiser_ros.segmentation.methods.registry import METHODS
 from dinoiser_ros.segmentation.options import Options
 

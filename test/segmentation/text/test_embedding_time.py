@@ -11,6 +11,7 @@ import torch
 from dinoiser_ros.errors import PromptError
 from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.segmentation.text import encoder
+from dinoiser_ros.segmentation.text.tower import TextTower
 
 
 @pytest.fixture
@@ -39,6 +40,6 @@ def test_the_answer_says_the_cost(segmenter: Segmenter, monkeypatch: pytest.Monk
 def test_phrases_that_are_too_long_are_found_before_any_is_embedded(
     segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(segmenter._text, "_tower", lambda tokens: pytest.fail("embedded"))
+    monkeypatch.setattr(TextTower, "__call__", lambda *_: pytest.fail("embedded"))
     with pytest.raises(PromptError, match="tokens too long"):
         segmenter.embed_prompts(["nothing ever seen before", "very " * 35 + "long"])
