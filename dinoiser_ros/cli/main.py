@@ -16,7 +16,6 @@ from dinoiser_ros.option_schema import FRAME_OPTIONS
 from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.segmentation.methods.registry import METHODS
 from dinoiser_ros.segmentation.text.vocabulary import parse_prompts
-from dinoiser_ros.training import train_heads, train_maskclip_plus
 from dinoiser_ros.training.heads.options import add_arguments
 from dinoiser_ros.training.maskclip_plus import options as plus_options
 from dinoiser_ros.utils.sentences import sentence_of
@@ -64,12 +63,12 @@ def _parser() -> argparse.ArgumentParser:
     write.set_defaults(run=_export, device="cpu", precision="float32")
     train = commands.add_parser("train-heads", help="train heads for any OpenCLIP ViT")
     add_arguments(train)
-    train.set_defaults(run=train_heads.run_command)
+    train.set_defaults(run=_train_heads)
     plus = commands.add_parser(
         "train-maskclip-plus", help="train a fast network for a fixed list of classes"
     )
     plus_options.add_arguments(plus)
-    plus.set_defaults(run=train_maskclip_plus.run_command)
+    plus.set_defaults(run=_train_maskclip_plus)
     return parser
 
 
@@ -121,6 +120,21 @@ def _download(options: argparse.Namespace) -> int:
     segmenter = load(options, options.method)
     print(f"{segmenter.model_name} is here and works: it can now be used with --offline.")
     return 0
+
+
+# Only training needs OpenCLIP and torchvision from the start: seconds that no other command waits.
+
+
+def _train_heads(options: argparse.Namespace) -> int:
+    from dinoiser_ros.training import train_heads
+
+    return train_heads.run_command(options)
+
+
+def _train_maskclip_plus(options: argparse.Namespace) -> int:
+    from dinoiser_ros.training import train_maskclip_plus
+
+    return train_maskclip_plus.run_command(options)
 
 
 if __name__ == "__main__":

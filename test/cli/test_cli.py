@@ -6,6 +6,8 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -159,6 +161,13 @@ def test_the_version_is_that_of_the_package(capsys):
     assert ended.value.code == 0
     declared = re.search("<version>(.+?)</version>", (ROOT / "package.xml").read_text())[1]
     assert capsys.readouterr().out == f"dinoiser {declared}\n"
+
+
+def test_only_training_waits_for_openclip():
+    """It takes seconds to import, which `dinoiser --help` would cost, too."""
+    code = "import dinoiser_ros.cli.main, sys; print({'open_clip', 'torchvision'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
 
 
 def test_the_inference_size_is_the_models_own_by_default(folder, golden, expected):
