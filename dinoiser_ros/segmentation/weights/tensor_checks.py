@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dinoiser_ros.errors import WeightsError
 
@@ -63,3 +63,18 @@ def check_values(name: str, tensor: Tensor, source: str) -> None:
         raise WeightsError(
             f"{source} has nothing but zeros in {name}: it is damaged, fetch it again."
         )
+
+
+def check_module(module: nn.Module, source: str) -> None:
+    """Refuse a network that a library has loaded, by its weights' types and values.
+
+    Raises:
+        WeightsError: one is no floating-point number, or see `check_values`.
+    """
+    for name, tensor in module.named_parameters():
+        if not can_fill(type_of(tensor), "float32"):
+            raise WeightsError(
+                f"{source} has {type_of(tensor)} values in {name}: give weights that are not "
+                "quantised."
+            )
+        check_values(name, tensor.detach(), source)
