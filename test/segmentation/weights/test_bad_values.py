@@ -118,6 +118,15 @@ def test_matrices_of_zeros(target: Path) -> None:
         load(weights=path)
 
 
+@pytest.mark.parametrize(
+    "name", ["visual.ln_post.weight", "visual.transformer.resblocks.0.ln_1.weight"]
+)
+def test_scales_of_zeros(target: Path, name: str) -> None:
+    """All features are the same then, and every pixel is one class, with confidence."""
+    with pytest.raises(WeightsError, match=rf"nothing but zeros in {name}"):
+        load(weights=spoilt(CLIP, target, name, torch.zeros_like))
+
+
 def test_values_beyond_float32(target: Path) -> None:
     path = spoilt(CLIP, target, "visual.proj", lambda t: t.double() * 1e300)
     with pytest.raises(WeightsError, match=r"visual\.proj that are not finite"):
