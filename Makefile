@@ -44,7 +44,8 @@ lint: setup ## Run ruff, its formatter as a check, and mypy
 
 demo-model: build ## Rebuild the embedded models from a seed
 	@. tools/env.sh && python3 tools/run_module.py dinoiser_ros.training.demo.build_model && \
-		exec python3 tools/run_module.py dinoiser_ros.training.demo.build_maskclip_plus
+		python3 tools/run_module.py dinoiser_ros.training.demo.build_maskclip_plus && \
+		exec python3 tools/run_module.py dinoiser_ros.training.familiarity.build
 
 table: build ## Measure all methods on the held-out frames, write docs/explanation/measurements.md [METHODS="a b"] [LIMIT=8: print only]
 	@. tools/env.sh && exec python3 tools/run_module.py dinoiser_ros.evaluation.tables.ablation \

@@ -18,6 +18,7 @@ from dinoiser_ros.segmentation.methods.registry import METHODS
 from dinoiser_ros.segmentation.text.vocabulary import parse_prompts
 from dinoiser_ros.training.heads.options import add_arguments
 from dinoiser_ros.training.maskclip_plus import options as plus_options
+from dinoiser_ros.utils.closed_output import end_with_reader
 from dinoiser_ros.utils.sentences import sentence_of
 
 from .arguments import add_file_arguments, add_model_arguments, add_option_arguments, load
@@ -25,6 +26,7 @@ from .arguments import add_file_arguments, add_model_arguments, add_option_argum
 _METHOD = [option for option in FRAME_OPTIONS if option.name == "method"]
 
 
+@end_with_reader()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
@@ -38,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status: int = options.run(options)
         return status
+    except BrokenPipeError:
+        raise
     except Exception as error:  # whatever it is, the user is told in one sentence
         print(f"dinoiser: {sentence_of(error)}", file=sys.stderr)
         return 1

@@ -20,6 +20,7 @@ from .settings import RESULTS, Outcome, Settings
 from .videos import segment_video
 
 INTERRUPTED = 130  # the shell's status of a program ended by Ctrl-C
+_SURE = 5  # inputs that do not show a model's world, of which some certainly do not
 DESCRIPTION = """Segment pictures, videos, bags (rosbag2 folders, .mcap, .db3; ROS 1's .bag), and
 folders of all of these.
 
@@ -137,14 +138,18 @@ def _run(options: argparse.Namespace, load: Callable[[], Segmenter]) -> int:
         options.overwrite,
     )
     done: Counter[str | None] = Counter()
-    complete = True
+    complete, unfamiliar = True, 0
     several = len(inputs) > 1
     with progress_bar("inputs", len(inputs), "input", keep=False, show=several) as progress:
         for entry in inputs:
             outcome = _segment(segmenter, entry, settings)
             done[entry.kind] += outcome is not None
             complete &= outcome is not None and not outcome.problems
+            unfamiliar += outcome is not None and outcome.unfamiliar
             progress.update()
+    if unfamiliar:
+        notice = _notice(unfamiliar, sum(done.values()))
+        say(f"dinoiser: warning: {notice} {segmenter.world}.", error=True)
     say(f"{_count(inputs, done)} segmented into {printable(options.output)}")
     return 0 if complete else 1
 
@@ -166,6 +171,13 @@ def _segment(segmenter: Segmenter, entry: Input, settings: Settings) -> Outcome 
     for sentence in (*outcome.notes, *outcome.problems):
         _complain(entry.path, sentence)
     return outcome
+
+
+def _notice(unfamiliar: int, segmented: int) -> str:
+    """What is said of inputs that are not of the model's world; a few may only look so."""
+    if segmented == 1:
+        return "this input may not show"
+    return f"{unfamiliar} of {segmented} inputs {'do' if unfamiliar >= _SURE else 'may'} not show"
 
 
 def _complain(path: Path, sentence: str) -> None:

@@ -36,10 +36,15 @@ def render(
 
 
 class Shares:
-    """How much of one or many segmentations each class takes."""
+    """How much of one or many segmentations each class takes.
+
+    Attributes:
+        frames: how many segmentations were counted.
+        unfamiliar: how many of them are not `Segmentation.familiar`.
+    """
 
     def __init__(self, classes: Sequence[SegmentationClass]) -> None:
-        self.frames = 0
+        self.frames = self.unfamiliar = 0
         self._classes = classes
         self._counts = np.zeros(len(classes), np.int64)
         self._pixels = 0
@@ -50,6 +55,12 @@ class Shares:
         self._counts += counts[: len(self._counts)]
         self._pixels += segmentation.labels.size
         self.frames += 1
+        self.unfamiliar += not segmentation.familiar
+
+    @property
+    def mostly_unfamiliar(self) -> bool:
+        """Whether more than half of the images are not of the model's world."""
+        return 2 * self.unfamiliar > self.frames
 
     def __str__(self) -> str:
         """The classes found with their share of the pixels, the largest first."""

@@ -71,8 +71,10 @@ class Outcome:
         summary: the classes found, for people.
         problems: sentences about what is missing in the results; none if they are complete.
         notes: sentences about what was left out on purpose.
+        unfamiliar: whether most of it is not `Segmentation.familiar`.
     """
 
     summary: str
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    unfamiliar: bool = False

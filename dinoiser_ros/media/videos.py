@@ -76,7 +76,11 @@ def segment_video(segmenter: Segmenter, video: Input, settings: Settings) -> Out
             progress.update()
         if not shares.frames:
             raise MediaError("no frame of it can be read: convert it to MP4.")
-    return Outcome(f"{shares.frames} frames: {shares}", _missing(shares.frames, _length(source)))
+    return Outcome(
+        f"{shares.frames} frames: {shares}",
+        _missing(shares.frames, _length(source)),
+        unfamiliar=shares.mostly_unfamiliar,
+    )
 
 
 def _length(source: Pictures | Video) -> int:

@@ -21,9 +21,12 @@ class Segmentation:
             in steps of 1 / 255.
         classes: what the ids mean; `classes[i].id == i`.
         unlabeled: the id of no class: 255 (65535).
+        familiar: False if the model knows one simulated world only and the image does not look like
+            it: then the labels mean nothing.
     """
 
     labels: np.ndarray
     confidence: np.ndarray
     classes: tuple[SegmentationClass, ...]
     unlabeled: int
+    familiar: bool = True

@@ -23,6 +23,7 @@ from dinoiser_ros.option_schema import (
 from dinoiser_ros.segmentation.inference.cost import FrameKind, check_memory
 from dinoiser_ros.segmentation.inference.cuda_graph_cache import Replays
 from dinoiser_ros.segmentation.inference.cuda_graph_capture import capture_cuda_graph
+from dinoiser_ros.segmentation.inference.familiarity import FamiliarityWatch, watch_features
 from dinoiser_ros.segmentation.inference.forward import (
     check_finite,
     classify_batch,
@@ -113,6 +114,7 @@ class Segmenter(OptionAttributes):
         if spec.network and "network" in self._options.needs:
             closed = load_closed_set(spec, offline, progress)
             self._begin(assemble_closed(closed, spec, target, precision), cuda_graphs)
+            self._watch_features(spec)
             return
         loaded = load_model(
             spec, weights, heads, dino=dino, diffusion=diffusion,
@@ -120,6 +122,8 @@ class Segmenter(OptionAttributes):
         )  # fmt: skip
         assembly = assemble(loaded, spec, target, precision, open_text_cache())
         self._begin(assembly, cuda_graphs)
+        if not weights:
+            self._watch_features(spec)
 
     @classmethod
     def from_model(
@@ -160,10 +164,15 @@ class Segmenter(OptionAttributes):
         self._parts = assembly.parts
         self._text = assembly.text
         self._vocabulary: Vocabulary | None = self.trained
+        self._watch: FamiliarityWatch | None = None
         self._replays: Replays | None = None  # on a CPU, what a frame gives is on the host already
         if self.device.type != "cpu":
             graphs = cuda_graphs and self.device.type == "cuda"
             self._replays = Replays(self.device, capture_cuda_graph if graphs else None)
+
+    def _watch_features(self, spec: ModelSpec) -> None:
+        if spec.familiarity is not None:
+            self._watch = watch_features(self._parts, spec.familiarity)
 
     # -- prompts ---------------------------------------------------------------------------------
 
@@ -188,6 +197,14 @@ class Segmenter(OptionAttributes):
     def cuda_graphs_problem(self) -> str | None:
         """Why frames are not computed as CUDA graphs, in one sentence, if that was tried."""
         return None if self._replays is None else self._replays.problem
+
+    @property
+    def world(self) -> str:
+        """What an image is to show to be `Segmentation.familiar`, with advice: a clause."""
+        return (
+            f"the simulated world, and the model '{self.model_name}' knows nothing else, so that "
+            f"its labels mean nothing: use the model '{ModelOptions.model}'"
+        )
 
     def use(self, vocabulary: Vocabulary) -> None:
         """The fast half of `set_prompts`: segment with this vocabulary from the next frame on."""
@@ -314,10 +331,18 @@ class Segmenter(OptionAttributes):
             )
             labels, confidence = unpack_results(packed.numpy())
         check_finite(labels, vocabulary, self.precision)
+        familiar = self._familiar(len(images), options)
         return [
-            Segmentation(labels[i], confidence[i], vocabulary.classes, vocabulary.unlabeled)
-            for i in range(len(images))
+            Segmentation(*maps, vocabulary.classes, vocabulary.unlabeled, known)
+            for *maps, known in zip(labels, confidence, familiar, strict=True)
         ]
+
+    def _familiar(self, count: int, options: Options) -> list[bool]:
+        """Whether each of the images just segmented is of the world that the model knows."""
+        # The test was made at the model's own size: at others features are others.
+        if self._watch is None or self.shorter_side(options) != self.default_inference_size:
+            return [True] * count
+        return self._watch.familiar(count)
 
     def shorter_side(self, options: Options) -> int | None:
         """What images are resized to for the network; None for their own size."""

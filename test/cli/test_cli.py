@@ -17,6 +17,7 @@ from paths import ROOT
 from PIL import Image
 
 from dinoiser_ros.cli.main import main
+from dinoiser_ros.training.familiarity.other_pictures import other_picture
 
 MODEL = [part for key, path in GOLDEN_MODEL.items() for part in (f"--{key}", str(path))]
 
@@ -197,3 +198,16 @@ def test_any_exception_of_a_command_is_one_sentence(monkeypatch, capsys, error):
         text.startswith("dinoiser: an unexpected error at test_cli.py:") and text.count("\n") == 1
     )
     assert type(error).__name__ in text
+
+
+def test_a_model_of_a_simulated_world_says_where_it_is_lost(tmp_path, capsys):
+    for number in range(3):
+        picture = other_picture(20_000 + number)
+        Image.fromarray(picture).save(tmp_path / f"{number}.png")
+    common = ["segment", str(tmp_path), "-o", str(tmp_path / "out"), "-p", "floor", "wall"]
+    assert main([*common, "--model", "demo"]) == 0
+    error = capsys.readouterr().err
+    assert error.count("warning:") == 1 and "of 3 inputs may not show the simulated world" in error
+    assert "use the model 'vit-b-16'" in error
+    assert main([*common, *MODEL]) == 0
+    assert "warning" not in capsys.readouterr().err

@@ -67,7 +67,8 @@ def segment_bag(segmenter: Segmenter, bag: Input, settings: Settings) -> Outcome
                 f"{copied} messages were copied, but the bag says it has {source.message_count}"
             )
     summary = "\n  ".join(str(camera) for camera in cameras)
-    return Outcome(summary, tuple(problems), tuple(notes))
+    unfamiliar = any(camera.shares.mostly_unfamiliar for camera in cameras)
+    return Outcome(summary, tuple(problems), tuple(notes), unfamiliar)
 
 
 def _image_connections(bag: Bag) -> dict[str, list[Connection]]:

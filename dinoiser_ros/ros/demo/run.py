@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from dinoiser_ros.ros.domain import isolate_ros
 from dinoiser_ros.ros.tools.sim_frames import CameraOptions
+from dinoiser_ros.utils.closed_output import end_with_reader
 
 from .children import Children
 from .score import PROMPT_SETS, overall_iou
@@ -42,6 +43,7 @@ class Interrupted(Exception):
     """Ctrl-C or SIGTERM."""
 
 
+@end_with_reader()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo.
 

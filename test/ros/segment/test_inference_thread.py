@@ -35,6 +35,8 @@ class Model:
     default_inference_size = 448
     device = "cuda:0"
     cuda_graphs_problem: str | None = None
+    world = "the simulated world: use the model 'vit-b-16'"
+    familiar = True
 
     def __init__(self) -> None:
         self.batches: list[int] = []
@@ -43,7 +45,9 @@ class Model:
     def segment_batch(self, images: list[np.ndarray]) -> list[Any]:
         self.batches.append(len(images))
         self.fail(images)
-        return [SimpleNamespace(classes=(), labels=image) for image in images]
+        return [
+            SimpleNamespace(classes=(), labels=image, familiar=self.familiar) for image in images
+        ]
 
     def set_options(self, inference_size: int) -> None:
         self.inference_size = inference_size
@@ -297,3 +301,25 @@ def test_what_is_loaded_is_spared_by_the_collector_until_the_model_goes() -> Non
         memory.free_device_memory()
     assert gc.get_freeze_count() == 0
     memory.free_host_memory()  # whatever the C library
+
+
+def test_images_of_another_world_are_reported_once_and_not_for_single_frames(
+    make: Callable,
+) -> None:
+    setup = make()
+    notices = []
+    for index in range(30):
+        setup.model.familiar = index < 6 and index % 3 != 0
+        setup.send({0: (4, 4)})
+        wait_until(lambda count=index + 1: setup.published() == count, "a result")
+        setup.thread.call(lambda: None).result(10)  # the frame is done
+        notices.append(setup.cameras[0].statistics.notice)
+    assert not any(notices[:10])  # seven of the last ten frames are needed
+    assert notices[-1] == "the images do not show the simulated world: use the model 'vit-b-16'"
+    assert setup.reports == [f"/0: {notices[-1]}"]
+    setup.model.familiar = True
+    for index in range(30, 36):
+        setup.send({0: (4, 4)})
+        wait_until(lambda count=index + 1: setup.published() == count, "a result")
+    setup.thread.call(lambda: None).result(10)
+    assert not setup.cameras[0].statistics.notice

@@ -71,6 +71,7 @@ class InferenceThread:
         self._recovery = Recovery(segmenter, self._segment, self._skip, self._stop_for_lost_device)
         self._heap = HeapTrimmer()
         self._report_cuda_graphs = ReportOnce(report, "cuda graphs")
+        self._report_world = ReportOnce(report, "world")
         # A daemon: a frame in work must not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
         self._thread.start()
@@ -193,7 +194,16 @@ class InferenceThread:
                 self._publish(frame, segmentation, inference)
             except Exception as error:  # one camera's broken output must not cost another its mask
                 self._bad(frame.camera, "internal", f"a result was not published: {error!r}")
+            self._watch_world(frame.camera, segmentation)
         self._heap.after_frame(batch[0].image)
+
+    def _watch_world(self, camera: ImageSubscription, segmentation: Segmentation) -> None:
+        """Warn, once, if a camera's latest images are not of the world that the model knows."""
+        if camera.statistics.familiar(segmentation.familiar):
+            camera.statistics.notice = ""
+        else:
+            camera.statistics.notice = f"the images do not show {self.segmenter.world}"
+            self._report_world(f"{camera.topic}: {camera.statistics.notice}")
 
     def _publish(self, frame: PendingFrame, segmentation: Segmentation, inference: float) -> None:
         """Publish one frame's results, unless the node was deactivated meanwhile."""

@@ -139,6 +139,8 @@ def _judge(
             DiagnosticStatus.ERROR,
             f"images arrive but nothing was published for {since:.0f} s: see last_error",
         )
+    if statistics.notice:
+        return DiagnosticStatus.WARN, statistics.notice
     if window.latency_p95 > settings["warn_latency"]:
         return (
             DiagnosticStatus.WARN,

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from builtin_interfaces.msg import Time
 
 WINDOW = 10.0  # seconds that rates and latencies look back
+_VOTES = 10  # latest frames that tell whether a camera shows the world that the model knows
+_MOST_STRANGE = 6  # of them may be none of it: of a camera at home, single frames look so
 _MAX_SAMPLES = 2048  # of one series; more than a window holds at any useful rate
 # Seconds; more than that is a stamp of another clock (a played bag, a robot's uptime).
 MAX_LATENCY = 3600.0
@@ -72,9 +74,15 @@ class Totals:
 
 
 class CameraStatistics:
-    """Counters and timings of one camera. All times in seconds, `now` of a monotonic clock."""
+    """Counters and timings of one camera. All times in seconds, `now` of a monotonic clock.
+
+    Attributes:
+        notice: what is wrong with the latest images as a whole, in one sentence; "" for nothing.
+    """
 
     def __init__(self, now: float) -> None:
+        self.notice = ""
+        self._familiar: deque[bool] = deque(maxlen=_VOTES)
         self._lock = threading.Lock()
         self._totals = Totals()
         self._series = {
@@ -152,6 +160,11 @@ class CameraStatistics:
             self._series["conversion"].add(now, conversion)
             self._series["overhead"].add(now, overhead)
             self.last_published = now
+
+    def familiar(self, known: bool) -> bool:
+        """Whether the latest frames are of the model's world, with one more that is, or is not."""
+        self._familiar.append(known)
+        return self._familiar.count(False) <= _MOST_STRANGE
 
     def totals(self) -> Totals:
         """A copy of the counters."""
