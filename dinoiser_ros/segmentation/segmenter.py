@@ -333,8 +333,8 @@ class Segmenter(OptionAttributes):
         check_finite(labels, vocabulary, self.precision)
         familiar = self._familiar(len(images), options)
         return [
-            Segmentation(*maps, vocabulary.classes, vocabulary.unlabeled, known)
-            for *maps, known in zip(labels, confidence, familiar, strict=True)
+            Segmentation(ids, shares, vocabulary.classes, vocabulary.unlabeled, known)
+            for ids, shares, known in zip(labels, confidence, familiar, strict=True)
         ]
 
     def _familiar(self, count: int, options: Options) -> list[bool]:

@@ -72,7 +72,8 @@ class FamiliarityWatch:
 
     def __call__(self, means: Tensor) -> None:
         """Note the scores of a batch: (B, D), see `FamiliarityTest`."""
-        if torch.jit.is_tracing():  # an exported graph is the method alone
+        # An exported graph is the method alone.
+        if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call, unused-ignore]
             return
         scores = self._test.score(means[:MOST])
         self._scores[: len(scores)].copy_(scores)
