@@ -202,6 +202,8 @@ def test_the_policy_is_read_at_configure(client: Client, camera: FakeCamera) -> 
     accepted, sentence = client.set_parameters(id_policy="by_position")
     assert not accepted and "id_policy is read at configure" in sentence
     assert client.change_state("deactivate") and client.change_state("cleanup")
+    assert client.set_parameters(prompts=["5=wall", "5=door"]) == (True, "")
+    assert not client.change_state("configure"), "two prompts ask for one id"
     values = {"id_policy": "by_position", "prompts": ["wall", "9=person", "door"]}
     assert client.set_parameters(**values) == (True, "")
     assert client.change_state("configure") and client.change_state("activate")
