@@ -13,11 +13,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from dinoiser_ros.errors import ParameterError
+from dinoiser_ros.messages.class_ids import BY_NAME as IDS_BY_NAME
+from dinoiser_ros.messages.class_ids import POLICIES
 from dinoiser_ros.option_schema import FRAME_OPTIONS, MODEL_OPTIONS
 from dinoiser_ros.ros.parameter_declaration import check
 from dinoiser_ros.utils.option import CONFIGURE, START, Option, by_name, did_you_mean
 
 _LOGGED = 1000  # characters of accepted values in the log
+_SIDE = "(?:[1-9][0-9]{0,2}|[1-3][0-9]{3}|40[0-8][0-9]|409[0-6])"  # of a mask, 1 to 4096 pixels
 OUTPUTS = ("mask", "confidence", "overlay", "class_masks", "masks")
 
 # Said of an engine option only where it is a parameter of the node.
@@ -77,10 +80,27 @@ SPECS: tuple[Option, ...] = (
             "door",
         ],
         "What to look for, one class for each entry; 'floor: wooden floor, carpet' is one class of "
-        "several phrases. The class id is the position in the list. With maskclip+: some of the "
-        "classes of its checkpoint; left at its default, all of them.",
+        "several phrases; '7=person' asks for the class id 7, id_policy says what ids the others "
+        "get. With maskclip+: some of the classes of its checkpoint; left at its default, all.",
+    ),
+    Option(
+        "id_policy",
+        IDS_BY_NAME,
+        "Ids of the classes whose prompt asks for none. by_name: from 0 in the order of the "
+        "prompts; after a change of prompts a class keeps its id, and a new one gets an id that no "
+        "other class had, or had the longest time ago. by_position: the position in the list.",
+        CONFIGURE,
+        choices=POLICIES,
     ),
     *_parameters(FRAME_OPTIONS),
+    Option(
+        "mask_size",
+        "image",
+        "Size of ~/mask and ~/confidence, for consumers whose point cloud has another size than "
+        "the image and shows the same view. Each of their pixels is the nearest one of the image.",
+        pattern=f"image|{_SIDE}x{_SIDE}",
+        values_help="image, or width x height such as 320x240, each 1 to 4096",
+    ),
     Option(
         "max_rate",
         0.0,
@@ -142,6 +162,14 @@ def check_values(values: Mapping[str, Any], exists: Callable[[str], bool]) -> No
             check(BY_NAME[name], value)
         elif not exists(name):
             raise ParameterError(f"there is no parameter '{name}'{did_you_mean(name, BY_NAME)}")
+
+
+def mask_size(value: str) -> tuple[int, int] | None:
+    """Height and width that the parameter `mask_size` asks for; None for the image's."""
+    if value == "image":
+        return None
+    width, _, height = value.partition("x")
+    return int(height), int(width)
 
 
 def in_words(values: Mapping[str, Any]) -> str:

@@ -81,9 +81,8 @@ class Services:
         if session is None:
             response.prompts = list(self._node.get_parameter("prompts").value)
             return response
-        classes = session.segmenter.classes
         response.prompts = session.changes.prompts
-        return _with_classes(response, classes)
+        return _with_classes(response, session.classes)
 
     def _segment(self, request: Any, response: Any) -> Any:
         session = self._session()

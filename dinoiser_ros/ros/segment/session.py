@@ -15,6 +15,8 @@ from dinoiser_ros.ros.segment.inference.inference_thread import InferenceThread
 from dinoiser_ros.ros.segment.monitoring.statistics import CameraStatistics
 from dinoiser_ros.ros.segment.monitoring.throttled_log import ReportOnce
 
+from . import engine
+from .class_numbering import ClassNumbering
 from .image_subscription import ImageSubscription
 from .parameter_changes import ParameterChanges
 from .publishers import MAX_CLASS_TOPICS, CameraPublishers
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from rclpy.node import Node
     from sensor_msgs.msg import CompressedImage, Image
 
-    from dinoiser_ros.segmentation import Segmentation, Segmenter
+    from dinoiser_ros.segmentation import Segmentation, SegmentationClass, Segmenter
 
 MAX_8BIT_CLASSES = 254
 
@@ -46,6 +48,7 @@ class Session:
 
     Raises:
         ParameterError: image_topics names one topic twice.
+        PromptError: a prompt asks for an id that it cannot have.
     """
 
     def __init__(
@@ -59,15 +62,17 @@ class Session:
         self.segmenter = segmenter
         self._report = report
         report_text_cache = ReportOnce(report, "text cache")
+        prompts = engine.resolve_prompts(segmenter, values["prompts"])
+        numbering = ClassNumbering(values["id_policy"]).after(prompts, segmenter.classes)
         self.cameras = self._make_cameras(node, values)
         self._thread = InferenceThread(
-            segmenter, self.cameras, values, node.get_clock(), report, device_lost
+            segmenter, self.cameras, values, numbering, node.get_clock(), report, device_lost
         )
         self.changes = ParameterChanges(
             segmenter,
             self._thread,
             [camera.publishers for camera in self.cameras],
-            values["prompts"],
+            prompts,
             self._announce_classes,
             report_text_cache,
         )
@@ -80,6 +85,11 @@ class Session:
     def settings(self) -> Mapping[str, Any]:
         """The parameters in force."""
         return self._thread.settings
+
+    @property
+    def classes(self) -> tuple[SegmentationClass, ...]:
+        """The classes in use, with the ids that messages carry."""
+        return self._thread.numbering.classes
 
     def activate(self) -> None:
         """Segment from now on."""
@@ -104,9 +114,15 @@ class Session:
         """Segment one image message, before the frames that wait.
 
         Returns:
-            A future of the result, or of the `ImageMessageError` or `DinoiserError`.
+            A future of the result, with the ids that messages carry, or of the `ImageMessageError`
+            or `DinoiserError`.
         """
-        return self._thread.call(lambda: self.segmenter.segment(rgb_from_message(message)))
+
+        def segment() -> Segmentation:
+            segmentation = self.segmenter.segment(rgb_from_message(message))
+            return self._thread.numbering.apply(segmentation)
+
+        return self._thread.call(segment)
 
     def _make_cameras(self, node: Node, values: Mapping[str, Any]) -> list[ImageSubscription]:
         topics = [node.resolve_topic_name(topic) for topic in values["image_topics"]]

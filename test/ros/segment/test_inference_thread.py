@@ -15,7 +15,9 @@ import pytest
 from ros_helpers import wait_until
 from std_msgs.msg import Header
 
+from dinoiser_ros.messages.class_ids import BY_NAME
 from dinoiser_ros.messages.encode import image_message
+from dinoiser_ros.ros.segment.class_numbering import ClassNumbering
 from dinoiser_ros.ros.segment.inference import memory
 from dinoiser_ros.ros.segment.inference.inference_thread import InferenceThread
 from dinoiser_ros.ros.segment.monitoring.statistics import CameraStatistics
@@ -90,6 +92,7 @@ class Setup:
             self.model,
             self.cameras,
             settings,
+            ClassNumbering(BY_NAME),
             Clock(),
             lambda kind, text: self.reports.append(text),
             self.lost.append,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rclpy.clock import Clock
     from sensor_msgs.msg import CompressedImage, Image
 
+    from dinoiser_ros.ros.segment.class_numbering import ClassNumbering
     from dinoiser_ros.ros.segment.image_subscription import ImageSubscription
     from dinoiser_ros.segmentation import Segmentation, Segmenter
 
@@ -38,13 +39,14 @@ class InferenceThread:
         segmenter: with prompts set.
         cameras: at least one.
         settings: values of the node's parameters.
+        numbering: the ids of the classes in use.
         clock: the node's, for latencies and stamps.
         report: called with (kind, sentence) for what went wrong with a frame.
         device_lost: called with a sentence, once, when the device can no longer be used; no frame
             is taken from then on.
 
     Attributes:
-        settings: replaced as a whole, by calls that run in the thread.
+        settings, numbering: replaced as a whole, by calls that run in the thread.
         segmenter: as given.
     """
 
@@ -53,12 +55,14 @@ class InferenceThread:
         segmenter: Segmenter,
         cameras: Sequence[ImageSubscription],
         settings: Mapping[str, Any],
+        numbering: ClassNumbering,
         clock: Clock,
         report: Callable[[str, str], None],
         device_lost: Callable[[str], None],
     ) -> None:
         self.segmenter = segmenter
         self.settings = dict(settings)
+        self.numbering = numbering
         self._cameras = list(cameras)
         self._numbers = {id(camera): number for number, camera in enumerate(cameras)}
         self._clock = clock
@@ -130,7 +134,7 @@ class InferenceThread:
         """Publish what the class ids mean where that changed; for calls that run in the thread."""
         for camera in self._cameras:
             camera.publishers.publish_label_info(
-                self.segmenter.classes,
+                self.numbering.classes,
                 self.segmenter.confidence_threshold,
                 self._clock.now().to_msg(),
             )
@@ -191,7 +195,7 @@ class InferenceThread:
         self._report_cuda_graphs(self.segmenter.cuda_graphs_problem)
         for frame, segmentation in zip(batch, results, strict=True):
             try:
-                self._publish(frame, segmentation, inference)
+                self._publish(frame, self.numbering.apply(segmentation), inference)
             except Exception as error:  # one camera's broken output must not cost another its mask
                 self._bad(frame.camera, "internal", f"a result was not published: {error!r}")
             self._watch_world(frame.camera, segmentation)
