@@ -135,7 +135,7 @@ class Server:
 
     def application(self) -> web.Application:
         """What is served, for the event loop that runs it."""
-        application = web.Application(middlewares=[self._guard()], client_max_size=1024)
+        application = web.Application(middlewares=[self._guard], client_max_size=1024)
         application.router.add_get("/", self._index)
         application.router.add_get("/page/{name}", self._file)
         application.router.add_get("/socket", self._socket)
@@ -167,18 +167,16 @@ class Server:
         self._room.close()
         await asyncio.get_running_loop().run_in_executor(None, self._backend.close)
 
-    def _guard(self) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
-        @web.middleware
-        async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-            refusal = self._access.refusal(request)
-            if refusal is not None:
-                return _text(403, refusal)
-            try:
-                return await handler(request)
-            except web.HTTPException as error:
-                return _text(error.status, error.reason)
-
-        return guard
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Let a request pass, or refuse it; every answer has the safe headers."""
+        refusal = self._access.refusal(request)
+        if refusal is not None:
+            return _text(403, refusal)
+        try:
+            return await handler(request)
+        except web.HTTPException as error:
+            return _text(error.status, error.reason)
 
     async def _index(self, request: web.Request) -> web.StreamResponse:
         response = self._answer("index.html")

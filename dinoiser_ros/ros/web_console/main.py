@@ -92,8 +92,12 @@ class WebConsole(Node):
             values["control"],
             values["max_viewers"],
         )
+
+        def report(sentence: str) -> None:
+            self.get_logger().warning(sentence)
+
         try:
-            self._server = Server(NodeBackend(self, name), options, self.get_logger().warning)
+            self._server = Server(NodeBackend(self, name), options, report)
             self._server.start()
         except OptionError as error:
             self.destroy_node()

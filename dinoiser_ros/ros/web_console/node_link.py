@@ -58,7 +58,7 @@ class NodeLink:
     def __init__(self, node: Node, name: str, changed: Callable[[], None]) -> None:
         self._name = name
         self._changed = changed
-        self._clients = {
+        self._clients: dict[str, Any] = {
             key: node.create_client(kind, f"{name}/{service}")
             for key, (kind, service) in _SERVICES.items()
         }
