@@ -39,7 +39,7 @@ WEB_PARAMETERS = {
 
 # Launch arguments that are not: their text and their default.
 OTHERS = {
-    "web": ("true: serve a web page that shows and steers the node; its address is printed", "false"),
+    "web": ("true: serve a web page for the node, at the address that is printed", "false"),
     "image": ("camera topic, raw or compressed; empty: 'image'", ""),
     "namespace": ("namespace of the node and its relative topics", ""),
     "params_file": ("parameters file, such as config/segment.yaml; arguments given here win", ""),

@@ -87,14 +87,15 @@ class Page:
             self.run(
                 """
                 const canvas = document.querySelector(".view canvas");
-                const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+                const { width, height } = canvas;
+                const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
                 const [red, green, blue] = arguments[0];
                 let count = 0;
                 for (let i = 0; i < data.length; i += 4) {
                   count += data[i] === red && data[i + 1] === green && data[i + 2] === blue;
                 }
                 return 4 * count / data.length;
-                """,  # noqa: E501
+                """,
                 list(colour),
             )
         )
@@ -102,8 +103,8 @@ class Page:
     def set(self, selector: str, value: str, event: str = "input") -> None:
         """Give an input a value, as a person does with a slider or a menu."""
         self.run(
-            "const [selector, value, event] = arguments; const input = document.querySelector(selector);"
-            "input.value = value; input.dispatchEvent(new Event(event, { bubbles: true }));",
+            "const input = document.querySelector(arguments[0]); input.value = arguments[1];"
+            "input.dispatchEvent(new Event(arguments[2], { bubbles: true }));",
             selector,
             value,
             event,
