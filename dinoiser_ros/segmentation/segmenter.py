@@ -265,7 +265,8 @@ class Segmenter(OptionAttributes):
 
         Returns:
             (K, h, w) float32 in [0, 1]: the values at the centres of h x w cells that divide the
-            image evenly; no threshold is applied.
+            image evenly; no threshold is applied. They sum to 1, and to more where the background
+            filter gave a patch to the background, whose probability is 1 there.
 
         Raises:
             ImageError, PromptError, NotFiniteError: as in `segment`.

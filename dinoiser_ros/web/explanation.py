@@ -35,8 +35,8 @@ def ranking(grid: ProbabilityGrid, x: float, y: float, most: int = 4) -> list[tu
 def confused(grid: ProbabilityGrid) -> list[tuple[str, str, float, float]]:
     """Pairs of prompts that compete for the same places, those that compete most first.
 
-    For each class: the class that has the most probability where the first one wins, and how much
-    that is on average (0 to 0.5 as it is a runner-up; more cannot be).
+    For each class: the class that has the most probability, after itself, where it wins, and how
+    much that is on average.
 
     Returns:
         Name of the winner, name of its runner-up, the runner-up's mean probability there, and the

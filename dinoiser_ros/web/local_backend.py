@@ -21,7 +21,7 @@ from dinoiser_ros.utils.sentences import sentence_of
 from .backend import OK, WARN, Diagnostic, Parameter, ProbabilityGrid, State
 from .frame import Frame
 
-_OPTIONS = by_name(option.without_none() for option in FRAME_OPTIONS)
+_OPTIONS = by_name(FRAME_OPTIONS)
 _PROMPTS = Option(
     "prompts",
     ["floor"],
@@ -86,7 +86,7 @@ class LocalBackend:
         for name, value in options.items():
             if name not in _OPTIONS:
                 raise RequestError(f"There is no parameter '{name}'.")
-            _OPTIONS[name].check(value)
+            _OPTIONS[name].without_none().check(value)
         vocabulary = None if prompts is None else self._segmenter.embed_prompts(prompts)
         changes: Any = {name: _OPTIONS[name].value_of(value) for name, value in options.items()}
         self._segmenter.set_options(**changes)

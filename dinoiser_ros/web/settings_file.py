@@ -28,8 +28,13 @@ def _written(parameter: Parameter) -> str:
     value = parameter.value
     if parameter.kind == "float" and isinstance(value, (int, float)):
         value = float(value)  # JSON writes 1.0, which ROS needs
-    # Characters beyond ASCII as they are: people read the file. YAML has no \u2028 unescaped.
-    return json.dumps(value, ensure_ascii=not str(value).isprintable())
+    text = json.dumps(value, ensure_ascii=False)
+    if isinstance(value, float) and "." not in text:
+        text = text.replace("e", ".0e")  # YAML 1.1 takes 1e-07 for a text
+    # What is not printable, such as line separators, YAML would fold.
+    return "".join(
+        character if character.isprintable() else f"\\U{ord(character):08x}" for character in text
+    )
 
 
 def settings_of(text: str) -> dict[str, Any]:

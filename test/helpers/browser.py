@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from ros_helpers import wait_until
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, _BROWSERS)), None)
 DRIVER = shutil.which("chromedriver")
 _ARGUMENTS = (
     "--headless",

@@ -108,7 +108,8 @@ export class Classes {
     this.rows.set(name, { sync, share, bar, confidence });
     return element("tr", {},
       element("td", {}, shown),
-      element("td", { className: "class-name" }, colour, element("span", { textContent: name, title: name })),
+      element("td", { className: "class-name" },
+        element("div", {}, colour, element("span", { textContent: name, title: name }))),
       area, confidence, element("td", {}, opacity));
   }
 

@@ -78,7 +78,10 @@ export class PictureView {
     if (!this.bitmap) return;
     const { width, height } = this.bitmap;
     const { canvas } = this;
-    if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+    if (canvas.width !== width || canvas.height !== height) {
+      Object.assign(canvas, { width, height });
+      canvas.style.setProperty("--aspect", width / height);
+    }
     const context = canvas.getContext("2d");
     context.drawImage(this.bitmap, 0, 0);
     const layer = this.heat ? this.heatLayer() : this.classLayer(width, height);

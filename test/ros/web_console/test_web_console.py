@@ -17,8 +17,11 @@ from browser import open_browser
 from paths import ROOT
 from PIL import Image
 from ros_helpers import Client, FakeCamera, NodeProcess, wait_until
+from sensor_msgs.msg import Image as ImageMessage
 from web_fakes import Visitor, labels_of
 
+from dinoiser_ros.messages.encode import image_message
+from dinoiser_ros.srv import GetProbabilities
 from dinoiser_ros.visualization.overlay import palette
 
 MEADOW = ROOT / "data" / "heldout" / "0032.jpg"
@@ -138,6 +141,19 @@ def test_over_the_websocket(scene: Scene) -> None:
             assert scene.client.get_parameter("confidence_threshold") == 0.0
 
     asyncio.run(asyncio.wait_for(use(), 120))
+
+
+@pytest.mark.parametrize("encoding", ["32FC1", "rgb8", ""])
+def test_probabilities_of_a_bad_image_are_refused(scene: Scene, encoding: str) -> None:
+    image = ImageMessage(encoding=encoding, height=4, width=4)
+    answer = scene.client.call(GetProbabilities, "/dinoiser/get_probabilities", image=image)
+    assert not answer.success and answer.message and len(answer.probabilities) == 0
+    image = image_message(np.zeros((48, 64, 3), np.uint8), "rgb8")
+    answer = scene.client.call(
+        GetProbabilities, "/dinoiser/get_probabilities", image=image, longer_side=65535
+    )
+    assert answer.success and (answer.rows, answer.columns) == (48, 64)
+    assert len(answer.probabilities) == len(answer.class_names) * 48 * 64
 
 
 def test_people_type_a_prompt_and_see_its_colour(scene: Scene) -> None:
