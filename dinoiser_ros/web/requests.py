@@ -4,22 +4,33 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from dinoiser_ros.errors import RequestError
 
 from .explanation import confused, heat_map, ranking
-from .frame import packed
+from .frame import Frame, packed
+from .room import Room
 from .settings_file import settings_text
 from .snapshot import snapshot
-
-if TYPE_CHECKING:
-    from .viewer import Viewer
 
 Answer = dict[str, Any] | bytes
 
 
-async def answer(viewer: Viewer, asked: Mapping[str, Any]) -> Answer:
+class Asker(Protocol):
+    """Who asks: a viewer.
+
+    Attributes:
+        room: where it is.
+    """
+
+    room: Room
+
+    def frame(self, asked: Mapping[str, Any]) -> Frame:
+        """The frame that a request is about; raises RequestError if the viewer has it no more."""
+
+
+async def answer(viewer: Asker, asked: Mapping[str, Any]) -> Answer:
     """Do what is asked for.
 
     Args:
@@ -38,7 +49,7 @@ async def answer(viewer: Viewer, asked: Mapping[str, Any]) -> Answer:
     return await _REQUESTS[do](viewer, asked)
 
 
-async def _change(viewer: Viewer, asked: Mapping[str, Any]) -> Answer:
+async def _change(viewer: Asker, asked: Mapping[str, Any]) -> Answer:
     """Change parameters: {"values": {name: value}}."""
     values = asked.get("values")
     if not isinstance(values, dict) or not values:
@@ -47,12 +58,12 @@ async def _change(viewer: Viewer, asked: Mapping[str, Any]) -> Answer:
     return {}
 
 
-async def _undo(viewer: Viewer, asked: Mapping[str, Any]) -> Answer:
+async def _undo(viewer: Asker, asked: Mapping[str, Any]) -> Answer:
     """Take back the last change, whoever made it."""
     return {"names": await viewer.room.change(lambda control: control.undo())}
 
 
-async def _load(viewer: Viewer, asked: Mapping[str, Any]) -> Answer:
+async def _load(viewer: Asker, asked: Mapping[str, Any]) -> Answer:
     """Take the settings of a parameters file: {"text": content}."""
     text = asked.get("text")
     if not isinstance(text, str):
@@ -61,12 +72,12 @@ async def _load(viewer: Viewer, asked: Mapping[str, Any]) -> Answer:
     return {"names": names, "notes": notes}
 
 
-async def _settings(viewer: Viewer, asked: Mapping[str, Any]) -> Answer:
+async def _settings(viewer: Asker, asked: Mapping[str, Any]) -> Answer:
     """The settings as a parameters file."""
     return {"text": settings_text(viewer.room.backend.state().parameters)}
 
 
-async def _probe(viewer: Viewer, asked: Mapping[str, Any]) -> Answer:
+async def _probe(viewer: Asker, asked: Mapping[str, Any]) -> Answer:
     """What is at a point: {"camera", "number", "x", "y", "deep"}.
 
     The class and its probability come from the frame; with "deep" also the runners-up, for which
@@ -90,7 +101,7 @@ async def _probe(viewer: Viewer, asked: Mapping[str, Any]) -> Answer:
     return found
 
 
-async def _why(viewer: Viewer, asked: Mapping[str, Any]) -> Answer:
+async def _why(viewer: Asker, asked: Mapping[str, Any]) -> Answer:
     """Where one class is probable, and which prompts are confused: {"camera", "number", "class"}.
 
     "class" is the name of a class.
@@ -108,7 +119,7 @@ async def _why(viewer: Viewer, asked: Mapping[str, Any]) -> Answer:
     }
 
 
-async def _save(viewer: Viewer, asked: Mapping[str, Any]) -> Answer:
+async def _save(viewer: Asker, asked: Mapping[str, Any]) -> Answer:
     """The picture, its masks and the settings as a zip file: {"id", "camera", "number"}."""
     frame = viewer.frame(asked)
     state = viewer.room.backend.state()
@@ -124,7 +135,7 @@ def _place(asked: Mapping[str, Any], name: str) -> float:
     raise RequestError(f"{name} has to be a number from 0 to 1.")
 
 
-_REQUESTS: dict[str, Callable[[Viewer, Mapping[str, Any]], Awaitable[Answer]]] = {
+_REQUESTS: dict[str, Callable[[Asker, Mapping[str, Any]], Awaitable[Answer]]] = {
     "change": _change,
     "undo": _undo,
     "load": _load,

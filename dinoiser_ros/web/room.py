@@ -8,16 +8,29 @@ import dataclasses
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from .backend import Backend, ProbabilityGrid, State
 from .control import Control
 from .frame import Frame
 
-if TYPE_CHECKING:
-    from .viewer import Viewer
-
 T = TypeVar("T")
+
+
+class Guest(Protocol):
+    """What a room knows of a viewer.
+
+    Attributes:
+        watched: the cameras that it looks at.
+    """
+
+    watched: tuple[str, ...]
+
+    def wake(self) -> None:
+        """There is a new frame or state."""
+
+    async def close(self, code: int, sentence: str) -> None:
+        """End it."""
 
 
 class Room:
@@ -36,7 +49,7 @@ class Room:
     def __init__(self, backend: Backend, control: Control, report: Callable[[str], None]) -> None:
         self.backend = backend
         self.report = report
-        self.viewers: set[Viewer] = set()
+        self.viewers: set[Guest] = set()
         self._control = control
         # Pictures do not wait for requests: a change of prompts may take seconds.
         self._pictures = ThreadPoolExecutor(2, thread_name_prefix="web pictures")

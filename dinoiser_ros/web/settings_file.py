@@ -13,6 +13,7 @@ from .backend import Parameter
 
 MAX_SIZE = 64 * 1024  # characters
 _KEY = "ros__parameters"
+_DEEPEST = 20  # nested collections; namespaces need a few
 
 
 def settings_text(parameters: Iterable[Parameter]) -> str:
@@ -48,9 +49,7 @@ def settings_of(text: str) -> dict[str, Any]:
     if len(text) > MAX_SIZE:
         raise RequestError(f"The file is longer than {MAX_SIZE // 1024} kB: give a smaller one.")
     try:
-        events = yaml.parse(text, Loader=yaml.SafeLoader)
-        if any(isinstance(event, yaml.events.AliasEvent) for event in events):
-            raise RequestError("The file has YAML aliases (*name): write the values out.")
+        _check_events(yaml.parse(text, Loader=yaml.SafeLoader))
         root = yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -67,11 +66,24 @@ def settings_of(text: str) -> dict[str, Any]:
     return found
 
 
-def _collect(given: Any, found: dict[str, Any], depth: int = 0) -> None:
-    if not isinstance(given, dict) or depth > 20:
+def _check_events(events: Iterable[Any]) -> None:
+    """Refuse what takes a reader of YAML long: deep nesting, and aliases, which multiply."""
+    from yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
+
+    depth = 0
+    for event in events:
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if isinstance(event, AliasEvent):
+            raise RequestError("The file has YAML aliases (*name): write the values out.")
+        if depth > _DEEPEST:
+            raise RequestError("The file is nested too deeply for a parameters file.")
+
+
+def _collect(given: Any, found: dict[str, Any]) -> None:
+    if not isinstance(given, dict):
         return
     for key, value in given.items():
         if key == _KEY and isinstance(value, dict):
             found.update({str(name): entry for name, entry in value.items()})
         else:
-            _collect(value, found, depth + 1)
+            _collect(value, found)

@@ -12,7 +12,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
@@ -21,9 +21,7 @@ from dinoiser_ros.utils.sentences import sentence_of
 
 from .frame import Frame
 from .requests import answer
-
-if TYPE_CHECKING:
-    from .room import Room
+from .room import Room
 
 MOST_CAMERAS = 16  # that one viewer looks at
 MOST_WAITING = 8  # requests of one viewer that are not answered yet
