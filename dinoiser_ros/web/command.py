@@ -23,6 +23,7 @@ The page is served at http://localhost:8088/ and needs no internet. At another
 address than localhost it needs the token in the link that is printed.
 """
 _PROMPTS = ["background", "floor", "wall", "person"]
+MOST_PICTURES = 2000  # in the page's menu
 _INTERRUPTED = 130  # the shell's status of a program ended by Ctrl-C
 
 
@@ -66,6 +67,9 @@ def run(options: argparse.Namespace, load: Callable[[], Segmenter]) -> int:
         DinoiserError: there is no picture, or the model, the prompts or the address cannot be used.
     """
     pictures = find_pictures(options.inputs)
+    if len(pictures) > MOST_PICTURES:
+        say(f"there are {len(pictures)} pictures: the page has the first {MOST_PICTURES}")
+        pictures = dict(list(pictures.items())[:MOST_PICTURES])
     segmenter = load()
     segmenter.set_prompts(options.prompts)
     server = Server(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
 import re
@@ -21,6 +22,7 @@ from web_fakes import FakeBackend, Visitor, labels_of
 
 from dinoiser_ros.errors import OptionError
 from dinoiser_ros.web.access import Access
+from dinoiser_ros.web.frame import Frame
 from dinoiser_ros.web.server import MOST_BYTES, Server, ServerOptions, page_files
 
 TOKEN = "a-token-of-the-test"
@@ -106,6 +108,34 @@ def test_a_viewer_that_draws_nothing_gets_two_pictures_and_holds_nobody_up() -> 
             assert newest["number"] == numbers[-1]
 
     served(use)
+
+
+def test_a_viewer_that_reads_nothing_is_given_up_and_costs_the_others_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("dinoiser_ros.web.viewer._SEND_TIMEOUT", 0.2)
+    backend = FakeBackend()
+    noise = np.random.default_rng(0).integers(0, 256, (900, 1200, 3), dtype=np.uint8)
+
+    async def use(client: TestClient, backend: FakeBackend) -> None:
+        async with Visitor(client) as deaf, Visitor(client) as other:
+            await deaf.tell("watch", cameras=["/front"])
+            await other.tell("watch", cameras=["/front"])
+            given_up = asyncio.create_task(
+                other.until(lambda found: found.get("kind") == "state" and found["viewers"] == 1)
+            )
+            while not given_up.done():  # asks for pictures, and never reads one
+                backend.frames["/front"] = Frame("/front", 0.0, lambda: noise)
+                backend.changed()
+                with contextlib.suppress(ConnectionError):
+                    await deaf.tell("ready", camera="/front")
+                await asyncio.sleep(0.02)
+            backend.show()
+            await other.tell("ready", camera="/front")
+            await other.tell("ready", camera="/front")
+            await other.until(lambda found: found.get("width") == 64)
+
+    served(use, backend)
 
 
 def test_nothing_is_computed_unless_somebody_asks_and_then_once_for_a_frame() -> None:
