@@ -11,7 +11,8 @@ export class Classes {
   constructor(changed) {
     this.changed = changed;
     this.names = [];
-    this.looks = preferences.get("looks", {}); // name -> {shown, colour, opacity}
+    // name -> {shown, colour, opacity}; without a prototype, since people may call a class anything
+    this.looks = Object.assign(Object.create(null), preferences.get("looks", {}));
     this.palette = preferences.get("palette", "overlay");
     if (!PALETTES[this.palette]) this.palette = "overlay";
     this.opacity = preferences.get("opacity", 0.5);
@@ -22,7 +23,7 @@ export class Classes {
     select.value = this.palette;
     select.onchange = () => {
       this.palette = select.value;
-      this.looks = Object.fromEntries(Object.entries(this.looks).map(([name, look]) => [name, { ...look, colour: undefined }]));
+      for (const look of Object.values(this.looks)) delete look.colour;
       this.keep();
       this.render();
     };
@@ -75,6 +76,7 @@ export class Classes {
     this.rows.clear();
     const rows = this.names.slice(0, MOST_ROWS).map((name, id) => this.row(id, name));
     byId("classes").replaceChildren(...rows);
+    this.measure(this.measured || []);
     if (this.names.length > MOST_ROWS) {
       const text = `and ${this.names.length - MOST_ROWS} more`;
       byId("classes").append(element("tr", {}, element("td", { colSpan: 5, textContent: text })));
@@ -115,6 +117,7 @@ export class Classes {
 
   /** Area and confidence in a picture: rows [id, name, share, confidence] of its header. */
   measure(found) {
+    this.measured = found;
     const measured = new Map(found.map(([, name, share, confidence]) => [name, { share, confidence }]));
     for (const [name, row] of this.rows) {
       const { share = 0, confidence = null } = measured.get(name) || {};
