@@ -35,6 +35,8 @@ class Frame:
         confidence: (h, w) uint8, 0 to 255 for 0 to 1, or None.
         class_names: what the ids mean.
         unlabeled: the id of no class.
+        distance: gives the distance, in metres, at a place (x, y), 0 to 1 from the left and the
+            upper edge; None where it is unknown.
 
     Attributes:
         number: no other frame of this process has it; of two, the later has the greater.
@@ -49,6 +51,7 @@ class Frame:
         confidence: np.ndarray | None = None,
         class_names: tuple[str, ...] = (),
         unlabeled: int = 255,
+        distance: Callable[[float, float], float | None] = lambda _x, _y: None,
     ) -> None:
         self.number = next(_NUMBERS)
         self.camera = camera
@@ -57,6 +60,7 @@ class Frame:
         self.confidence = confidence
         self.class_names = class_names
         self.unlabeled = unlabeled
+        self.distance = distance
         self._load = load
         self._lock = threading.Lock()
         self._image: np.ndarray | None = None

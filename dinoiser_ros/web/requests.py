@@ -80,12 +80,13 @@ async def _settings(viewer: Asker, asked: Mapping[str, Any]) -> Answer:
 async def _probe(viewer: Asker, asked: Mapping[str, Any]) -> Answer:
     """What is at a point: {"camera", "number", "x", "y", "deep"}.
 
-    The class and its probability come from the frame; with "deep" also the runners-up, for which
-    probabilities are computed.
+    The class, its probability and the distance in metres come from the frame; with "deep" also the
+    runners-up, for which probabilities are computed.
     """
     frame = viewer.frame(asked)
     x, y = _place(asked, "x"), _place(asked, "y")
     found: dict[str, Any] = {"class": None, "probability": None, "ranking": None}
+    found["distance"] = frame.distance(x, y)
     if frame.labels is not None:
         height, width = frame.labels.shape
         row, column = min(int(y * height), height - 1), min(int(x * width), width - 1)

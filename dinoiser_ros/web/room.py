@@ -56,7 +56,7 @@ class Room:
         self._requests = ThreadPoolExecutor(4, thread_name_prefix="web requests")
         self._changing = asyncio.Lock()
         self._computing = asyncio.Lock()
-        self._watching = asyncio.Lock()
+        self._watching: asyncio.Task[None] | None = None
         self._watched: frozenset[str] = frozenset()
         self._grid: tuple[int, object, ProbabilityGrid] | None = None
         self._closed = False
@@ -105,13 +105,22 @@ class Room:
         state = self.backend.state()
         return state.classes, state.parameters
 
-    async def watch(self) -> None:
-        """Tell the back end what is looked at, if that changed."""
-        async with self._watching:
+    def watch(self) -> None:
+        """Tell the back end what is looked at, if that changed.
+
+        In a task of the room's own: that of a viewer is cancelled when its connection ends, and
+        just then the back end has to hear that nobody looks any more.
+        """
+        if self._watching is None or self._watching.done():
+            self._watching = asyncio.create_task(self._tell_watched())
+
+    async def _tell_watched(self) -> None:
+        while not self._closed:
             watched = frozenset(name for viewer in self.viewers for name in viewer.watched)
-            if watched != self._watched and not self._closed:
-                self._watched = watched
-                await self.run(self.backend.watch, watched)
+            if watched == self._watched:
+                return
+            await self.run(self.backend.watch, watched)
+            self._watched = watched
 
     def news(self) -> list[str]:
         """The state as texts for viewers: what seldom changes, and diagnostics."""

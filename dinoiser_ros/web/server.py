@@ -216,7 +216,7 @@ class Server:
         finally:
             room.viewers.discard(viewer)
             room.wake()
-            await room.watch()
+            room.watch()
         return socket
 
 

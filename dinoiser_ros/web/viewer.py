@@ -118,7 +118,7 @@ class Viewer:
         elif asked.get("do") == "ready":
             self._ready(asked.get("camera"))
         elif asked.get("do") == "watch":
-            await self._watch(asked.get("cameras"))
+            self._watch(asked.get("cameras"))
         elif len(self._waiting) >= MOST_WAITING:
             error = "Too many requests are waiting: try again."
             await self._send({"answer": _number(asked), "error": error})
@@ -132,14 +132,14 @@ class Viewer:
             self._credits[camera] = min(_IN_FLIGHT, self._credits[camera] + 1)
             self._wake.set()
 
-    async def _watch(self, cameras: object) -> None:
+    def _watch(self, cameras: object) -> None:
         known = self.room.backend.state().cameras
         names = cameras if isinstance(cameras, list) else []
         chosen = [name for name in names if isinstance(name, str) and name in known]
         self.watched = tuple(dict.fromkeys(chosen))[:MOST_CAMERAS]
         self._credits = {name: self._credits.get(name, _IN_FLIGHT) for name in self.watched}
         self._frames = {name: self._frames.get(name, deque(maxlen=_KEPT)) for name in self.watched}
-        await self.room.watch()
+        self.room.watch()
         self._wake.set()
 
     async def _answer(self, asked: dict[str, Any]) -> None:

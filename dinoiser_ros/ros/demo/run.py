@@ -129,7 +129,7 @@ def _start(children: Children, options: argparse.Namespace, namespace: str) -> N
     children.start("sim_camera", folder / "sim_camera", ros_arguments(camera) + here)
     more = [word for parameter in options.parameter for word in ("-p", parameter)]
     children.start("segment_node", folder / "segment_node", ros_arguments(node) + more + here)
-    console = {"port": PORT if _is_free(PORT) else 0}
+    console = {"port": PORT if _is_free(PORT) else 0, "depth_topics": "['depth']"}
     children.start("web_console", folder / "web_console", ros_arguments(console) + here)
     if os.environ.get("DISPLAY") and not options.headless:
         remap = ["--ros-args", "-r", "image:=dinoiser/overlay", *here]

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,11 +35,13 @@ class NodeBackend:
     Args:
         node: the console, spun by an executor.
         name: of the segmentation node, fully qualified.
+        depth_topics: of each camera in turn, "" for none; there may be fewer than cameras.
     """
 
-    def __init__(self, node: Node, name: str) -> None:
+    def __init__(self, node: Node, name: str, depth_topics: Sequence[str] = ()) -> None:
         self._node = node
         self._name = name
+        self._depth_topics = list(depth_topics)
         self._changed: Callable[[], None] = lambda: None
         self._link = NodeLink(node, name, self._on_state)
         self._watched: frozenset[str] = frozenset()
@@ -103,10 +106,12 @@ class NodeBackend:
                 self._frames.pop(topic, None)
         self._subscribed = topics
         outputs = output_namespaces(topics, self._name.rpartition("/")[2])
-        for topic, namespace in zip(topics, outputs, strict=True):
+        depths = chain(self._depth_topics, repeat(""))
+        for topic, namespace, depth in zip(topics, outputs, depths, strict=False):
             if topic in watched and topic not in self._cameras:
                 place = self._name if namespace == "~" else namespace
-                self._cameras[topic] = CameraLink(self._node, topic, place, self._on_frame)
+                link = CameraLink(self._node, topic, place, depth, self._on_frame)
+                self._cameras[topic] = link
 
     def _on_frame(self, frame: Frame) -> None:
         self._frames[frame.camera] = frame

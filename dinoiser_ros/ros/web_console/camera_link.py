@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from dinoiser_ros.messages.decode import rgb_from_message
 from dinoiser_ros.messages.topic_names import is_compressed_topic
 from dinoiser_ros.web.frame import Frame
 
-from .descriptions import plain_pixels
+from .descriptions import depth_at, plain_pixels
 from .frame_pairs import FramePairs, Group
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ _LATCHED = QoSProfile(
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
+_MOST_DEPTHS = 30  # kept for images whose masks are still to come
+_NEAR = 100_000_000  # nanoseconds between an image and a depth image of the same moment
 _COMPRESSED_TYPE = "sensor_msgs/msg/CompressedImage"
 _RAW_TYPE = "sensor_msgs/msg/Image"
 
@@ -45,11 +48,17 @@ class CameraLink:
         node: what the subscriptions belong to.
         topic: the camera's, fully qualified.
         outputs: where the node publishes its results, such as "/dinoiser".
+        depth_topic: of depth images that lie on the camera's, "" for none.
         received: called with each new frame.
     """
 
     def __init__(
-        self, node: Node, topic: str, outputs: str, received: Callable[[Frame], None]
+        self,
+        node: Node,
+        topic: str,
+        outputs: str,
+        depth_topic: str,
+        received: Callable[[Frame], None],
     ) -> None:
         self._node = node
         self._topic = topic
@@ -57,6 +66,7 @@ class CameraLink:
         self._received = received
         self._pairs = FramePairs()
         self._names: tuple[str, ...] = ()
+        self._depths: deque[Image] = deque(maxlen=_MOST_DEPTHS)
         self._images = 0
         self._compressed = self._is_compressed(is_compressed_topic(topic))
         self._image = self._subscribe_image()
@@ -65,6 +75,9 @@ class CameraLink:
             node.create_subscription(Image, f"{outputs}/confidence", self._on_confidence, _SENSOR),
             node.create_subscription(LabelInfo, f"{outputs}/label_info", self._on_names, _LATCHED),
         ]
+        if depth_topic:
+            keep = self._depths.append
+            self._others.append(node.create_subscription(Image, depth_topic, keep, _SENSOR))
 
     def close(self) -> None:
         """Receive no more."""
@@ -117,8 +130,16 @@ class CameraLink:
                 confidence if confidence is None or confidence.dtype == np.uint8 else None,
                 self._names,
                 255 if labels is None or labels.dtype == np.uint8 else 65535,
+                self._distance(_stamp(group.image)),
             )
         )
+
+    def _distance(self, stamp: int) -> Callable[[float, float], float | None]:
+        """How far away things are in an image, by the depth image that is nearest in time."""
+        near = min(self._depths, key=lambda depth: abs(_stamp(depth) - stamp), default=None)
+        if near is None or abs(_stamp(near) - stamp) > _NEAR:
+            return lambda _x, _y: None
+        return lambda x, y: depth_at(near, x, y)
 
 
 def _pixels(message: Any) -> np.ndarray | None:

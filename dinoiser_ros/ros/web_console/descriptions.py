@@ -79,6 +79,32 @@ def camera_topics(diagnostics: Iterable[Diagnostic]) -> tuple[str, ...]:
     return tuple(entry.part for entry in diagnostics if entry.part.startswith("/"))
 
 
+def depth_at(message: Image, x: float, y: float) -> float | None:
+    """The distance along the optical axis at a place of a depth image (REP-118).
+
+    Args:
+        message: 16UC1 in millimetres or 32FC1 in metres.
+        x, y: 0 to 1 from the left and the upper edge.
+
+    Returns:
+        Metres; None where the camera measured none, or the message is no depth image.
+    """
+    kinds = {"16UC1": "u2", "mono16": "u2", "32FC1": "f4"}
+    height, width, step = message.height, message.width, message.step
+    if message.encoding not in kinds or not height or not width:
+        return None
+    kind = np.dtype((">" if message.is_bigendian else "<") + kinds[message.encoding])
+    row, column = min(int(y * height), height - 1), min(int(x * width), width - 1)
+    place = row * step + column * kind.itemsize
+    if step < width * kind.itemsize or place + kind.itemsize > len(message.data):
+        return None
+    value = float(
+        np.frombuffer(message.data, np.uint8)[place : place + kind.itemsize].view(kind)[0]
+    )
+    metres = value / 1000.0 if kind.kind == "u" else value
+    return round(metres, 3) if 0.0 < metres < float("inf") else None
+
+
 def plain_pixels(message: Image) -> np.ndarray:
     """The (H, W) values of a mask or confidence, mono8 or mono16.
 

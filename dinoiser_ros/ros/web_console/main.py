@@ -28,6 +28,15 @@ SPECS = (
         values_help="a node's name",
     ),
     Option(
+        "depth_topics",
+        [""],
+        "Topics of depth images (16UC1 or 32FC1) that lie on the cameras' images, in the order of "
+        "the cameras, an empty text for none; the page then shows distances.",
+        START,
+        pattern=r"|[~/A-Za-z_][~/A-Za-z0-9_{}]*",
+        values_help="ROS topic names",
+    ),
+    Option(
         "address",
         _DEFAULT.address,
         "IP address to listen on: localhost for this machine alone, 0.0.0.0 for all networks. "
@@ -97,7 +106,8 @@ class WebConsole(Node):
             self.get_logger().warning(sentence)
 
         try:
-            self._server = Server(NodeBackend(self, name), options, report)
+            backend = NodeBackend(self, name, values["depth_topics"])
+            self._server = Server(backend, options, report)
             self._server.start()
         except OptionError as error:
             self.destroy_node()

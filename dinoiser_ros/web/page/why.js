@@ -25,7 +25,7 @@ export class Probe {
   at(view, x, y, left, top) {
     if (!view.header) return;
     this.target = { view, x, y, left, top };
-    this.show(view.classAt(x, y), null, null);
+    this.show(view.classAt(x, y), {});
     if (!this.asking) this.ask(false);
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.ask(true), REST);
@@ -39,19 +39,20 @@ export class Probe {
     this.asking = true;
     try {
       const found = await this.connection.ask("probe", { camera, number, x, y, deep });
-      if (target === this.target) this.show(view.classAt(x, y), found.probability, found.ranking);
+      if (target === this.target) this.show(view.classAt(x, y), found);
     } catch (error) {
       if (deep && target === this.target) this.tip.append(element("p", { className: "note", textContent: error.message }));
     }
     this.asking = false;
   }
 
-  show(found, probability, ranking) {
+  show(found, { probability = null, distance = null, ranking = null }) {
     const { left, top } = this.target;
     const title = element("strong", { textContent: found ? found.name : "unlabeled" });
     const swatch = element("span", { className: "swatch" });
     if (found) swatch.style.background = `rgb(${this.classes.colour(found.id, found.name)})`;
-    const head = element("p", {}, swatch, title, probability === null ? "" : ` ${percent(probability)}`);
+    const head = element("p", {}, swatch, title, probability === null ? "" : ` ${percent(probability)}`,
+      distance === null ? "" : ` · ${distance.toFixed(distance < 10 ? 2 : 0)} m`);
     const rows = (ranking || []).map(([name, value]) => {
       const bar = element("span", { className: "bar" });
       bar.style.width = `${Math.round(60 * value)}px`;

@@ -32,6 +32,7 @@ NODE = {
     "inference_size": 160,
     "prompts": ["sky", "chair"],
 }
+WEB = {"port": 0, "depth_topics": ["/depth"]}
 CONSOLE = "import sys; from dinoiser_ros.ros.web_console.main import main; sys.exit(main())"
 GRASS = tuple(int(part) for part in palette(3)[2])
 
@@ -59,13 +60,21 @@ class Scene:
 @pytest.fixture(scope="module")
 def scene() -> Iterator[Scene]:
     ended = threading.Event()
-    with NodeProcess(NODE) as node, NodeProcess({"port": 0}, CONSOLE) as console:
+    with NodeProcess(NODE) as node, NodeProcess(WEB, CONSOLE) as console:
         client = Client()
         camera = FakeCamera(client)
         camera.pixels = np.array(Image.open(MEADOW).convert("RGB"))
 
+        depth = FakeCamera(client, "/depth")
+        metres = np.full((48, 64), 1.25, np.float32)
+        metres[:, 32:] = np.nan
+
         def film() -> None:
             while not ended.wait(0.4):
+                message = ImageMessage(encoding="32FC1", height=48, width=64, step=256)
+                message.data = metres.tobytes()
+                message.header = depth.header()
+                depth.publish(message)
                 camera.publish()
 
         filming = threading.Thread(target=film, daemon=True)
@@ -96,8 +105,11 @@ def test_over_the_websocket(scene: Scene) -> None:
 
     async def use() -> None:
         async with ClientSession() as session, Visitor(Here(session, scene.port)) as visitor:
-            state = await visitor.until(lambda found: found.get("classes") == ["sky", "chair"])
-            assert (state["name"], state["cameras"]) == ("/dinoiser", ["/image"])
+            known = ["/image"], ["sky", "chair"]  # by diagnostics, and by a service
+            state = await visitor.until(
+                lambda found: (found.get("cameras"), found.get("classes")) == known
+            )
+            assert state["name"] == "/dinoiser" and state["connected"]
             described = {entry["name"]: entry for entry in state["parameters"]}
             assert "use_sim_time" not in described
             gamma, method = described["gamma"], described["method"]
@@ -118,6 +130,8 @@ def test_over_the_websocket(scene: Scene) -> None:
             point = await visitor.ask("probe", **place, x=0.5, y=0.05, deep=True)
             assert [name for name, _ in point["ranking"]][0] == point["class"]
             assert sum(value for _, value in point["ranking"]) == pytest.approx(1.0, abs=0.02)
+            assert point["distance"] is None  # nothing was measured there
+            assert (await visitor.ask("probe", **place, x=0.49, y=0.9))["distance"] == 1.25
             why = await visitor.ask("why", **place, **{"class": "sky"})
             heat = np.array(why["heat"])
             assert heat.shape[1] == 64 and heat.min() >= 0 and heat.max() <= 255
