@@ -76,8 +76,8 @@ class CameraLink:
             node.create_subscription(LabelInfo, f"{outputs}/label_info", self._on_names, _LATCHED),
         ]
         if depth_topic:
-            keep = self._depths.append
-            self._others.append(node.create_subscription(Image, depth_topic, keep, _SENSOR))
+            depth = node.create_subscription(Image, depth_topic, self._on_depth, _SENSOR)
+            self._others.append(depth)
 
     def close(self) -> None:
         """Receive no more."""
@@ -111,6 +111,9 @@ class CameraLink:
 
     def _on_confidence(self, message: Image) -> None:
         self._give(self._pairs.confidence(_stamp(message), message))
+
+    def _on_depth(self, message: Image) -> None:
+        self._depths.append(message)
 
     def _on_names(self, message: LabelInfo) -> None:
         names = {entry.class_id: entry.class_name for entry in message.class_map}

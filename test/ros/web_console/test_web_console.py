@@ -102,6 +102,8 @@ class Here:
 def test_over_the_websocket(scene: Scene) -> None:
     """Nothing is segmented before somebody looks; then pictures, requests and refusals."""
     scene.reset()
+    subscribers = lambda: scene.client.node.count_subscribers("/dinoiser/mask")  # noqa: E731
+    assert subscribers() == 0
 
     async def use() -> None:
         async with ClientSession() as session, Visitor(Here(session, scene.port)) as visitor:
@@ -155,6 +157,7 @@ def test_over_the_websocket(scene: Scene) -> None:
             assert scene.client.get_parameter("confidence_threshold") == 0.0
 
     asyncio.run(asyncio.wait_for(use(), 120))
+    wait_until(lambda: subscribers() == 0, "nothing computed for nobody")
 
 
 @pytest.mark.parametrize("encoding", ["32FC1", "rgb8", ""])
