@@ -43,7 +43,7 @@ setup(
         include=["dinoiser_ros", "dinoiser_ros.*"],
         exclude=["dinoiser_ros.ros", "dinoiser_ros.ros.*"],
     ),
-    package_data={"dinoiser_ros": ["**/*.json", "**/*.safetensors", "**/*.txt"]},
+    package_data={"dinoiser_ros": ["**/*.json", "**/*.safetensors", "**/*.txt", "web/page/*"]},
     install_requires=requirements("requirements.txt"),
     extras_require={
         # The method cliper-diffusion; transformers holds Stable Diffusion's text tower.

@@ -82,3 +82,7 @@ class ExportError(DinoiserError, RuntimeError):
 
 class TrainingError(DinoiserError, RuntimeError):
     """A training run cannot start or go on."""
+
+
+class RequestError(DinoiserError):
+    """What somebody asked for on the web page cannot be done; nothing was changed."""

@@ -19,6 +19,7 @@ from unittest import mock
 from dinoiser_ros.cli.main import _parser
 from dinoiser_ros.ros.segment.parameters import SPECS
 from dinoiser_ros.ros.tools import image_source, sim_camera
+from dinoiser_ros.ros.web_console import main as web_console
 from dinoiser_ros.utils.markdown import replace_part
 from dinoiser_ros.utils.option import Option
 from dinoiser_ros.utils.option_table import markdown_table
@@ -144,6 +145,7 @@ PARTS: dict[str, dict[str, Callable[[], str]]] = {
         "parameters": parameters(SPECS),
         "image_source": parameters(image_source.SPECS),
         "sim_camera": parameters(sim_camera.SPECS),
+        "web_console": parameters(web_console.SPECS),
     },
     "docs/reference/interfaces.md": {"messages": messages},
     "docs/reference/command-line.md": {"commands": commands},

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line, `dinoiser`: segment files, measure, fetch and export models, train."""
+"""The command line, `dinoiser`: segment files, show a page, measure, export models, train."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from dinoiser_ros.training.heads.options import add_arguments
 from dinoiser_ros.training.maskclip_plus import options as plus_options
 from dinoiser_ros.utils.closed_output import end_with_reader
 from dinoiser_ros.utils.sentences import sentence_of
+from dinoiser_ros.web import command as web
 
 from .arguments import add_file_arguments, add_model_arguments, add_option_arguments, load
 
@@ -54,13 +55,16 @@ def _parser() -> argparse.ArgumentParser:
     segment = _described(commands, "segment", "segment pictures, videos and bags by text", media)
     add_option_arguments(segment, FRAME_OPTIONS)
     segment.set_defaults(run=_segment)
+    page = _described(commands, "web", "look at pictures and try prompts in a browser", web)
+    add_option_arguments(page, FRAME_OPTIONS)
+    page.set_defaults(run=_web)
     measure = commands.add_parser("evaluate", help="mIoU on benchmarks, methods side by side")
     evaluation.add_arguments(measure)
     measure.set_defaults(run=_evaluate)
     fetch = commands.add_parser("download", help="fetch a model's files into the cache")
     fetch.set_defaults(run=_download)
     add_option_arguments(fetch, _METHOD)
-    for command in (segment, measure, fetch):
+    for command in (segment, page, measure, fetch):
         add_model_arguments(command)
     write = _described(commands, "export", "write a model as ONNX", export)
     add_file_arguments(write)
@@ -103,6 +107,10 @@ def _described(
 
 def _segment(options: argparse.Namespace) -> int:
     return media.run(options, lambda: _load_with_options(options))
+
+
+def _web(options: argparse.Namespace) -> int:
+    return web.run(options, lambda: _load_with_options(options))
 
 
 def _load_with_options(options: argparse.Namespace) -> Segmenter:

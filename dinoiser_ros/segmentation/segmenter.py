@@ -30,6 +30,7 @@ from dinoiser_ros.segmentation.inference.forward import (
     label_batch,
     not_finite,
 )
+from dinoiser_ros.segmentation.inference.probability_grid import grid_shape, probability_grid
 from dinoiser_ros.segmentation.methods.inputs import Parts
 from dinoiser_ros.segmentation.models.assembly import Assembly, assemble, assemble_closed
 from dinoiser_ros.segmentation.models.loading import LoadedModel, load_closed_set, load_model
@@ -270,6 +271,34 @@ class Segmenter(OptionAttributes):
         if not np.isfinite(found).all():
             raise not_finite(self.precision)
         return found
+
+    @torch.inference_mode()
+    def probability_grid(self, image: np.ndarray, longer_side: int = 64) -> np.ndarray:
+        """All classes' probabilities over an image, as `segment` sees it, on a coarse grid.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            longer_side: most cells along the image's longer side; fewer with very many classes.
+
+        Returns:
+            (K, h, w) float32 in [0, 1]: the values at the centres of h x w cells that divide the
+            image evenly; no threshold is applied. They sum to 1, and to more where the background
+            filter gave a patch to the background, whose probability is 1 there.
+
+        Raises:
+            ImageError, PromptError, NotFiniteError: as in `segment`.
+        """
+        vocabulary, options = self.vocabulary, self._options
+        size = check_image(image).shape[:2]
+        shape = inference_shape(size, self.shorter_side(options))
+        check_memory(FrameKind(size, shape, len(vocabulary.embeddings), 1), self._parts)
+        pixels = stack_images([image]).to(self.device)
+        grid = grid_shape(size, longer_side, len(vocabulary.classes))
+        found = probability_grid(pixels, shape, grid, self._parts, vocabulary, options)
+        values = found.cpu().numpy()
+        if not np.isfinite(values).all():
+            raise not_finite(self.precision)
+        return values
 
     def segment(self, image: np.ndarray) -> Segmentation:
         """Label every pixel of an image.

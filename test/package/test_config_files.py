@@ -54,7 +54,10 @@ def test_foxglove_shows_images_and_diagnostics() -> None:
     config = json.loads(text)
     assert sorted(panels(config["layout"])) == sorted(config["configById"])
     kinds = {name.partition("!")[0] for name in config["configById"]}
-    assert kinds >= {"Image", "DiagnosticSummary", "DiagnosticStatusPanel"}
+    assert kinds >= {"Image", "DiagnosticSummary", "DiagnosticStatusPanel", "Parameters"}
+    call = config["configById"]["CallService!prompts"]
+    assert call["serviceName"] == "/dinoiser/set_prompts"
+    assert json.loads(call["requestPayload"])["prompts"]
     topics = set(re.findall(r'"(?:imageTopic|topicToRender|topicPath)": "(/[^".]*)', text))
     assert topics >= SHOWN | {"/diagnostics"}
     assert topics <= set(interfaces())

@@ -29,6 +29,7 @@ LAYERS = [
     ["visualization"],
     ["sim"],
     ["media"],
+    ["web"],
     ["evaluation"],
     ["cli.arguments"],
     ["export"],

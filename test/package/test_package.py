@@ -46,7 +46,9 @@ def test_launch_files_and_parameters_are_installed() -> None:
         assert (folder / name).is_file()
 
 
-@pytest.mark.parametrize("name", ["demo", "image_source", "segment_node", "sim_camera", "viewer"])
+@pytest.mark.parametrize(
+    "name", ["demo", "image_source", "segment_node", "sim_camera", "viewer", "web_console"]
+)
 def test_executables_are_installed(name: str) -> None:
     script = share("dinoiser_ros").parents[1] / "lib" / "dinoiser_ros" / name
     assert os.access(script, os.X_OK)
@@ -101,7 +103,7 @@ def test_pip_installs_the_part_without_ros(wheel: Path) -> None:
         assert f"dinoiser_ros/{part}/__init__.py" in installed
     assert "dinoiser_ros/visualization/overlay.py" in installed
     assert not [name for name in installed if name.startswith("dinoiser_ros/ros/")]
-    folders = ("segmentation/models/data", "evaluation/datasets/class_lists")
+    folders = ("segmentation/models/data", "evaluation/datasets/class_lists", "web/page")
     data = [path for name in folders for path in (ROOT / "dinoiser_ros" / name).glob("*.*")]
     assert len(data) >= 10
     for path in data:

@@ -22,6 +22,7 @@ from .parameter_changes import ParameterChanges
 from .publishers import MAX_CLASS_TOPICS, CameraPublishers
 
 if TYPE_CHECKING:
+    import numpy as np
     from rclpy.node import Node
     from sensor_msgs.msg import CompressedImage, Image
 
@@ -123,6 +124,22 @@ class Session:
             return self._thread.numbering.apply(segmentation)
 
         return self._thread.call(segment)
+
+    def probabilities(
+        self, message: Image, longer_side: int
+    ) -> Future[tuple[np.ndarray, tuple[SegmentationClass, ...]]]:
+        """All classes' probabilities over one image message, before the frames that wait.
+
+        Returns:
+            A future of what `Segmenter.probability_grid` gives and of its classes, or of the
+            `ImageMessageError` or `DinoiserError`.
+        """
+
+        def compute() -> tuple[np.ndarray, tuple[SegmentationClass, ...]]:
+            image = rgb_from_message(message)
+            return self.segmenter.probability_grid(image, longer_side), self.segmenter.classes
+
+        return self._thread.call(compute)
 
     def _make_cameras(self, node: Node, values: Mapping[str, Any]) -> list[ImageSubscription]:
         topics = [node.resolve_topic_name(topic) for topic in values["image_topics"]]
