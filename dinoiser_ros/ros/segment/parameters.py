@@ -18,6 +18,9 @@ from dinoiser_ros.ros.parameter_declaration import check
 from dinoiser_ros.utils.option import CONFIGURE, START, Option, by_name, did_you_mean
 
 _LOGGED = 1000  # characters of accepted values in the log
+_TOPIC_OR_NONE = r"(?:[~/A-Za-z_][~/A-Za-z0-9_{}]*)?"
+_GROUP_OR_NONE = r"\s*|[^:]*[^:\s][^:]*:[^:]*[^:\s][^:]*"
+_GROUPS_HELP = "texts such as 'danger: person, traffic cone', or ''"
 OUTPUTS = ("mask", "confidence", "overlay", "class_masks", "masks")
 
 # Said of an engine option only where it is a parameter of the node.
@@ -61,6 +64,42 @@ SPECS: tuple[Option, ...] = (
         choices=OUTPUTS,
     ),
     Option(
+        "depth_topics",
+        [""],
+        "Depth registered to each camera of image_topics, 16UC1 in millimetres or 32FC1 in metres, "
+        "raw or compressedDepth; '' for a camera without. A camera with depth has ~/points.",
+        CONFIGURE,
+        pattern=_TOPIC_OR_NONE,
+        values_help="ROS topic names, or ''",
+    ),
+    Option(
+        "camera_info_topics",
+        [""],
+        "Calibration of each camera with depth; its resolution may differ from the images'.",
+        CONFIGURE,
+        pattern=_TOPIC_OR_NONE,
+        values_help="ROS topic names, or ''",
+    ),
+    Option(
+        "obstacle_groups",
+        [""],
+        "Classes whose points have a topic of their own: 'danger: person, traffic cone' is "
+        "~/obstacles/danger. A class that no prompt has is warned of, and used once a prompt has "
+        "it.",
+        CONFIGURE,
+        pattern=_GROUP_OR_NONE,
+        values_help=_GROUPS_HELP,
+    ),
+    Option(
+        "ground_groups",
+        [""],
+        "The same for ground, from which costmaps clear: 'floor: wooden floor, carpet' is "
+        "~/ground/floor.",
+        CONFIGURE,
+        pattern=_GROUP_OR_NONE,
+        values_help=_GROUPS_HELP,
+    ),
+    Option(
         "autostart",
         True,
         "Configure and activate automatically; false if a lifecycle manager does it.",
@@ -81,6 +120,50 @@ SPECS: tuple[Option, ...] = (
         "classes of its checkpoint; left at its default, all of them.",
     ),
     *_parameters(FRAME_OPTIONS),
+    Option(
+        "depth_slop",
+        0.05,
+        "Most that the stamps of an image and of its depth may differ; the nearest depth is taken.",
+        unit="s",
+        minimum=0.0,
+        maximum=10.0,
+    ),
+    Option(
+        "depth_rectified",
+        "auto",
+        "Whether image and depth are rectified: then P of camera_info holds, else K and the "
+        "distortion; auto: if the depth topic's name says so, as in image_rect.",
+        choices=("auto", "on", "off"),
+    ),
+    Option(
+        "depth_edge",
+        0.03,
+        "Difference in depth, as a share of the distance, that ends a surface.",
+        minimum=0.0,
+        maximum=1.0,
+    ),
+    Option(
+        "border_erosion",
+        4,
+        "Width of the border of a class, in pixels of the depth, that groups leave out where it "
+        "is not a depth edge with the class in front; 0: leave out nothing.",
+        unit="px",
+        minimum=0,
+        maximum=64,
+    ),
+    Option(
+        "points_decimation",
+        2,
+        "Every so manieth row and column of the depth becomes points.",
+        unit="px",
+        minimum=1,
+        maximum=64,
+    ),
+    Option(
+        "points_organized",
+        False,
+        "~/points in rows and columns, NaN where there is no depth; false: only points with depth.",
+    ),
     Option(
         "max_rate",
         0.0,

@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dinoiser_ros.errors import ParameterError
@@ -14,6 +15,9 @@ from dinoiser_ros.messages.topic_names import output_namespaces
 from dinoiser_ros.ros.segment.inference.inference_thread import InferenceThread
 from dinoiser_ros.ros.segment.monitoring.statistics import CameraStatistics
 from dinoiser_ros.ros.segment.monitoring.throttled_log import ReportOnce
+from dinoiser_ros.ros.segment.points.camera_points import CameraPoints, PointTopics
+from dinoiser_ros.ros.segment.points.class_groups import class_groups, missing_classes
+from dinoiser_ros.ros.segment.points.depth_topics import topics_of_cameras
 
 from .image_subscription import ImageSubscription
 from .parameter_changes import ParameterChanges
@@ -45,7 +49,8 @@ class Session:
         changes: changes of prompts and other parameters.
 
     Raises:
-        ParameterError: image_topics names one topic twice.
+        ParameterError: image_topics names one topic twice, or the topics of depth or the groups of
+            classes cannot be.
     """
 
     def __init__(
@@ -59,6 +64,8 @@ class Session:
         self.segmenter = segmenter
         self._report = report
         report_text_cache = ReportOnce(report, "text cache")
+        self._groups = class_groups(values)
+        self._missing: str | None = None  # classes of groups that no prompt has
         self.cameras = self._make_cameras(node, values)
         self._thread = InferenceThread(
             segmenter, self.cameras, values, node.get_clock(), report, device_lost
@@ -71,6 +78,9 @@ class Session:
             self._announce_classes,
             report_text_cache,
         )
+        for camera in self.cameras:
+            if camera.points is not None:
+                camera.points.guard = self._thread.while_active
         self._thread.call(self._announce_classes).result()
         report_text_cache(segmenter.text_cache_problem)
         for camera in self.cameras:
@@ -85,6 +95,8 @@ class Session:
         """Segment from now on."""
         for camera in self.cameras:
             camera.last_stamp = 0
+            if camera.points is not None:
+                camera.points.forget()
         self._thread.activate()
 
     def deactivate(self) -> None:
@@ -95,10 +107,14 @@ class Session:
         """End the threads, take the topics away; wait at most `timeout` s for the frame in work."""
         for camera in self.cameras:
             camera.unsubscribe()
+            if camera.points is not None:
+                camera.points.close()
         self.changes.close()
         if self._thread.close(timeout):
             for camera in self.cameras:
                 camera.publishers.destroy()
+                if camera.points is not None:
+                    camera.points.destroy()
 
     def segment(self, message: Image | CompressedImage) -> Future[Segmentation]:
         """Segment one image message, before the frames that wait.
@@ -114,19 +130,29 @@ class Session:
             raise ParameterError(
                 f"image_topics names a topic twice ({', '.join(topics)}): name each camera once."
             )
-        return [
-            ImageSubscription(
-                node,
-                topic,
-                values["input_type"],
-                CameraPublishers(node, namespace, values["outputs"]),
-                CameraStatistics(time.monotonic()),
-                self._receive,
+        namespaces = output_namespaces(topics, node.get_name())
+        depth_topics = topics_of_cameras(values, node.resolve_topic_name)
+        cameras = []
+        for topic, namespace, depth in zip(topics, namespaces, depth_topics, strict=True):
+            publishers = CameraPublishers(node, namespace, values["outputs"])
+            statistics = CameraStatistics(time.monotonic())
+            points = None
+            if depth is not None:
+                points = CameraPoints(
+                    node,
+                    PointTopics(*depth, namespace),
+                    self._groups,
+                    statistics,
+                    self._report,
+                    partial(getattr, publishers, "announced_classes"),
+                )
+            input_type = values["input_type"]
+            cameras.append(
+                ImageSubscription(
+                    node, topic, input_type, publishers, statistics, self._receive, points
+                )
             )
-            for topic, namespace in zip(
-                topics, output_namespaces(topics, node.get_name()), strict=True
-            )
-        ]
+        return cameras
 
     def _receive(self, camera: ImageSubscription, message: Image | CompressedImage) -> None:
         """Note a camera's message, in the executor, and leave it to the inference thread."""
@@ -153,4 +179,8 @@ class Session:
                 f"{classes} classes do not fit 8 bits: masks are mono16 and "
                 "65535 is unlabeled; use at most 254 prompts where a mono8 mask is needed",
             )
+        missing = missing_classes(self._groups, self.segmenter.classes)
+        if missing is not None and missing != self._missing:
+            self._report("groups", missing)
+        self._missing = missing
         self._thread.publish_label_info()

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from ros_helpers import wait_until
 from std_msgs.msg import Header
 
 from dinoiser_ros.messages.encode import image_message
+from dinoiser_ros.ros.segment.image_subscription import ImageSubscription
 from dinoiser_ros.ros.segment.inference import memory
 from dinoiser_ros.ros.segment.inference.inference_thread import InferenceThread
 from dinoiser_ros.ros.segment.monitoring.statistics import CameraStatistics
@@ -76,9 +78,7 @@ class Setup:
         self.reports: list[str] = []
         self.lost: list[str] = []
         self.cameras = [
-            SimpleNamespace(
-                topic=f"/{i}", publishers=Publishers(), statistics=CameraStatistics(0.0)
-            )
+            ImageSubscription(Mock(), f"/{i}", "raw", Publishers(), CameraStatistics(0.0), Mock())
             for i in range(cameras)
         ]
         settings = {spec.name: spec.default for spec in SPECS}

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import threading
 from collections import Counter, deque
@@ -50,6 +51,7 @@ class Window:
     rate_out: float
     drop_ratio: float
     bad: int
+    without_depth: int
     latency_median: float
     latency_p95: float
     inference_median: float
@@ -58,6 +60,8 @@ class Window:
     conversion_p95: float
     overhead_median: float
     overhead_p95: float
+    points_median: float
+    points_p95: float
 
 
 @dataclass
@@ -68,6 +72,8 @@ class Totals:
     published: int = 0
     dropped: int = 0
     idle: int = 0
+    points: int = 0
+    without_depth: int = 0
     bad: Counter[str] = field(default_factory=Counter)
 
 
@@ -88,6 +94,8 @@ class CameraStatistics:
                 "inference",
                 "conversion",
                 "overhead",
+                "points",
+                "without_depth",
             )
         }
         self.started = now
@@ -153,13 +161,22 @@ class CameraStatistics:
             self._series["overhead"].add(now, overhead)
             self.last_published = now
 
+    def points(self, now: float, seconds: float) -> None:
+        """The clouds of a frame are out; making and publishing them took so many seconds."""
+        with self._lock:
+            self._totals.points += 1
+            self._series["points"].add(now, seconds)
+
+    def without_depth(self, now: float) -> None:
+        """Clouds of a frame were wanted, and no depth of its moment was there."""
+        with self._lock:
+            self._totals.without_depth += 1
+            self._series["without_depth"].add(now)
+
     def totals(self) -> Totals:
         """A copy of the counters."""
         with self._lock:
-            totals = self._totals
-            return Totals(
-                totals.received, totals.published, totals.dropped, totals.idle, Counter(totals.bad)
-            )
+            return dataclasses.replace(self._totals, bad=Counter(self._totals.bad))
 
     def window(self, now: float) -> Window:
         """Rates and latencies of the last `WINDOW` seconds."""
@@ -169,7 +186,7 @@ class CameraStatistics:
             dropped = len(series["dropped"].values(now))
             quantiles = [
                 quantile(series[name].values(now), q)
-                for name in ("latency", "inference", "conversion", "overhead")
+                for name in ("latency", "inference", "conversion", "overhead", "points")
                 for q in (0.5, 0.95)
             ]
             return Window(
@@ -177,6 +194,7 @@ class CameraStatistics:
                 series["published"].rate(now),
                 dropped / received if received else 0.0,
                 len(series["bad"].values(now)),
+                len(series["without_depth"].values(now)),
                 *quantiles,
             )
 

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading an image at the pixels of another one that shows the same in another resolution."""
+
+from __future__ import annotations
+
+import numpy as np
+
+_MAX_DIFFERENCE = 0.02  # of two aspect ratios; halving odd sizes and cutting to 8 pixels stay below
+
+
+def same_view(a: tuple[int, int], b: tuple[int, int]) -> bool:
+    """Whether two sizes (H, W) may be of one view: their aspect ratios are the same."""
+    return abs(a[0] * b[1] / (a[1] * b[0]) - 1.0) <= _MAX_DIFFERENCE
+
+
+def nearest_grid(
+    image: np.ndarray, size: tuple[int, int], step: int = 1, offset: int = 0
+) -> np.ndarray:
+    """The pixels of an image that are nearest to those of a grid laid over it.
+
+    Args:
+        image: (H, W) or (H, W, C).
+        size: (rows, columns) of the grid, which covers the whole image.
+        step: only each so manieth row and column of the grid, ...
+        offset: ... from this one on.
+
+    Returns:
+        (ceil((rows - offset) / step), ceil((columns - offset) / step)[, C]); a view where the
+        grid is the image's own.
+    """
+    if image.shape[:2] == size:
+        return image[offset::step, offset::step]
+    rows, columns = (
+        ((np.arange(offset, count, step) + 0.5) * (length / count)).astype(np.intp)
+        for count, length in zip(size, image.shape[:2], strict=True)
+    )
+    found: np.ndarray = image[rows[:, np.newaxis], columns]
+    return found
