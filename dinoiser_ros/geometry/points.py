@@ -16,48 +16,57 @@ POINT = np.dtype(
 """One point: metres in the optical frame, colour as 0x00RRGGBB, class id, confidence in [0, 1]."""
 
 
-def project(
-    depth: np.ndarray,
-    rays: np.ndarray,
-    labels: np.ndarray,
-    confidence: np.ndarray,
-    image: np.ndarray,
-    out: np.ndarray,
-) -> None:
-    """Write the points of a grid of pixels.
+class PointGrid:
+    """The points of a grid of pixels; its memory is kept from image to image.
 
-    Args:
-        depth: (h, w) float32 metres, NaN where there is none.
-        rays: (2, h, w) float32 as `camera_model.ray_directions` has them; finite where the depth
-            is.
-        labels: (h, w) uint8 or uint16.
-        confidence: (h, w) float32 in [0, 1].
-        image: (h, w, 3) uint8 RGB.
-        out: (h, w) of `POINT`; x, y and z become NaN where the depth is.
+    Attributes:
+        points: (h, w) of `POINT`, those of the last image.
     """
-    import cv2
 
-    np.multiply(rays[0], depth, out=out["x"])
-    np.multiply(rays[1], depth, out=out["y"])
-    out["z"] = depth
-    # The bytes b, g, r, a of a little-endian number.
-    bgra = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGRA)
-    np.bitwise_and(bgra.view("<u4")[..., 0], 0xFFFFFF, out=out["rgb"])
-    out["class_id"] = labels
-    out["confidence"] = confidence
+    def __init__(self) -> None:
+        self.points: np.ndarray = np.empty((0, 0), POINT)
+        self._bgra: np.ndarray = np.empty((0, 0, 4), np.uint8)
 
+    def project(
+        self,
+        depth: np.ndarray,
+        rays: np.ndarray,
+        labels: np.ndarray,
+        confidence: np.ndarray,
+        image: np.ndarray,
+    ) -> None:
+        """Replace the points.
 
-def chosen(points: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The points of a mask.
+        Args:
+            depth: (h, w) float32 metres, NaN where there is none.
+            rays: (2, h, w) float32 as `camera_model.ray_directions` has them; finite where the
+                depth is.
+            labels: (h, w) uint8 or uint16.
+            confidence: (h, w) float32 in [0, 1].
+            image: (h, w, 3) uint8 RGB.
+        """
+        import cv2
 
-    Args:
-        points: (h, w) of `POINT`, contiguous.
-        mask: (h, w) bool.
+        if self.points.shape != depth.shape:
+            self.points = np.zeros(depth.shape, POINT)
+            self._bgra = np.empty((*depth.shape, 4), np.uint8)
+        points = self.points
+        np.multiply(rays[0], depth, out=points["x"])
+        np.multiply(rays[1], depth, out=points["y"])
+        points["z"] = depth
+        # The bytes b, g, r, a of a little-endian number.
+        cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGRA, dst=self._bgra)
+        np.bitwise_and(self._bgra.view("<u4")[..., 0], 0xFFFFFF, out=points["rgb"])
+        points["class_id"] = labels
+        points["confidence"] = confidence
 
-    Returns:
-        (n,) of `POINT`, row by row.
-    """
-    # As plain bytes: numpy copies structures field by field, ten times slower.
-    plain = points.reshape(-1).view(f"V{POINT.itemsize}")
-    found: np.ndarray = plain[mask.reshape(-1)].view(POINT)
-    return found
+    def choose(self, places: np.ndarray, out: np.ndarray) -> None:
+        """Copy some of the points.
+
+        Args:
+            places: (n,) intp, indices into the grid row by row.
+            out: (n,) of `POINT`.
+        """
+        # As plain bytes: numpy copies structures field by field, ten times slower.
+        plain = f"V{POINT.itemsize}"
+        self.points.reshape(-1).view(plain).take(places, out=out.view(plain), mode="clip")

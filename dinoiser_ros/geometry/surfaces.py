@@ -27,7 +27,7 @@ class Surfaces:
         self._near: np.ndarray = np.empty((0, 0), np.float32)
 
     def measure(self, depth: np.ndarray, radius: int, edge: float) -> None:
-        """Look at a depth image; `trusted` is about it from now on.
+        """Look at a depth image; `add_trusted` is about it from now on.
 
         Args:
             depth: (H, W) float32 in metres, NaN where there is none.
@@ -54,35 +54,38 @@ class Surfaces:
         np.greater_equal(self._other, behind, out=self._in_front)
         self._reach += self._near
 
-    def trusted(self, inside: np.ndarray) -> np.ndarray:
-        """The pixels of a class whose points can be relied on.
+    def add_trusted(self, labels: np.ndarray, number: int, mask: np.ndarray) -> None:
+        """Add the pixels of a class whose points can be relied on to a mask.
 
         Args:
-            inside: (H, W) bool, the pixels of the class.
-
-        Returns:
-            (H, W) bool, a part of `inside`, all with a depth.
+            labels: (H, W) class ids.
+            number: the class.
+            mask: (H, W) bool; becomes true at such pixels, all of which have a depth.
         """
         import cv2
 
-        found: np.ndarray = inside & self._measured
-        left, top, width, height = cv2.boundingRect(found.view(np.uint8))
-        if self._radius == 0 or not width:
-            return found
+        np.equal(labels, number, out=self._inside)
+        left, top, width, height = cv2.boundingRect(self._inside.view(np.uint8))
+        if not width:
+            return
         # What decides about these pixels: nothing farther away than the radius.
-        start = (max(top - self._radius, 0), max(left - self._radius, 0))
         box = (
-            slice(start[0], top + height + self._radius),
-            slice(start[1], left + width + self._radius),
+            slice(max(top - self._radius, 0), top + height + self._radius),
+            slice(max(left - self._radius, 0), left + width + self._radius),
         )
-        # How near anything of another class is: if it is not clearly farther, this pixel is on its
-        # surface, or behind it.
-        other = self._other[box]
-        np.copyto(other, self._near[box])
-        other[inside[box]] = _FAR
-        nearest = cv2.erode(other, self._kernel())
-        found[box] &= self._in_front[box] & (nearest > self._reach[box])
-        return found
+        inside, found = self._inside[box], self._found[box]
+        np.logical_and(inside, self._measured[box], out=found)
+        if self._radius > 0:
+            # How near anything of another class is: if it is not clearly farther, this pixel is on
+            # its surface, or behind it.
+            other, nearest = self._other[box], self._scratch[box]
+            np.copyto(other, self._near[box])
+            np.copyto(other, _FAR, where=inside)
+            cv2.erode(other, self._kernel(), dst=nearest)
+            np.greater(nearest, self._reach[box], out=inside)
+            found &= inside
+            found &= self._in_front[box]
+        mask[box] |= found
 
     def _make_room(self, size: tuple[int, ...]) -> None:
         if self._near.shape == size:
@@ -90,7 +93,9 @@ class Surfaces:
         self._near, self._reach, self._other, self._scratch = (
             np.empty(size, np.float32) for _ in range(4)
         )
-        self._measured, self._in_front = (np.empty(size, bool) for _ in range(2))
+        self._measured, self._in_front, self._inside, self._found = (
+            np.empty(size, bool) for _ in range(4)
+        )
 
     def _kernel(self) -> np.ndarray:
         side = 2 * self._radius + 1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dinoiser_ros.geometry.points import POINT
+from dinoiser_ros.geometry.points import POINT, PointGrid
 
 if TYPE_CHECKING:
     from sensor_msgs.msg import PointCloud2
@@ -16,40 +16,41 @@ if TYPE_CHECKING:
 
 # Of sensor_msgs/PointField. PCL and RViz read colours as four bytes declared to be a float.
 _UINT16, _FLOAT32 = 4, 7
+_BYTES = np.dtype(f"V{POINT.itemsize}")
 
 
-def point_array(height: int, width: int) -> tuple[array[int], np.ndarray]:
-    """Room for points that a message can take over without a copy.
-
-    Returns:
-        The bytes, all zero, and the same memory as (height, width) of `POINT`.
-    """
-    # rclpy takes an array('B') over as it is; any other sequence it checks byte by byte.
-    data = array("B", [0]) * (height * width * POINT.itemsize)
-    return data, np.frombuffer(data, POINT).reshape(height, width)
-
-
-def organized_cloud(data: array[int], height: int, width: int, header: Header) -> PointCloud2:
-    """A cloud in rows and columns of pixels; points that are missing are NaN.
+def organized_cloud(grid: PointGrid, header: Header) -> PointCloud2:
+    """The points in rows and columns of pixels; those that are missing are NaN.
 
     Args:
-        data: of `point_array`, height and width as given there.
+        grid: with points.
         header: used as it is.
     """
+    height, width = grid.points.shape
+    data, room = _room(height * width)
+    room[:] = grid.points.reshape(-1).view(_BYTES)
     return _cloud(data, height, width, header, dense=False)
 
 
-def dense_cloud(points: np.ndarray, header: Header) -> PointCloud2:
-    """A cloud without rows and without missing points.
+def dense_cloud(grid: PointGrid, mask: np.ndarray, header: Header) -> PointCloud2:
+    """The points of a mask, row by row.
 
     Args:
-        points: (n,) of `POINT`; n may be 0.
+        grid: with points.
+        mask: (h, w) bool; each of its points has a depth.
         header: used as it is.
     """
-    data = array("B")
-    if len(points):  # an empty array has no memory to look at
-        data.frombytes(points.view(np.uint8).data)
-    return _cloud(data, 1, len(points), header, dense=True)
+    places = np.flatnonzero(mask)
+    data, room = _room(len(places))
+    grid.choose(places, room.view(POINT))
+    return _cloud(data, 1, len(places), header, dense=True)
+
+
+def _room(count: int) -> tuple[array[int], np.ndarray]:
+    """Room for points that a message can take over without a copy, as bytes and as an array."""
+    # rclpy takes an array('B') over as it is; any other sequence it checks byte by byte.
+    data = array("B", [0]) * (count * POINT.itemsize)
+    return data, np.frombuffer(data, _BYTES) if count else np.empty(0, _BYTES)
 
 
 def _cloud(data: array[int], height: int, width: int, header: Header, dense: bool) -> PointCloud2:

@@ -13,12 +13,12 @@ from std_msgs.msg import Header
 
 from dinoiser_ros.errors import CameraInfoError, DepthMessageError
 from dinoiser_ros.geometry.camera_model import CameraModel, ray_directions
-from dinoiser_ros.geometry.points import chosen, project
+from dinoiser_ros.geometry.points import PointGrid
 from dinoiser_ros.geometry.resampling import nearest_grid, same_view
 from dinoiser_ros.geometry.surfaces import Surfaces
 from dinoiser_ros.messages.camera_info import camera_from_message
 from dinoiser_ros.messages.depth import metres_from_message
-from dinoiser_ros.messages.point_cloud import dense_cloud, organized_cloud, point_array
+from dinoiser_ros.messages.point_cloud import dense_cloud, organized_cloud
 
 from .class_groups import ClassGroup, class_ids
 from .cloud_publishers import POINTS
@@ -56,6 +56,7 @@ class CloudMaker:
         self._named_rectified = _is_named_rectified(depth_topic)
         self._groups = {group.topic: group for group in groups}
         self._surfaces = Surfaces()
+        self._grid = PointGrid()
         self._camera: CameraModel | None = None
         self._rays = np.empty((2, 0, 0), np.float32)
         self._no_ray: np.ndarray | None = None
@@ -97,10 +98,9 @@ class CloudMaker:
             depth[self._no_ray] = np.nan
         step = int(settings["points_decimation"])
         part = depth[::step, ::step]
-        data, points = point_array(*part.shape)
         sources = (labels, frame.segmentation.confidence, frame.image)
         grids = [nearest_grid(source, depth.shape, step) for source in sources]
-        project(part, self._rays[:, ::step, ::step], grids[0], grids[1], grids[2], points)
+        self._grid.project(part, self._rays[:, ::step, ::step], *grids)
         header = Header(stamp=frame.header.stamp)
         header.frame_id = depth_message.header.frame_id or frame.header.frame_id
         groups = [self._groups[topic] for topic in wanted if topic in self._groups]
@@ -109,11 +109,11 @@ class CloudMaker:
             labels = nearest_grid(labels, depth.shape)
         for group in groups:
             mask = self._mask(group, frame.segmentation, labels)[::step, ::step]
-            yield group.topic, dense_cloud(chosen(points, mask), header)
+            yield group.topic, dense_cloud(self._grid, mask, header)
         if POINTS in wanted and settings["points_organized"]:
-            yield POINTS, organized_cloud(data, points.shape[0], points.shape[1], header)
+            yield POINTS, organized_cloud(self._grid, header)
         elif POINTS in wanted:
-            yield POINTS, dense_cloud(chosen(points, np.isfinite(part)), header)
+            yield POINTS, dense_cloud(self._grid, np.isfinite(part), header)
 
     def _mask(
         self, group: ClassGroup, segmentation: Segmentation, labels: np.ndarray
@@ -121,7 +121,7 @@ class CloudMaker:
         """(H, W) bool: the pixels of a group's classes that can be relied on."""
         mask = np.zeros(labels.shape, bool)
         for number in class_ids(group, segmentation.classes)[0]:
-            mask |= self._surfaces.trusted(labels == number)
+            self._surfaces.add_trusted(labels, number, mask)
         return mask
 
     def _look(self, info: CameraInfo, depth: np.ndarray, rectified: str) -> None:
