@@ -154,7 +154,7 @@ class CameraPoints:
         except DepthMessageError as error:
             self._bad(error.kind, str(error))
         except CameraInfoError as error:
-            self._bad("camera_info", f"{self._input.info_topic}: {error}")
+            self._bad("camera_info", str(error), self._input.info_topic)
         except Exception as error:  # whatever a library does with numbers it did not expect
             self._bad("internal", f"points were not published: {type(error).__name__}: {error}")
 
@@ -194,6 +194,7 @@ class CameraPoints:
                 self._report(f"depth {self._input.depth_topic}", f"an image has no depth, {reason}")
         return depth
 
-    def _bad(self, kind: str, sentence: str) -> None:
+    def _bad(self, kind: str, sentence: str, topic: str = "") -> None:
+        topic = topic or self._input.depth_topic
         self._statistics.bad(kind, time.monotonic())
-        self._report(f"{kind} {self._input.depth_topic}", f"{self._input.depth_topic}: {sentence}")
+        self._report(f"{kind} {topic}", f"{topic}: {sentence}")

@@ -225,6 +225,7 @@ def test_a_mask_gets_the_nearest_depth_also_if_it_comes_later(
         """Depth at these milliseconds from the image, its distance in metres 2 plus as many mm."""
 
         def served() -> bool:
+            time.sleep(0.2)  # away from the depth of the image before
             stamp = front.header().stamp
             front.publish_info(stamp)
             for offset in before:
@@ -337,9 +338,9 @@ def test_a_group_follows_the_prompts(
 ) -> None:
     assert "no prompt has the class 'spilled coffee' of obstacles/danger" in node[0].log
     danger = clouds("obstacles/danger")
-    assert client.call(
-        SetPrompts, "/dinoiser/set_prompts", prompts=["Spilled Coffee", "wall"]
-    ).success
+    # Phrases that the model sees something in; the group names the class.
+    prompts = ["Spilled Coffee: wooden floor, traffic cone, person", "wall"]
+    assert client.call(SetPrompts, "/dinoiser/set_prompts", prompts=prompts).success
     assert client.set_parameters(border_erosion=0) == (True, "")
 
     def ids() -> set[int]:
@@ -363,8 +364,8 @@ def test_the_simulated_camera_is_seen_in_three_dimensions(
         pytest.skip(str(error))
     assert client.set_parameters(points_organized=True, points_decimation=1) == (True, "")
     points = clouds("points")
-    depths = client.collect(Image, "/front/depth", 10)
-    infos = client.collect(CameraInfo, "/front/camera_info", 10)
+    depths = client.collect(Image, "/front/depth", qos_profile_sensor_data)
+    infos = client.collect(CameraInfo, "/front/camera_info", qos_profile_sensor_data)
     code = "import sys; from dinoiser_ros.ros.tools.sim_camera import main; sys.exit(main())"
     options = ["-r", "__ns:=/front", "-p", "width:=96", "-p", "height:=72", "-p", "rate:=5.0"]
     camera = subprocess.Popen(
