@@ -40,6 +40,8 @@ def main() -> int:
     """Measure and print; returns 0 if cost and accuracy are within their limits, else 1."""
     options = _parser().parse_args()
     cv2.setNumThreads(1)
+    # Before anything is rendered: torch and Mesa bring an LLVM each, and crash in the other order.
+    segment = segmenter_of(options.model) if options.model else None
     frames = rendered(options.frames)
     kinds: dict[str, Callable[[RenderedFrame], np.ndarray]] = {
         "true": lambda frame: frame.labels,
@@ -47,8 +49,7 @@ def main() -> int:
         "patches of 8": lambda frame: in_patches(frame.labels, 8),
         "patches of 16": lambda frame: in_patches(frame.labels, 16),
     }
-    if options.model:
-        segment = segmenter_of(options.model)
+    if segment is not None:
         kinds[options.model] = lambda frame: segment(frame.rgb)
     radius, edge = BY_NAME["border_erosion"].default, BY_NAME["depth_edge"].default
     worst = 0.0

@@ -16,6 +16,25 @@ POINT = np.dtype(
 """One point: metres in the optical frame, colour as 0x00RRGGBB, class id, confidence in [0, 1]."""
 
 
+def packed_colours(image: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """Colours as the field "rgb" has them: 0x00RRGGBB.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        out: (H, W, 4) uint8 to write into.
+
+    Returns:
+        (H, W) uint32, a view of `out`.
+    """
+    import cv2
+
+    # The bytes b, g, r, a of a little-endian number.
+    cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGRA, dst=out)
+    colours: np.ndarray = out.view("<u4")[..., 0]
+    colours &= 0xFFFFFF
+    return colours
+
+
 class PointGrid:
     """The points of a grid of pixels; its memory is kept from image to image.
 
@@ -25,7 +44,6 @@ class PointGrid:
 
     def __init__(self) -> None:
         self.points: np.ndarray = np.empty((0, 0), POINT)
-        self._bgra: np.ndarray = np.empty((0, 0, 4), np.uint8)
 
     def project(
         self,
@@ -33,7 +51,7 @@ class PointGrid:
         rays: np.ndarray,
         labels: np.ndarray,
         confidence: np.ndarray,
-        image: np.ndarray,
+        colours: np.ndarray,
     ) -> None:
         """Replace the points.
 
@@ -43,20 +61,15 @@ class PointGrid:
                 depth is.
             labels: (h, w) uint8 or uint16.
             confidence: (h, w) float32 in [0, 1].
-            image: (h, w, 3) uint8 RGB.
+            colours: (h, w) uint32 of `packed_colours`.
         """
-        import cv2
-
         if self.points.shape != depth.shape:
             self.points = np.zeros(depth.shape, POINT)
-            self._bgra = np.empty((*depth.shape, 4), np.uint8)
         points = self.points
         np.multiply(rays[0], depth, out=points["x"])
         np.multiply(rays[1], depth, out=points["y"])
         points["z"] = depth
-        # The bytes b, g, r, a of a little-endian number.
-        cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGRA, dst=self._bgra)
-        np.bitwise_and(self._bgra.view("<u4")[..., 0], 0xFFFFFF, out=points["rgb"])
+        points["rgb"] = colours
         points["class_id"] = labels
         points["confidence"] = confidence
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from dinoiser_ros.geometry.camera_model import CameraModel, ray_directions
-from dinoiser_ros.geometry.points import POINT, PointGrid
+from dinoiser_ros.geometry.points import POINT, PointGrid, packed_colours
 
 
 def test_points_are_those_of_a_pinhole_camera() -> None:
@@ -20,7 +20,8 @@ def test_points_are_those_of_a_pinhole_camera() -> None:
         labels = rng.integers(0, np.iinfo(label_type).max, (height, width)).astype(label_type)
         confidence = rng.random((height, width), np.float32)
         image = rng.integers(0, 256, (height, width, 3), np.uint8)
-        grid.project(depth, ray_directions(camera), labels, confidence, image)
+        colours = packed_colours(image, np.empty((height, width, 4), np.uint8))
+        grid.project(depth, ray_directions(camera), labels, confidence, colours)
         for v in range(height):
             for u in range(width):
                 point, z = grid.points[v, u], depth[v, u]

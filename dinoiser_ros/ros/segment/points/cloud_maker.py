@@ -13,7 +13,7 @@ from std_msgs.msg import Header
 
 from dinoiser_ros.errors import CameraInfoError, DepthMessageError
 from dinoiser_ros.geometry.camera_model import CameraModel, ray_directions
-from dinoiser_ros.geometry.points import PointGrid
+from dinoiser_ros.geometry.points import PointGrid, packed_colours
 from dinoiser_ros.geometry.resampling import nearest_grid, same_view
 from dinoiser_ros.geometry.surfaces import Surfaces
 from dinoiser_ros.messages.camera_info import camera_from_message
@@ -57,9 +57,10 @@ class CloudMaker:
         self._groups = {group.topic: group for group in groups}
         self._surfaces = Surfaces()
         self._grid = PointGrid()
-        self._camera: CameraModel | None = None
+        self._view: tuple[CameraModel, int] | None = None
         self._rays = np.empty((2, 0, 0), np.float32)
         self._no_ray: np.ndarray | None = None
+        self._bgra: np.ndarray = np.empty((0, 0, 4), np.uint8)
 
     def clouds(
         self,
@@ -93,14 +94,17 @@ class CloudMaker:
                 f"the depth is {_by(depth)} and the image {_by(labels)}: publish depth that is "
                 "registered to the image",
             )
-        self._look(info, depth, settings["depth_rectified"])
+        step = int(settings["points_decimation"])
+        self._look(info, depth, settings["depth_rectified"], step)
         if self._no_ray is not None:
             depth[self._no_ray] = np.nan
-        step = int(settings["points_decimation"])
-        part = depth[::step, ::step]
-        sources = (labels, frame.segmentation.confidence, frame.image)
+        part = np.ascontiguousarray(depth[::step, ::step])
+        if self._bgra.shape[:2] != frame.image.shape[:2]:
+            self._bgra = np.empty((*frame.image.shape[:2], 4), np.uint8)
+        colours = packed_colours(frame.image, self._bgra)
+        sources = (labels, frame.segmentation.confidence, colours)
         grids = [nearest_grid(source, depth.shape, step) for source in sources]
-        self._grid.project(part, self._rays[:, ::step, ::step], *grids)
+        self._grid.project(part, self._rays, *grids)
         header = Header(stamp=frame.header.stamp)
         header.frame_id = depth_message.header.frame_id or frame.header.frame_id
         groups = [self._groups[topic] for topic in wanted if topic in self._groups]
@@ -124,8 +128,8 @@ class CloudMaker:
             self._surfaces.add_trusted(labels, number, mask)
         return mask
 
-    def _look(self, info: CameraInfo, depth: np.ndarray, rectified: str) -> None:
-        """Have the viewing rays of a depth image's pixels ready."""
+    def _look(self, info: CameraInfo, depth: np.ndarray, rectified: str, step: int) -> None:
+        """Have the viewing rays of every so manieth pixel of a depth image ready."""
         whether = self._named_rectified if rectified == "auto" else rectified == "on"
         camera = camera_from_message(info, whether)
         if not same_view((camera.height, camera.width), depth.shape):
@@ -134,12 +138,13 @@ class CloudMaker:
                 f"{_by(depth)}: name the camera_info of the camera that depth is registered to"
             )
         camera = camera.scaled(depth.shape[1], depth.shape[0])
-        if camera == self._camera:
+        if (camera, step) == self._view:
             return
-        self._rays = ray_directions(camera)
-        missing = np.isnan(self._rays[0])
+        rays = ray_directions(camera)
+        missing = np.isnan(rays[0])
         self._no_ray = missing if missing.any() else None
-        self._camera = camera
+        self._rays = np.ascontiguousarray(rays[:, ::step, ::step])
+        self._view = camera, step
 
 
 def _by(image: np.ndarray) -> str:
