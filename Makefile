@@ -14,6 +14,7 @@ TESTS ?=
 JOBS ?= auto
 FRAMES ?= 20000
 LIMIT ?=
+PICTURE ?=
 export PYTHON
 
 help: ## Show this list
@@ -61,8 +62,9 @@ soak: build ## The node under faults, at full rate [FRAMES=20000]
 bench-node: build ## What the node costs on top of its engine
 	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py node_overhead
 
-bench-points: build ## Cost and accuracy of the point clouds, in the simulator
-	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py points
+bench-points: build ## Cost and accuracy of the point clouds, in the simulator [PICTURE=points.png]
+	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py points \
+		$(if $(filter command line,$(origin FRAMES)),--frames "$(FRAMES)") $(if $(PICTURE),--picture "$(PICTURE)")
 
 .PHONY: docs
 docs: ## Build the documentation site into build/site; links are checked

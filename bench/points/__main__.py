@@ -16,6 +16,7 @@ import argparse
 import itertools
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -28,6 +29,7 @@ from dinoiser_ros.sim.drive import SimulatedRobot
 from .accuracy import phantoms
 from .cost import median_ms
 from .masks import dilated, in_patches
+from .picture import write_picture
 
 SIZE = (640, 480)
 SEED = 7000  # of scenes that no model was trained on
@@ -61,6 +63,13 @@ def main() -> int:
         if name != options.model:  # its mistakes are not all at borders
             worst = max(worst, found.false / max(found.points, 1))
     masks = [in_patches(frame.labels, 16) for frame in frames]
+    if options.picture:
+        false = [
+            phantoms([frame], lambda _, mask=mask: mask, 0, edge).false
+            for frame, mask in zip(frames, masks, strict=True)
+        ]
+        number = int(np.argmax(false))  # the frame whose mask reaches over most
+        write_picture(options.picture, frames[number], masks[number], radius, edge)
     costs = {step: median_ms(frames, masks, points_decimation=step) for step in (1, 2, 4)}
     for step, cost in costs.items():
         print(f"  points_decimation {step}: {cost:.1f} ms for points and three groups", flush=True)
@@ -94,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="points", description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=24, help="how many frames are rendered")
     parser.add_argument("--model", default="demo", help="model whose masks are used; '' for none")
+    parser.add_argument("--picture", type=Path, help="PNG file to draw one frame into")
     return parser
 
 
