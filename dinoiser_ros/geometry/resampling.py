@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading an image at the pixels of another one that shows the same in another resolution."""
+"""Images of one view in several resolutions, and what is in a label image."""
 
 from __future__ import annotations
 
@@ -11,6 +11,15 @@ _MAX_DIFFERENCE = 0.02  # of two aspect ratios; halving odd sizes and cutting to
 def same_view(a: tuple[int, int], b: tuple[int, int]) -> bool:
     """Whether two sizes (H, W) may be of one view: their aspect ratios are the same."""
     return abs(a[0] * b[1] / (a[1] * b[0]) - 1.0) <= _MAX_DIFFERENCE
+
+
+def present_ids(labels: np.ndarray) -> set[int]:
+    """Which ids there are in labels, (H, W) uint8 or uint16; several times faster than numpy."""
+    import cv2
+
+    bins = int(np.iinfo(labels.dtype).max) + 1
+    counts = cv2.calcHist([labels], [0], None, [bins], [0, bins])
+    return set(np.flatnonzero(counts).tolist())
 
 
 def nearest_grid(

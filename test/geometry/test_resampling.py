@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dinoiser_ros.geometry.resampling import nearest_grid, same_view
+from dinoiser_ros.geometry.resampling import nearest_grid, present_ids, same_view
 
 SIZES = st.tuples(st.integers(1, 17), st.integers(1, 17))
 
@@ -28,6 +28,13 @@ def test_each_pixel_is_the_nearest(
             x = int((column + 0.5) * source[1] / target[1])
             assert (found[i, j] == image[y, x]).all()
     assert found.shape[:2] == (-(-target[0] // step), -(-target[1] // step))
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_present_ids_are_all_that_occur(kind: type) -> None:
+    most = np.iinfo(kind).max
+    labels = np.array([[0, 3, most], [3, 3, 17]], kind)
+    assert present_ids(labels) == {0, 3, 17, most}
 
 
 def test_its_own_grid_costs_nothing() -> None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from std_msgs.msg import Header
 from dinoiser_ros.errors import CameraInfoError, DepthMessageError
 from dinoiser_ros.geometry.camera_model import CameraModel, ray_directions
 from dinoiser_ros.geometry.points import PointGrid, packed_colours
-from dinoiser_ros.geometry.resampling import nearest_grid, same_view
+from dinoiser_ros.geometry.resampling import nearest_grid, present_ids, same_view
 from dinoiser_ros.geometry.surfaces import Surfaces
 from dinoiser_ros.messages.camera_info import camera_from_message
 from dinoiser_ros.messages.depth import metres_from_message
@@ -111,20 +111,20 @@ class CloudMaker:
         if groups:
             self._surfaces.measure(depth, settings["border_erosion"], settings["depth_edge"])
             labels = nearest_grid(labels, depth.shape)
+            present = present_ids(labels)
         for group in groups:
-            mask = self._mask(group, frame.segmentation, labels)[::step, ::step]
+            ids = present.intersection(class_ids(group, frame.segmentation.classes)[0])
+            mask = self._mask(ids, labels)[::step, ::step]
             yield group.topic, dense_cloud(self._grid, mask, header)
         if POINTS in wanted and settings["points_organized"]:
             yield POINTS, organized_cloud(self._grid, header)
         elif POINTS in wanted:
             yield POINTS, dense_cloud(self._grid, np.isfinite(part), header)
 
-    def _mask(
-        self, group: ClassGroup, segmentation: Segmentation, labels: np.ndarray
-    ) -> np.ndarray:
-        """(H, W) bool: the pixels of a group's classes that can be relied on."""
+    def _mask(self, ids: Iterable[int], labels: np.ndarray) -> np.ndarray:
+        """(H, W) bool: the pixels of some classes that can be relied on."""
         mask = np.zeros(labels.shape, bool)
-        for number in class_ids(group, segmentation.classes)[0]:
+        for number in ids:
             self._surfaces.add_trusted(labels, number, mask)
         return mask
 
