@@ -6,7 +6,7 @@
 
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-.PHONY: help setup build demo test colcon-test lint demo-model table robustness soak bench-node bench-web bench clean distclean
+.PHONY: help setup build demo test colcon-test lint demo-model table robustness soak bench-node bench-points bench-web bench clean distclean
 
 SECONDS_OF_DEMO := $(if $(filter command line,$(origin SECONDS)),$(SECONDS),20)
 HEADLESS ?=
@@ -14,6 +14,7 @@ TESTS ?=
 JOBS ?= auto
 FRAMES ?= 20000
 LIMIT ?=
+PICTURE ?=
 export PYTHON
 
 help: ## Show this list
@@ -61,6 +62,10 @@ soak: build ## The node under faults, at full rate [FRAMES=20000]
 
 bench-node: build ## What the node costs on top of its engine
 	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py node_overhead
+
+bench-points: build ## Cost and accuracy of the point clouds, in the simulator [PICTURE=points.png]
+	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py points \
+		$(if $(filter command line,$(origin FRAMES)),--frames "$(FRAMES)") $(if $(PICTURE),--picture "$(PICTURE)")
 
 bench-web: build ## How fast the web page is, without inference
 	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py web_page

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pixels of masks as consumers want them: with other ids, at another size."""
+"""Pixels of masks as consumers want them: with the ids of messages."""
 
 from __future__ import annotations
 
@@ -39,26 +39,3 @@ def with_ids(labels: np.ndarray, table: np.ndarray) -> np.ndarray:
 
             return np.asarray(cv2.LUT(labels, table))  # takes a third of the time
     return np.take(table, labels)
-
-
-def resize_nearest(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Each pixel of a smaller or larger picture from the pixel of this one that it lies in.
-
-    Both pictures show the same view, edge to edge. The same pixel is taken of labels and of
-    confidences, so that a confidence is always that of its label: a mean over several pixels
-    would mix the confidences of different classes.
-
-    Args:
-        pixels: (H, W).
-
-    Returns:
-        (height, width) of the same type; `pixels` itself if it has that size.
-    """
-    if pixels.shape == (height, width):
-        return pixels
-    rows, columns = (
-        (2 * np.arange(new) + 1) * old // (2 * new)  # the middle of each new pixel
-        for old, new in zip(pixels.shape, (height, width), strict=True)
-    )
-    resized: np.ndarray = pixels.take(rows, axis=0).take(columns, axis=1)
-    return resized

@@ -36,6 +36,13 @@ GOLDEN_MODEL = {
     "inference_size": 64,
 }
 
+WITH_DEPTH = {  # further parameters of a node that has all topics there are
+    "depth_topics": ["depth"],
+    "camera_info_topics": ["camera_info"],
+    "obstacle_groups": ["danger: person"],
+    "ground_groups": ["floor: floor"],
+}
+
 
 def wait_until(condition: Callable[[], Any], what: str, timeout: float = TIMEOUT) -> Any:
     """Wait until `condition()` is true and return it; fails with `what` otherwise."""

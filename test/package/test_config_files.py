@@ -11,9 +11,11 @@ from typing import Any
 
 import yaml
 from paths import ROOT
-from ros_helpers import running_node, wait_until
+from ros_helpers import WITH_DEPTH, running_node, wait_until
+from sensor_msgs.msg import PointCloud2
 
 from dinoiser_ros.ros.segment.parameters import BY_NAME
+from dinoiser_ros.ros.segment.points.class_groups import class_groups
 
 CONFIG = ROOT / "config"
 SHOWN = {"/image", "/dinoiser/overlay", "/dinoiser/mask"}  # what people have to see
@@ -142,6 +144,28 @@ def test_the_transport_holds_several_images() -> None:
     assert sorted(used) == ["shared_memory", "shared_memory", "udp", "udp"]
 
 
+def test_the_layer_for_clouds_adds_to_a_costmap() -> None:
+    """No list of plugins, which would replace the user's; sources that mark and clear."""
+    text = (CONFIG / "nav2_obstacles.yaml").read_text(encoding="utf-8")
+    parameters = yaml.safe_load(text)["local_costmap"]["local_costmap"]["ros__parameters"]
+    ((_, layer),) = parameters.items()
+    sources = [layer[name] for name in layer["observation_sources"].split()]
+    written = {
+        name: yaml.safe_load(value) for name, value in re.findall(r"(\w+_groups): (.*)", text)
+    }
+    topics = {f"/dinoiser/{group.topic}" for group in class_groups(written)}
+    assert {source["topic"] for source in sources} == topics
+    assert any(source["marking"] for source in sources)
+    assert any(source["clearing"] for source in sources)
+    for source in sources:
+        assert source["data_type"] == "PointCloud2"  # Nav2's default is LaserScan
+        assert source["max_obstacle_height"] > source["min_obstacle_height"]  # and 0 of both
+        # The layer's own limits hold as well for what is marked.
+        assert (
+            layer["min_obstacle_height"] <= source["min_obstacle_height"] or not source["marking"]
+        )
+
+
 def policy() -> ElementTree.Element:
     """The node's profile in the SROS 2 policy."""
     root = ElementTree.parse(CONFIG / "sros2_policy.xml").getroot()
@@ -190,7 +214,8 @@ def test_the_policy_allows_what_the_node_uses_and_no_more() -> None:
         return found - {"/clock"}  # subscribed to with use_sim_time only
 
     # get_type_description exists from ROS 2 Jazzy on.
-    with running_node() as (_, client):
+    with running_node(WITH_DEPTH) as (_, client):
+        client.collect(PointCloud2, "/dinoiser/points", 10)  # else depth is not subscribed to
         last: list[set[str]] = [set()]
 
         def same() -> bool:

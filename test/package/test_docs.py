@@ -17,7 +17,8 @@ from types import ModuleType
 import pytest
 import yaml
 from paths import ROOT
-from ros_helpers import running_node, wait_until
+from ros_helpers import WITH_DEPTH, running_node, wait_until
+from sensor_msgs.msg import PointCloud2
 
 from dinoiser_ros.messages.decode import ENCODINGS
 from dinoiser_ros.segmentation.methods.registry import METHODS
@@ -100,15 +101,19 @@ def offered(client) -> dict[str, tuple[str, str]]:
             if name in STANDARD_TOPICS or STANDARD_SERVICE.fullmatch(name):
                 continue
             name = re.sub(r"^/dinoiser/masks/.*", "~/masks/<class>", name)
-            name = name.replace("/dinoiser/", "~/").replace("/image", "image")
+            name = re.sub(r"^/dinoiser/(obstacles|ground)/.*", r"~/\1/<group>", name)
+            name = re.sub(r"^/(image|depth|camera_info)$", r"\1", name)
+            name = name.replace("/dinoiser/", "~/")
             found[name] = (re.sub("/(msg|srv)/", "/", types[0]), direction)
     return found
 
 
 def test_interfaces_are_those_of_the_running_node():
     wanted = documented()
-    wanted["image"] = ("sensor_msgs/Image", "in")  # or CompressedImage, whichever is published
-    with running_node() as (_, client):
+    for name in ("image", "depth"):  # or CompressedImage, whichever is published
+        wanted[name] = ("sensor_msgs/Image", "in")
+    with running_node(WITH_DEPTH) as (_, client):
+        client.collect(PointCloud2, "/dinoiser/points", 10)  # else depth is not subscribed to
         wait_until(lambda: len(offered(client)) >= len(wanted), "discovery of all interfaces")
         assert offered(client) == wanted
 

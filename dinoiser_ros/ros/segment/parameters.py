@@ -21,6 +21,9 @@ from dinoiser_ros.utils.option import CONFIGURE, START, Option, by_name, did_you
 
 _LOGGED = 1000  # characters of accepted values in the log
 _SIDE = "(?:[1-9][0-9]{0,2}|[1-3][0-9]{3}|40[0-8][0-9]|409[0-6])"  # of a mask, 1 to 4096 pixels
+_TOPIC_OR_NONE = r"(?:[~/A-Za-z_][~/A-Za-z0-9_{}]*)?"
+_GROUP_OR_NONE = r"\s*|[^:]*[^:\s][^:]*:[^:]*[^:\s][^:]*"
+_GROUPS_HELP = "texts such as 'danger: person, traffic cone', or ''"
 OUTPUTS = ("mask", "confidence", "overlay", "class_masks", "masks")
 
 # Said of an engine option only where it is a parameter of the node.
@@ -64,6 +67,42 @@ SPECS: tuple[Option, ...] = (
         choices=OUTPUTS,
     ),
     Option(
+        "depth_topics",
+        [""],
+        "Depth registered to each camera of image_topics, 16UC1 in millimetres or 32FC1 in metres, "
+        "raw or compressedDepth; '' for a camera without. A camera with depth has ~/points.",
+        CONFIGURE,
+        pattern=_TOPIC_OR_NONE,
+        values_help="ROS topic names, or ''",
+    ),
+    Option(
+        "camera_info_topics",
+        [""],
+        "Calibration of each camera with depth; its resolution may differ from the images'.",
+        CONFIGURE,
+        pattern=_TOPIC_OR_NONE,
+        values_help="ROS topic names, or ''",
+    ),
+    Option(
+        "obstacle_groups",
+        [""],
+        "Classes whose points have a topic of their own: 'danger: person, traffic cone' is "
+        "~/obstacles/danger. A class that no prompt has is warned of, and used once a prompt has "
+        "it.",
+        CONFIGURE,
+        pattern=_GROUP_OR_NONE,
+        values_help=_GROUPS_HELP,
+    ),
+    Option(
+        "ground_groups",
+        [""],
+        "The same for ground, from which costmaps clear: 'floor: wooden floor, carpet' is "
+        "~/ground/floor.",
+        CONFIGURE,
+        pattern=_GROUP_OR_NONE,
+        values_help=_GROUPS_HELP,
+    ),
+    Option(
         "autostart",
         True,
         "Configure and activate automatically; false if a lifecycle manager does it.",
@@ -100,6 +139,50 @@ SPECS: tuple[Option, ...] = (
         "the image and shows the same view. Each of their pixels is the nearest one of the image.",
         pattern=f"image|{_SIDE}x{_SIDE}",
         values_help="image, or width x height such as 320x240, each 1 to 4096",
+    ),
+    Option(
+        "depth_slop",
+        0.05,
+        "Most that the stamps of an image and of its depth may differ; the nearest depth is taken.",
+        unit="s",
+        minimum=0.0,
+        maximum=10.0,
+    ),
+    Option(
+        "depth_rectified",
+        "auto",
+        "Whether image and depth are rectified: then P of camera_info holds, else K and the "
+        "distortion; auto: if the depth topic's name says so, as in image_rect.",
+        choices=("auto", "on", "off"),
+    ),
+    Option(
+        "depth_edge",
+        0.03,
+        "Difference in depth, as a share of the distance, that ends a surface.",
+        minimum=0.0,
+        maximum=1.0,
+    ),
+    Option(
+        "border_erosion",
+        4,
+        "Width of the border of a class, in pixels of the depth, that groups leave out where it "
+        "is not a depth edge with the class in front; 0: leave out nothing.",
+        unit="px",
+        minimum=0,
+        maximum=64,
+    ),
+    Option(
+        "points_decimation",
+        2,
+        "One in so many rows and columns of the depth becomes points; 1: all of them.",
+        unit="px",
+        minimum=1,
+        maximum=64,
+    ),
+    Option(
+        "points_organized",
+        False,
+        "~/points in rows and columns, NaN where there is no depth; false: only points with depth.",
     ),
     Option(
         "max_rate",

@@ -92,6 +92,11 @@ class CameraPublishers:
         self._retired: list[Any] = []  # of classes that are gone
         self._announced: tuple[tuple[SegmentationClass, ...], float] | None = None
 
+    @property
+    def announced_classes(self) -> tuple[SegmentationClass, ...]:
+        """The classes of the last label info."""
+        return self._announced[0] if self._announced else ()
+
     def have_subscribers(self) -> bool:
         """Whether anybody subscribes to something that a frame would be segmented for."""
         publishers = (*self._publishers.values(), *self._class_publishers.values())

@@ -10,8 +10,8 @@ import numpy as np
 from sensor_msgs.msg import Image, RegionOfInterest
 from vision_msgs.msg import LabelInfo, VisionClass
 
+from dinoiser_ros.geometry.resampling import nearest_grid
 from dinoiser_ros.messages.encode import confidence_pixels, image_message
-from dinoiser_ros.messages.mask_pixels import resize_nearest
 from dinoiser_ros.msg import ClassMask, ClassMaskArray
 from dinoiser_ros.visualization.class_regions import class_mask, class_regions
 
@@ -32,7 +32,7 @@ def mask_message(
     """
     labels = segmentation.labels
     encoding = "mono8" if labels.dtype == np.uint8 else "mono16"
-    return image_message(resize_nearest(labels, *(size or labels.shape)), encoding, header)
+    return image_message(nearest_grid(labels, size or labels.shape), encoding, header)
 
 
 def confidence_message(
@@ -40,7 +40,7 @@ def confidence_message(
 ) -> Image:
     """Confidence as mono8, 0 to 255; see `mask_message`."""
     confidence = segmentation.confidence
-    confidence = resize_nearest(confidence, *(size or confidence.shape))
+    confidence = nearest_grid(confidence, size or confidence.shape)
     return image_message(confidence_pixels(confidence), "mono8", header)
 
 

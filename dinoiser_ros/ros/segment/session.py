@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dinoiser_ros.errors import ParameterError
@@ -14,6 +15,9 @@ from dinoiser_ros.messages.topic_names import output_namespaces
 from dinoiser_ros.ros.segment.inference.inference_thread import InferenceThread
 from dinoiser_ros.ros.segment.monitoring.statistics import CameraStatistics
 from dinoiser_ros.ros.segment.monitoring.throttled_log import ReportOnce
+from dinoiser_ros.ros.segment.points.camera_points import CameraPoints, PointTopics
+from dinoiser_ros.ros.segment.points.class_groups import class_groups, missing_classes
+from dinoiser_ros.ros.segment.points.depth_topics import topics_of_cameras
 
 from . import engine
 from .class_numbering import ClassNumbering
@@ -48,7 +52,8 @@ class Session:
         changes: changes of prompts and other parameters.
 
     Raises:
-        ParameterError: image_topics names one topic twice.
+        ParameterError: image_topics names one topic twice, or the topics of depth or the groups of
+            classes cannot be.
         PromptError: a prompt asks for an id that it cannot have.
     """
 
@@ -65,6 +70,8 @@ class Session:
         report_text_cache = ReportOnce(report, "text cache")
         prompts = engine.resolve_prompts(segmenter, values["prompts"])
         numbering = ClassNumbering(values["id_policy"]).after(prompts, segmenter.classes)
+        self._groups = class_groups(values)
+        self._missing: str | None = None  # classes of groups that no prompt has
         self.cameras = self._make_cameras(node, values)
         self._thread = InferenceThread(
             segmenter, self.cameras, values, numbering, node.get_clock(), report, device_lost
@@ -77,6 +84,9 @@ class Session:
             self._announce_classes,
             report_text_cache,
         )
+        for camera in self.cameras:
+            if camera.points is not None:
+                camera.points.guard = self._thread.while_active
         self._thread.call(self._announce_classes).result()
         report_text_cache(segmenter.text_cache_problem)
         for camera in self.cameras:
@@ -96,6 +106,8 @@ class Session:
         """Segment from now on."""
         for camera in self.cameras:
             camera.last_stamp = 0
+            if camera.points is not None:
+                camera.points.forget()
         self._thread.activate()
 
     def deactivate(self) -> None:
@@ -106,10 +118,14 @@ class Session:
         """End the threads, take the topics away; wait at most `timeout` s for the frame in work."""
         for camera in self.cameras:
             camera.unsubscribe()
+            if camera.points is not None:
+                camera.points.close()
         self.changes.close()
         if self._thread.close(timeout):
             for camera in self.cameras:
                 camera.publishers.destroy()
+                if camera.points is not None:
+                    camera.points.destroy()
 
     def segment(self, message: Image | CompressedImage) -> Future[Segmentation]:
         """Segment one image message, before the frames that wait.
@@ -147,19 +163,29 @@ class Session:
             raise ParameterError(
                 f"image_topics names a topic twice ({', '.join(topics)}): name each camera once."
             )
-        return [
-            ImageSubscription(
-                node,
-                topic,
-                values["input_type"],
-                CameraPublishers(node, namespace, values["outputs"]),
-                CameraStatistics(time.monotonic()),
-                self._receive,
+        namespaces = output_namespaces(topics, node.get_name())
+        depth_topics = topics_of_cameras(values, node.resolve_topic_name)
+        cameras = []
+        for topic, namespace, depth in zip(topics, namespaces, depth_topics, strict=True):
+            publishers = CameraPublishers(node, namespace, values["outputs"])
+            statistics = CameraStatistics(time.monotonic())
+            points = None
+            if depth is not None:
+                points = CameraPoints(
+                    node,
+                    PointTopics(*depth, namespace),
+                    self._groups,
+                    statistics,
+                    self._report,
+                    partial(getattr, publishers, "announced_classes"),
+                )
+            input_type = values["input_type"]
+            cameras.append(
+                ImageSubscription(
+                    node, topic, input_type, publishers, statistics, self._receive, points
+                )
             )
-            for topic, namespace in zip(
-                topics, output_namespaces(topics, node.get_name()), strict=True
-            )
-        ]
+        return cameras
 
     def _receive(self, camera: ImageSubscription, message: Image | CompressedImage) -> None:
         """Note a camera's message, in the executor, and leave it to the inference thread."""
@@ -186,4 +212,8 @@ class Session:
                 f"{classes} classes do not fit 8 bits: masks are mono16 and "
                 "65535 is unlabeled; use at most 254 prompts where a mono8 mask is needed",
             )
+        missing = missing_classes(self._groups, self.segmenter.classes)
+        if missing is not None and missing != self._missing:
+            self._report("groups", missing)
+        self._missing = missing
         self._thread.publish_label_info()

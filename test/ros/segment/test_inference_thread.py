@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from std_msgs.msg import Header
 from dinoiser_ros.messages.class_ids import BY_NAME
 from dinoiser_ros.messages.encode import image_message
 from dinoiser_ros.ros.segment.class_numbering import ClassNumbering
+from dinoiser_ros.ros.segment.image_subscription import ImageSubscription
 from dinoiser_ros.ros.segment.inference import memory
 from dinoiser_ros.ros.segment.inference.inference_thread import InferenceThread
 from dinoiser_ros.ros.segment.monitoring.statistics import CameraStatistics
@@ -82,9 +84,7 @@ class Setup:
         self.reports: list[str] = []
         self.lost: list[str] = []
         self.cameras = [
-            SimpleNamespace(
-                topic=f"/{i}", publishers=Publishers(), statistics=CameraStatistics(0.0)
-            )
+            ImageSubscription(Mock(), f"/{i}", "raw", Publishers(), CameraStatistics(0.0), Mock())
             for i in range(cameras)
         ]
         settings = {spec.name: spec.default for spec in SPECS}

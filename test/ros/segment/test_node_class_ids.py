@@ -16,8 +16,8 @@ from ros_helpers import Client, FakeCamera, pixels_of, running_node, stamp_of, w
 from sensor_msgs.msg import Image
 from vision_msgs.msg import LabelInfo
 
+from dinoiser_ros.geometry.resampling import nearest_grid
 from dinoiser_ros.messages.encode import image_message
-from dinoiser_ros.messages.mask_pixels import resize_nearest
 from dinoiser_ros.msg import ClassMaskArray
 from dinoiser_ros.srv import GetPrompts, Segment, SetPrompts
 
@@ -180,7 +180,7 @@ def test_mask_and_confidence_have_the_size_asked_for(client: Client, camera: Fak
         for small, full in ((mask, answer.mask), (confidence, answer.confidence)):
             assert small.header == overlay.header == full.header
             assert (full.height, full.width) == (overlay.height, overlay.width) == (height, width)
-            np.testing.assert_array_equal(pixels_of(small), resize_nearest(pixels_of(full), *size))
+            np.testing.assert_array_equal(pixels_of(small), nearest_grid(pixels_of(full), size))
     assert client.set_parameters(mask_size="image") == (True, "")
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from dinoiser_ros.errors import ImageMessageError
 from dinoiser_ros.ros.segment.monitoring.statistics import latency_of
 from dinoiser_ros.ros.segment.monitoring.throttled_log import ReportOnce
+from dinoiser_ros.ros.segment.points.cloud_maker import SegmentedFrame
 
 from .frame_queue import FrameQueue
 from .memory import HeapTrimmer
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from dinoiser_ros.ros.segment.class_numbering import ClassNumbering
     from dinoiser_ros.ros.segment.image_subscription import ImageSubscription
+    from dinoiser_ros.ros.segment.points.depth_buffer import DepthMatch
     from dinoiser_ros.segmentation import Segmentation, Segmenter
 
 T = TypeVar("T")
@@ -88,7 +90,10 @@ class InferenceThread:
         Args:
             received: monotonic seconds when the message arrived.
         """
-        frame = (message, received)
+        points, stamp = camera.points, message.header.stamp
+        # Held by the frame, so that its depth is kept as long as it.
+        depth = points.expect(stamp.sec * 10**9 + stamp.nanosec) if points is not None else None
+        frame = (message, received, depth)
         left_out = self._queue.put(self._numbers[id(camera)], frame)
         if left_out is frame:
             camera.statistics.idle()
@@ -123,6 +128,12 @@ class InferenceThread:
         for number in self._queue.pause():
             self._cameras[number].statistics.idle()
 
+    def while_active(self, function: Callable[[], None]) -> None:
+        """Run a function that publishes, unless inactive; never while the thread publishes."""
+        with self._publishing:
+            if self._active:
+                function()
+
     def close(self, timeout: float | None = None) -> bool:
         """End the thread after the frame in work; whether it ended within `timeout` seconds."""
         self.deactivate()
@@ -156,11 +167,13 @@ class InferenceThread:
         rate = float(self.settings["max_rate"])
         return 1.0 / rate if rate > 0 else 0.0
 
-    def _process(self, taken: Sequence[tuple[ImageSubscription, Any, float]]) -> None:
+    def _process(
+        self, taken: Sequence[tuple[ImageSubscription, Any, float, DepthMatch | None]]
+    ) -> None:
         """Read and segment messages; frames of one size are one batch."""
         batches: dict[tuple[int, ...], list[PendingFrame]] = {}
-        for camera, message, received in taken:
-            frame = self._read(camera, message, received)
+        for camera, message, received, depth in taken:
+            frame = self._read(camera, message, received, depth)
             if frame is not None:
                 key = frame.image.shape if self._recovery.batching else (len(batches),)
                 batches.setdefault(key, []).append(frame)
@@ -168,17 +181,18 @@ class InferenceThread:
             self._segment(batch)
 
     def _read(
-        self, camera: ImageSubscription, message: Image | CompressedImage, received: float
+        self,
+        camera: ImageSubscription,
+        message: Image | CompressedImage,
+        received: float,
+        depth: DepthMatch | None,
     ) -> PendingFrame | None:
         """A message as a frame; None if nobody wants it or it cannot be read."""
-        if (
-            not self.settings["run_without_subscribers"]
-            and not camera.publishers.have_subscribers()
-        ):
+        if not self.settings["run_without_subscribers"] and not camera.have_subscribers():
             camera.statistics.idle()
             return None
         try:
-            return read_frame(camera, message, received)
+            return read_frame(camera, message, received, depth)
         except ImageMessageError as error:
             self._bad(camera, error.kind, str(error))
             return None
@@ -222,10 +236,14 @@ class InferenceThread:
                 segmentation.classes, self.segmenter.confidence_threshold, now.to_msg()
             )
             publishers.publish(segmentation, frame.image, frame.header, self.settings)
-        end = time.monotonic()
+            end = time.monotonic()
+            latency = latency_of(frame.header.stamp, self._clock.now().nanoseconds)
+            if frame.depth is not None and frame.camera.points is not None:
+                segmented = SegmentedFrame(segmentation, frame.image, frame.header)
+                frame.camera.points.publish(segmented, frame.depth, self.settings)
         frame.camera.statistics.published(
             end,
-            latency=latency_of(frame.header.stamp, self._clock.now().nanoseconds),
+            latency=latency,
             inference=inference,
             conversion=frame.conversion + end - start,
             overhead=end - frame.received - inference,

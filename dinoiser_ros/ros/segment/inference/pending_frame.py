@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from std_msgs.msg import Header
 
     from dinoiser_ros.ros.segment.image_subscription import ImageSubscription
+    from dinoiser_ros.ros.segment.points.depth_buffer import DepthMatch
 
 
 @dataclass
@@ -29,6 +30,7 @@ class PendingFrame:
         image: (H, W, 3) uint8 RGB.
         received: monotonic seconds when the message arrived.
         conversion: seconds spent on reading the message.
+        depth: the depth of its moment, if the camera has depth.
     """
 
     camera: ImageSubscription
@@ -36,15 +38,20 @@ class PendingFrame:
     image: np.ndarray
     received: float
     conversion: float
+    depth: DepthMatch | None = None
 
 
 def read_frame(
-    camera: ImageSubscription, message: Image | CompressedImage, received: float
+    camera: ImageSubscription,
+    message: Image | CompressedImage,
+    received: float,
+    depth: DepthMatch | None = None,
 ) -> PendingFrame:
     """Decode a message of a camera; the camera's statistics note the attempt.
 
     Args:
         received: monotonic seconds when the message arrived.
+        depth: the depth of its moment, if the camera has depth.
 
     Raises:
         ImageMessageError: the message cannot be read; of kind "internal" if a library failed in a
@@ -58,4 +65,4 @@ def read_frame(
         raise
     except Exception as error:  # whatever a library does with a message it did not expect
         raise ImageMessageError("internal", f"an image could not be read: {error!r}") from error
-    return PendingFrame(camera, message.header, image, received, time.monotonic() - start)
+    return PendingFrame(camera, message.header, image, received, time.monotonic() - start, depth)

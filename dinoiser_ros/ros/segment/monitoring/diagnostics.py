@@ -154,6 +154,8 @@ def _judge(
         )
     if window.bad:
         return DiagnosticStatus.WARN, f"{window.bad} bad images lately: see the log"
+    if window.without_depth:
+        return DiagnosticStatus.WARN, f"{window.without_depth} images lately had no depth"
     if waiting or now - statistics.last_published < patience:
         return DiagnosticStatus.OK, "segmenting"
     return DiagnosticStatus.OK, "idle: nobody subscribes to a result"
@@ -171,11 +173,15 @@ def _camera_details(totals: Totals, window: Window) -> dict[str, Any]:
         "conversion_p95_ms": window.conversion_p95 * 1e3,
         "overhead_median_ms": window.overhead_median * 1e3,
         "overhead_p95_ms": window.overhead_p95 * 1e3,
+        "points_median_ms": window.points_median * 1e3,
+        "points_p95_ms": window.points_p95 * 1e3,
         "drop_ratio": window.drop_ratio,
         "received": totals.received,
         "published": totals.published,
         "dropped": totals.dropped,
         "not_wanted": totals.idle,
+        "points_published": totals.points,
+        "without_depth": totals.without_depth,
         "bad": sum(totals.bad.values()),
         **{f"bad_{kind}": count for kind, count in sorted(totals.bad.items())},
     }

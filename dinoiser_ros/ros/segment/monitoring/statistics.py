@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import threading
 from collections import Counter, deque
@@ -52,6 +53,7 @@ class Window:
     rate_out: float
     drop_ratio: float
     bad: int
+    without_depth: int
     latency_median: float
     latency_p95: float
     inference_median: float
@@ -60,6 +62,8 @@ class Window:
     conversion_p95: float
     overhead_median: float
     overhead_p95: float
+    points_median: float
+    points_p95: float
 
 
 @dataclass
@@ -70,6 +74,8 @@ class Totals:
     published: int = 0
     dropped: int = 0
     idle: int = 0
+    points: int = 0
+    without_depth: int = 0
     bad: Counter[str] = field(default_factory=Counter)
 
 
@@ -96,6 +102,8 @@ class CameraStatistics:
                 "inference",
                 "conversion",
                 "overhead",
+                "points",
+                "without_depth",
             )
         }
         self.started = now
@@ -166,13 +174,22 @@ class CameraStatistics:
         self._familiar.append(known)
         return self._familiar.count(False) <= _MOST_STRANGE
 
+    def points(self, now: float, seconds: float) -> None:
+        """The clouds of a frame are out; making and publishing them took so many seconds."""
+        with self._lock:
+            self._totals.points += 1
+            self._series["points"].add(now, seconds)
+
+    def without_depth(self, now: float) -> None:
+        """Clouds of a frame were wanted, and no depth of its moment was there."""
+        with self._lock:
+            self._totals.without_depth += 1
+            self._series["without_depth"].add(now)
+
     def totals(self) -> Totals:
         """A copy of the counters."""
         with self._lock:
-            totals = self._totals
-            return Totals(
-                totals.received, totals.published, totals.dropped, totals.idle, Counter(totals.bad)
-            )
+            return dataclasses.replace(self._totals, bad=Counter(self._totals.bad))
 
     def window(self, now: float) -> Window:
         """Rates and latencies of the last `WINDOW` seconds."""
@@ -182,7 +199,7 @@ class CameraStatistics:
             dropped = len(series["dropped"].values(now))
             quantiles = [
                 quantile(series[name].values(now), q)
-                for name in ("latency", "inference", "conversion", "overhead")
+                for name in ("latency", "inference", "conversion", "overhead", "points")
                 for q in (0.5, 0.95)
             ]
             return Window(
@@ -190,6 +207,7 @@ class CameraStatistics:
                 series["published"].rate(now),
                 dropped / received if received else 0.0,
                 len(series["bad"].values(now)),
+                len(series["without_depth"].values(now)),
                 *quantiles,
             )
 
