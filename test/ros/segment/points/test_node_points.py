@@ -340,7 +340,8 @@ def test_a_group_follows_the_prompts(
     danger = clouds("obstacles/danger")
     # Phrases that the model sees something in; the group names the class.
     prompts = ["Spilled Coffee: wooden floor, traffic cone, person", "wall"]
-    assert client.call(SetPrompts, "/dinoiser/set_prompts", prompts=prompts).success
+    answer = client.call(SetPrompts, "/dinoiser/set_prompts", prompts=prompts)
+    assert answer.success
     assert client.set_parameters(border_erosion=0) == (True, "")
 
     def ids() -> set[int]:
@@ -348,7 +349,7 @@ def test_a_group_follows_the_prompts(
             int(number) for cloud in list(danger)[-1:] for number in points_of(cloud)[0]["class_id"]
         }
 
-    front.publish_until(lambda: ids() == {0}, "points of a class that a prompt names now")
+    front.publish_until(lambda: ids() == {answer.class_ids[0]}, "points of a named class")
     assert client.call(SetPrompts, "/dinoiser/set_prompts", prompts=PROMPTS).success
 
 
