@@ -5,19 +5,17 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
-from dinoiser_ros.errors import MediaError
-from dinoiser_ros.media.bags.segment import segment_bag
 from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.utils.progress import progress_bar, say
 from dinoiser_ros.utils.sentences import printable, sentence_of
 
-from .inputs import BAG, PICTURE, SUPPORTED, VIDEO, Input, find_inputs
-from .pictures import segment_picture
+from .inputs import SUPPORTED, Input, find_inputs
+from .reporting import complain, counted, say_outcome
+from .segment_input import segment_input
 from .settings import RESULTS, Outcome, Settings
-from .videos import segment_video
 
 INTERRUPTED = 130  # the shell's status of a program ended by Ctrl-C
 DESCRIPTION = """Segment pictures, videos, bags (rosbag2 folders, .mcap, .db3; ROS 1's .bag), and
@@ -35,11 +33,6 @@ for ROS 1's compression; the parts of a split bag become one file.
 Results keep the folders of their inputs, and the suffix where two names would be
 the same. Unfinished results are in folders called .part.
 """
-_SEGMENT: dict[str, Callable[[Segmenter, Input, Settings], Outcome]] = {
-    PICTURE: segment_picture,
-    VIDEO: segment_video,
-    BAG: segment_bag,
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -99,6 +92,17 @@ def _fraction(text: str) -> float:
     return value
 
 
+def settings_of(options: argparse.Namespace) -> Settings:
+    """What a command line with `add_arguments` asks for."""
+    return Settings(
+        options.output,
+        options.alpha,
+        frozenset(options.save) if options.save else None,
+        tuple(options.topics) if options.topics else None,
+        options.overwrite,
+    )
+
+
 def run(options: argparse.Namespace, load: Callable[[], Segmenter]) -> int:
     """Segment all inputs; one that fails does not stop the others.
 
@@ -129,13 +133,7 @@ def _run(options: argparse.Namespace, load: Callable[[], Segmenter]) -> int:
     segmenter.set_prompts(options.prompts)
     if segmenter.text_cache_problem:
         say(f"dinoiser: {segmenter.text_cache_problem}", error=True)
-    settings = Settings(
-        options.output,
-        options.alpha,
-        frozenset(options.save) if options.save else None,
-        tuple(options.topics) if options.topics else None,
-        options.overwrite,
-    )
+    settings = settings_of(options)
     done: Counter[str | None] = Counter()
     complete = True
     several = len(inputs) > 1
@@ -145,38 +143,16 @@ def _run(options: argparse.Namespace, load: Callable[[], Segmenter]) -> int:
             done[entry.kind] += outcome is not None
             complete &= outcome is not None and not outcome.problems
             progress.update()
-    say(f"{_count(inputs, done)} segmented into {printable(options.output)}")
+    say(f"{counted(inputs, done)} segmented into {printable(options.output)}")
     return 0 if complete else 1
 
 
 def _segment(segmenter: Segmenter, entry: Input, settings: Settings) -> Outcome | None:
     """Segment one input and say how it went; None if it could not be done."""
     try:
-        if entry.problem:
-            raise MediaError(entry.problem)
-        if not entry.path.exists():
-            raise MediaError("there is no such file or folder.")
-        if entry.kind is None:
-            raise MediaError(f"this is none of what can be segmented: {SUPPORTED}.")
-        outcome = _SEGMENT[entry.kind](segmenter, entry, settings)
+        outcome = segment_input(segmenter, entry, settings)
     except Exception as error:  # whatever one input does, the others are segmented
-        _complain(entry.path, sentence_of(error))
+        complain(entry.path, sentence_of(error))
         return None
-    say(f"{printable(entry.path)}: {outcome.summary}")
-    for sentence in (*outcome.notes, *outcome.problems):
-        _complain(entry.path, sentence)
+    say_outcome(entry.path, outcome)
     return outcome
-
-
-def _complain(path: Path, sentence: str) -> None:
-    shown = printable(path)
-    named = sentence if shown in sentence else f"{shown}: {sentence}"
-    say(f"dinoiser: {named}", error=True)
-
-
-def _count(inputs: Sequence[Input], done: Counter[str | None]) -> str:
-    """Such as "2 of 3 pictures, 1 of 1 videos"."""
-    counts = Counter(entry.kind for entry in inputs)
-    kinds = [kind for kind in (*_SEGMENT, None) if counts[kind]]
-    parts = [f"{done[kind]} of {counts[kind]} {kind or 'other file'}s" for kind in kinds]
-    return ", ".join(parts)

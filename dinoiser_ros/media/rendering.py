@@ -35,6 +35,13 @@ def render(
     return {name: make[name]() for name in wanted}
 
 
+def class_pixels(segmentation: Segmentation) -> list[int]:
+    """How many pixels each class has, in the order of the ids."""
+    classes = len(segmentation.classes)
+    counts: list[int] = np.bincount(segmentation.labels.ravel(), minlength=classes).tolist()
+    return counts[:classes]
+
+
 class Shares:
     """How much of one or many segmentations each class takes."""
 
@@ -46,9 +53,12 @@ class Shares:
 
     def add(self, segmentation: Segmentation) -> None:
         """Count a segmentation with these classes."""
-        counts = np.bincount(segmentation.labels.ravel(), minlength=len(self._counts))
-        self._counts += counts[: len(self._counts)]
-        self._pixels += segmentation.labels.size
+        self.add_counts(class_pixels(segmentation), segmentation.labels.size)
+
+    def add_counts(self, counts: Sequence[int], pixels: int) -> None:
+        """Count a segmentation by its `class_pixels` and the pixels that it has in all."""
+        self._counts += np.asarray(counts, np.int64)
+        self._pixels += pixels
         self.frames += 1
 
     def __str__(self) -> str:

@@ -13,6 +13,8 @@ from dinoiser_ros.errors import MediaError
 
 # What a folder of results has in it: numbered pictures, or a bag.
 _RESULT = re.compile(r"\d{6,}\.png|metadata\.yaml|.*\.(mcap|db3)(\.zstd|-wal|-shm)?")
+# How results end that are only replaced if the user says so: those of videos and bags.
+GUARDED = ("_overlay.mp4", "_labels", "_confidence", "_segmented", "_segmented.bag")
 RESULTS = ("overlay", "labels", "confidence")
 
 
@@ -71,8 +73,10 @@ class Outcome:
         summary: the classes found, for people.
         problems: sentences about what is missing in the results; none if they are complete.
         notes: sentences about what was left out on purpose.
+        frames: how many images were segmented.
     """
 
     summary: str
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    frames: int = 1

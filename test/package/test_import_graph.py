@@ -29,6 +29,7 @@ LAYERS = [
     ["visualization"],
     ["sim"],
     ["media"],
+    ["archives"],
     ["evaluation"],
     ["cli.arguments"],
     ["export"],
