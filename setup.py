@@ -53,6 +53,8 @@ setup(
         "bags": ["rosbags>=0.11", "rosbags-image>=0.10", "opencv-python-headless>=4.8"],
         # `dinoiser segment --ray`: workers on several machines.
         "ray": ["ray>=2.9"],
+        # Data sets for Hugging Face's `datasets`.
+        "parquet": ["pyarrow>=12"],
         # `dinoiser export`. PyTorch's tracing exporter is used, which needs no onnxscript.
         "export": ["onnx>=1.14", "onnxruntime>=1.15"],
         "sim": ["mujoco>=3.2", "PyOpenGL>=3.1.7"],

@@ -6,16 +6,17 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 
 from dinoiser_ros.errors import MediaError
-from dinoiser_ros.media.command import INTERRUPTED, settings_of
+from dinoiser_ros.media.command import INTERRUPTED, datasets_of, save_datasets, settings_of
+from dinoiser_ros.media.datasets.write import check_formats
 from dinoiser_ros.media.inputs import SUPPORTED, Input, find_inputs
+from dinoiser_ros.media.provenance import described
 from dinoiser_ros.media.reporting import about, complain, counted, say_outcome
 from dinoiser_ros.media.settings import Outcome
-from dinoiser_ros.option_schema import FRAME_OPTIONS, MODEL_OPTIONS
 from dinoiser_ros.segmentation import Segmenter
+from dinoiser_ros.segmentation.text.vocabulary import parse_prompts
 from dinoiser_ros.utils.progress import progress_bar, say
 from dinoiser_ros.utils.sentences import printable
 
@@ -28,9 +29,7 @@ from .worker import Task
 
 SLICE_FRAMES = 128
 _LISTED = 20  # failures that are listed at the end; the manifest has all
-# What changes where and how fast a model computes, but not which one; and what no result needs.
-_WITHOUT_EFFECT = ("device", "offline", "cuda_graphs")
-_OF_THE_COMMAND = ("prompts", "save", "alpha", "topics", "slice_frames")
+_OF_THE_COMMAND = ("alpha", "topics", "slice_frames")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -115,6 +114,10 @@ class _Run:
 
     def go(self, load: Callable[[str], Segmenter]) -> int:
         options = self._options
+        classes: list[str] = []
+        if formats := datasets_of(options):
+            classes = _classes(options, load)
+            check_formats(formats, classes, options.output)
         missing = [entry for entry in self._inputs if entry not in self._found]
         if self._found:
             say(f"{len(self._found)} of {len(self._inputs)} inputs are done already")
@@ -122,7 +125,9 @@ class _Run:
             settings = settings_of(options)
             task = Task(load, tuple(options.prompts), settings, options.slice_frames)
             self._do(missing, task)
-        return self._finish()
+        done = [entry for entry in self._inputs if isinstance(self._found[entry], Outcome)]
+        complete = save_datasets(options, done, classes)
+        return self._finish() if complete else max(1, self._finish())
 
     def _do(self, missing: list[Input], task: Task) -> None:
         total, before = len(self._inputs), len(self._found)
@@ -170,18 +175,14 @@ class _Run:
         return 1
 
 
+def _classes(options: argparse.Namespace, load: Callable[[str], Segmenter]) -> list[str]:
+    """The names of the classes; a checkpoint of maskclip+ may have its own."""
+    given = parse_prompts(options.prompts)[1] if options.prompts else load("cpu").classes
+    return [entry.name for entry in given]
+
+
 def _described(options: argparse.Namespace) -> dict[str, object]:
     """All that results depend on, as JSON has it."""
-    engine = [option.name for option in (*MODEL_OPTIONS, *FRAME_OPTIONS)]
-    names = [*engine, *_OF_THE_COMMAND]
-    found = {
-        name: getattr(options, name)
-        for name in names
-        if hasattr(options, name) and name not in _WITHOUT_EFFECT
-    }
-    found["save"] = sorted(options.save) if options.save else None
-    try:
-        found["dinoiser_ros"] = metadata.version("dinoiser_ros")
-    except metadata.PackageNotFoundError:  # run from the sources
-        found["dinoiser_ros"] = None
-    return found
+    save = settings_of(options).save  # data sets are made of what is there, and may be added later
+    chosen = {name: getattr(options, name) for name in _OF_THE_COMMAND}
+    return {**described(options), **chosen, "save": sorted(save) if save else None}

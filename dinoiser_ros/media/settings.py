@@ -16,6 +16,8 @@ _RESULT = re.compile(r"\d{6,}\.png|metadata\.yaml|.*\.(mcap|db3)(\.zstd|-wal|-sh
 # How results end that are only replaced if the user says so: those of videos and bags.
 GUARDED = ("_overlay.mp4", "_labels", "_confidence", "_segmented", "_segmented.bag")
 RESULTS = ("overlay", "labels", "confidence")
+# What all pictures together can become, by `media.datasets`.
+DATASETS = ("coco-panoptic", "coco-rle", "cityscapes", "yolo-seg", "parquet")
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -132,9 +133,12 @@ def test_bad_inputs_are_listed_at_the_end(tmp_path, capfd):
     Image.fromarray(np.zeros((32, 48, 3), np.uint8)).save(tmp_path / "in" / "good.png")
     loader = partial(archive_fakes.load, tmp_path / "traces")
     arguments = [tmp_path / "in", tmp_path / "nowhere", "-o", tmp_path / "out", "--workers", 1]
+    arguments += ["--save", "labels", "coco-panoptic"]
     assert archive_fakes.run(loader, *arguments) == 1
     told = capfd.readouterr()
     assert "1 of 2 pictures, 0 of 1 other files segmented" in told.out
+    data = json.loads(read(tmp_path / "out/dataset-coco-panoptic/annotations/panoptic.json"))
+    assert [entry["file_name"] for entry in data["images"]] == ["good.png"]
     heading, *listed = told.err.splitlines()[-3:]
     assert heading == "dinoiser: not everything could be segmented:"
     assert "broken.png cannot be read" in listed[0]
