@@ -11,6 +11,7 @@ import shlex
 import subprocess
 import sys
 import textwrap
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from types import ModuleType
 
@@ -236,6 +237,19 @@ def test_every_parameter_set_in_the_documents_exists():
 
     calls = shell_commands("ros2 param set /dinoiser")
     assert calls and [words[0] for _, words in calls if words[0] not in BY_NAME] == []
+
+
+@pytest.mark.parametrize(("page", "code"), fenced("xml"))
+def test_launch_files_in_the_documents_give_arguments_that_exist(page, code):
+    declared = set(re.findall(r"(?m)^\| `(\w+)` \|", text_of("reference/files.md")))
+    root = ElementTree.fromstring(code)
+    if root.tag != "launch":
+        return
+    included = root.findall("include")
+    assert included
+    for entry in included:
+        assert (ROOT / "launch" / Path(entry.attrib["file"]).name).is_file()
+        assert {argument.attrib["name"] for argument in entry} <= declared
 
 
 @pytest.mark.parametrize(("page", "code"), fenced("python"))
