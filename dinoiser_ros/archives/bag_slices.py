@@ -27,6 +27,8 @@ from .slice_file import SliceFile, write_slice
 if TYPE_CHECKING:
     from rosbags.interfaces import Connection
 
+_BEGINNING, _END = 0, 2**63 - 1  # of all times of recording (ns)
+
 
 def slices_of(
     segmenter: Segmenter, bag: Input, settings: Settings, most: int
@@ -45,6 +47,7 @@ def slices_of(
         count = -(-job.frames // most)
         first, end = job.source.times
         edges = [first + (end - first) * number // count for number in range(count + 1)]
+        edges[0], edges[-1] = _BEGINNING, _END  # a bag may say of itself what is not so
         folder = _folder(settings, bag)
         return tuple(
             BagSlice(bag, start, stop, folder / f"{number:06d}.slice")

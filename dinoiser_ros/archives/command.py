@@ -141,7 +141,10 @@ class _Run:
                     say_outcome(entry.path, found)
                 progress.update()
 
-            driver = Driver(self._manifest, tell)
+            def count(frames: int) -> None:  # within a long bag, too
+                progress.set_postfix_str(f"{frames} images")
+
+            driver = Driver(self._manifest, tell, count)
             pool = self._pool(task)
             speed = Throughput(driver, pool)
             with pool:

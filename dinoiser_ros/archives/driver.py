@@ -36,6 +36,7 @@ class Driver:
         manifest: what is done, and where it is noted.
         tell: called with each input when it is done, with its outcome or the sentence that says why
             it could not be done.
+        count: called after each job with the images of this run so far.
 
     Attributes:
         frames: how many images this run segmented.
@@ -43,11 +44,13 @@ class Driver:
         lost: how many workers ended.
     """
 
-    def __init__(self, manifest: Manifest, tell: Told) -> None:
+    def __init__(
+        self, manifest: Manifest, tell: Told, count: Callable[[int], None] = lambda frames: None
+    ) -> None:
         self.frames = 0
         self.busy_seconds = 0.0
         self.lost = 0
-        self._manifest, self._tell = manifest, tell
+        self._manifest, self._tell, self._count = manifest, tell, count
         self._queue: deque[Job] = deque()
         self._slices: dict[str, tuple[BagSlice, ...]] = {}  # of bags that are under way
         self._left: dict[str, set[int]] = {}  # the starts of their slices that are not done
@@ -82,6 +85,7 @@ class Driver:
     def _note(self, job: Job, report: Report) -> None:
         self.frames += report.frames
         self.busy_seconds += report.seconds
+        self._count(self.frames)
         done: dict[Input, Outcome | str] = {}
         for result in report.results:
             if result.slices:

@@ -141,14 +141,18 @@ def _start(task: Task, device: str, threads: int) -> _Process:
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=_serve, args=(there, task, device, threads), daemon=True)
-    process.start()
+    # Ctrl-C is for the driver, which ends this process; also while it still imports its modules.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process.start()
+    finally:
+        signal.signal(signal.SIGINT, before)
     there.close()  # so that the end of the process is the end of the pipe
     return _Process(process, here, device)
 
 
 def _serve(connection: Connection, task: Task, device: str, threads: int) -> None:
     """What the process of a worker does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, which ends this one
     threading.Thread(target=_end_with_the_driver, daemon=True).start()
     worker = Worker(task, device, threads)
     connection.send(worker.start())

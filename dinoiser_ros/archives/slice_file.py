@@ -7,13 +7,13 @@ import json
 from collections import defaultdict, deque
 from collections.abc import Iterable
 from pathlib import Path
-from zipfile import ZIP_DEFLATED, ZipFile
+from zipfile import ZIP_STORED, ZipFile
 
 from dinoiser_ros.media.bags.camera import FrameResult
 from dinoiser_ros.utils.atomic_files import atomic_write
 
 _FRAMES = "frames.json"
-_LEVEL = 1  # label maps shrink to a few percent at any level
+# Not compressed: that would take longer than all else that is done with a labelled frame.
 
 
 def write_slice(path: Path, frames: Iterable[tuple[int, int, FrameResult]]) -> int:
@@ -32,7 +32,7 @@ def write_slice(path: Path, frames: Iterable[tuple[int, int, FrameResult]]) -> i
     rows = []
     with (
         atomic_write(path) as place,
-        ZipFile(place, "w", ZIP_DEFLATED, compresslevel=_LEVEL) as file,
+        ZipFile(place, "w", ZIP_STORED) as file,
     ):
         for number, (connection, time, result) in enumerate(frames):
             for name, content in result.contents.items():

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -132,6 +133,19 @@ def test_a_bag_in_slices_is_byte_for_byte_that_of_one_process(
         "drive_segmented",
         "manifest.jsonl",
     }
+
+
+def test_times_of_the_metadata_that_are_wrong_lose_nothing(tmp_path, quick, worker):
+    entry = bag(tmp_path, StoragePlugin.SQLITE3)
+    about = entry.path / "metadata.yaml"
+    text = about.read_text()
+    start = re.search(r"nanoseconds_since_epoch: (\d+)", text).group(1)
+    about.write_text(text.replace(start, str(int(start) + 5 * 10**8)))
+    alone = segment_input(quick, entry, Settings(tmp_path / "alone"))
+    pool = Here(worker)
+    assert go(tmp_path, pool, entry) == {"drive": alone}
+    assert sum(isinstance(job, BagSlice) for job in pool.jobs) == 3
+    assert digests(tmp_path / "out") == digests(tmp_path / "alone")
 
 
 def test_images_that_cannot_be_read_are_counted_as_by_one_process(tmp_path, quick, worker):

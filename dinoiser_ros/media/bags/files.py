@@ -93,9 +93,8 @@ class Bag(ABC):
 
     @property
     def times(self) -> tuple[int, int]:
-        """Times of recording (ns): of the first message, and one that is after the last."""
-        # Readers differ in whether their end is that of the last message or after it.
-        return int(self.reader.start_time), int(self.reader.end_time) + 1
+        """When the first and the last message were recorded (ns), as the bag says."""
+        return int(self.reader.start_time), int(self.reader.end_time)
 
     def messages(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -58,9 +59,9 @@ def labels(folder: Path, name: str) -> np.ndarray:
 
 
 def test_labels_are_kept_and_every_data_set_says_where_it_is_from(folder, quick, capsys):
-    pytest.importorskip("pyarrow")
-    assert save(quick, folder, *DATASETS) == 0
-    for name in DATASETS:
+    formats = [name for name in DATASETS if name != "parquet" or find_spec("pyarrow")]
+    assert save(quick, folder, *formats) == 0
+    for name in formats:
         record = json.loads((folder / "out" / f"dataset-{name}" / "dinoiser.json").read_text())
         assert record["classes"] == record["prompts"] == ["road", "sky"]
     assert not list(folder.glob("out/*_overlay.png")) and list(folder.glob("out/a_labels.png"))
