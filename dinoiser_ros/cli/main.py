@@ -6,9 +6,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from importlib import metadata
 from types import ModuleType
 
+from dinoiser_ros.archives import command as archives
 from dinoiser_ros.evaluation import command as evaluation
 from dinoiser_ros.export import command as export
 from dinoiser_ros.media import command as media
@@ -53,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     segment = _described(commands, "segment", "segment pictures, videos and bags by text", media)
+    archives.add_arguments(segment)
     add_option_arguments(segment, FRAME_OPTIONS)
     segment.set_defaults(run=_segment)
     page = _described(commands, "web", "look at pictures and try prompts in a browser", web)
@@ -106,11 +109,18 @@ def _described(
 
 
 def _segment(options: argparse.Namespace) -> int:
+    if archives.is_wanted(options):
+        return archives.run(options, partial(_load_on, options))
     return media.run(options, lambda: _load_with_options(options))
 
 
 def _web(options: argparse.Namespace) -> int:
     return web.run(options, lambda: _load_with_options(options))
+
+
+def _load_on(options: argparse.Namespace, device: str) -> Segmenter:
+    """What a worker calls in its own process."""
+    return _load_with_options(argparse.Namespace(**{**vars(options), "device": device}))
 
 
 def _load_with_options(options: argparse.Namespace) -> Segmenter:

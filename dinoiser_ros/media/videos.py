@@ -79,7 +79,8 @@ def segment_video(segmenter: Segmenter, video: Input, settings: Settings) -> Out
     return Outcome(
         f"{shares.frames} frames: {shares}",
         _missing(shares.frames, _length(source)),
-        unfamiliar=shares.mostly_unfamiliar,
+        frames=shares.frames,
+        unfamiliar=shares.unfamiliar_world(segmenter),
     )
 
 

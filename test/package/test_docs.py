@@ -11,6 +11,7 @@ import shlex
 import subprocess
 import sys
 import textwrap
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from types import ModuleType
 
@@ -163,7 +164,13 @@ def test_every_environment_variable_is_documented():
     files = [*ROOT.glob("dinoiser_ros/**/*.py"), ROOT / "tools" / "setup_env.py"]
     asked = set().union(*map(read_from_the_environment, files))
     assert {"DINOISER_CACHE", "HF_ENDPOINT", "PYTHON"} <= asked
-    internal = {"DINOISER_GL_CHECKED", "OPENCV_FFMPEG_LOGLEVEL", "PATH", "CXX"}
+    internal = {
+        "DINOISER_GL_CHECKED",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO",
+        "OPENCV_FFMPEG_LOGLEVEL",
+        "PATH",
+        "CXX",
+    }
     page = text_of("reference/environment.md")
     assert {name for name in asked - internal if f"`{name}`" not in page} == set()
 
@@ -235,6 +242,19 @@ def test_every_parameter_set_in_the_documents_exists():
 
     calls = shell_commands("ros2 param set /dinoiser")
     assert calls and [words[0] for _, words in calls if words[0] not in BY_NAME] == []
+
+
+@pytest.mark.parametrize(("page", "code"), fenced("xml"))
+def test_launch_files_in_the_documents_give_arguments_that_exist(page, code):
+    declared = set(re.findall(r"(?m)^\| `(\w+)` \|", text_of("reference/files.md")))
+    root = ElementTree.fromstring(code)
+    if root.tag != "launch":
+        return
+    included = root.findall("include")
+    assert included
+    for entry in included:
+        assert (ROOT / "launch" / Path(entry.attrib["file"]).name).is_file()
+        assert {argument.attrib["name"] for argument in entry} <= declared
 
 
 @pytest.mark.parametrize(("page", "code"), fenced("python"))

@@ -29,7 +29,7 @@ LAYERS = [
     ["visualization"],
     ["sim"],
     ["media"],
-    ["web"],
+    ["web", "archives"],
     ["evaluation"],
     ["cli.arguments"],
     ["export"],
