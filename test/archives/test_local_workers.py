@@ -68,7 +68,7 @@ def test_two_workers_one_killed_make_what_one_process_makes(archive, tmp_path, c
     told = capfd.readouterr()
     assert f"{PICTURES} of {PICTURES} pictures, 1 of 1 videos, 1 of 1 bags" in told.out
     assert "1 ended and were replaced" in told.out
-    assert told.err.count("\n") == 1 and "looks like depth" in told.err
+    assert told.err.count("\n") == 1 and "it is depth" in told.err
 
     before = images(traces)
     assert archive_fakes.run(loader, *arguments) == 0, "and nothing is done twice"

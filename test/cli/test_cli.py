@@ -80,7 +80,7 @@ def test_every_kind_of_input_in_one_command(folder, capsys, monkeypatch):
     assert f"film.mp4: {FRAMES} frames: " in captured.out
     last = captured.out.splitlines()[-1]
     assert last.startswith("3 of 3 pictures, 1 of 1 videos, 1 of 1 bags segmented")
-    assert captured.err.count("\n") == 1 and "looks like depth" in captured.err, "and no bars"
+    assert captured.err.count("\n") == 1 and "it is depth" in captured.err, "and no bars"
     results = {path.relative_to(folder / "out").as_posix() for path in folder.glob("out/*")}
     assert {"film_overlay.mp4", "odd_labels.png", "deep"} <= results
     inside = {path.name for path in (folder / "out" / "deep").iterdir()}

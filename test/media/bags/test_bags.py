@@ -112,7 +112,7 @@ def test_the_copy_has_all_that_was_recorded_and_the_nodes_topics(tmp_path, quick
     assert f"/front/image_raw as /front/dinoiser, {FRAMES} frames: " in outcome.summary
     assert not outcome.problems
     (note,) = outcome.notes
-    assert note.startswith("/front/depth/image_rect was left out, it looks like depth (16UC1)")
+    assert note.startswith("/front/depth/image_rect was left out, it is depth (16UC1)")
 
     check_storage(bag.path, tmp_path / "out" / "drive_segmented", *STORAGES[storage])
 
