@@ -45,13 +45,14 @@ def test_pixi_brings_what_package_xml_and_pip_ask_for():
         "python3-numpy": "numpy", "python3-opencv": "opencv", "python3-pil": "pillow",
         "python3-tqdm": "tqdm", "python3-yaml": "pyyaml", "python3-hypothesis": "hypothesis",
         "python3-pytest": "pytest", "python3-aiohttp": "aiohttp",
+        "torch": "pytorch", "PyYAML": "pyyaml",
     }  # fmt: skip
     named = {conda.get(name, f"ros-kilted-{name.replace('_', '-')}") for name in dependencies()}
     assert named - brought == set()
     text = (ROOT / "requirements.txt").read_text(encoding="utf-8")
     for name, version in re.findall(r"(?m)^(\w+)(>=.+)$", text):
         place = "pypi-dependencies" if name in manifest["pypi-dependencies"] else "dependencies"
-        assert manifest[place]["pytorch" if name == "torch" else name] == version
+        assert manifest[place][conda.get(name, name)] == version
     for script in manifest["activation"]["scripts"]:
         assert subprocess.run(["sh", "-n", ROOT / script]).returncode == 0
 
