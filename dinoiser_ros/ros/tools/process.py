@@ -63,8 +63,7 @@ def run_node(
         unknown = unknown_parameters(node)
         if unknown:
             node.get_logger().warning(unknown)
-        # `rclpy.spin_once` adds the node and takes it away again for each callback, which costs
-        # more than many callbacks do.
+        # `rclpy.spin_once` would add the node and take it away again for each callback.
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         while rclpy.ok() and not stop.is_set():

@@ -21,7 +21,7 @@ from sensor_msgs.msg import Image as ImageMessage
 from web_fakes import Visitor, labels_of
 
 from dinoiser_ros.messages.encode import image_message
-from dinoiser_ros.srv import GetProbabilities, GetPrompts
+from dinoiser_ros.srv import GetProbabilities, GetPrompts, SetPrompts
 from dinoiser_ros.visualization.overlay import palette
 
 MEADOW = ROOT / "data" / "heldout" / "0032.jpg"
@@ -67,7 +67,8 @@ class Scene:
     def move_ids(self) -> int:
         """Leave two classes whose ids are no positions: grass and sky; the id of grass."""
         for prompts in (["sky", "chair", "grass"], ["grass", "sky"]):
-            assert self.client.set_parameters(prompts=prompts)[0]
+            answer = self.client.call(SetPrompts, "/dinoiser/set_prompts", prompts=prompts)
+            assert answer.success, answer.message
         (grass, first), (sky, second) = self.classes()
         assert (first, second, sky) == ("grass", "sky", 0) and grass >= 2
         return grass
