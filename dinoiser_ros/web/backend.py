@@ -68,7 +68,7 @@ class State:
         connected: whether it answers.
         about: a sentence about the connection, "" if there is nothing to say.
         cameras: names of the cameras, or of the pictures.
-        classes: the names of the class ids.
+        classes: id and name of each, in the order of the prompts; ids may have gaps.
         parameters: in the order of their declaration; "prompts" is one of them.
         diagnostics: the newest.
     """
@@ -77,7 +77,7 @@ class State:
     connected: bool = False
     about: str = ""
     cameras: tuple[str, ...] = ()
-    classes: tuple[str, ...] = ()
+    classes: tuple[tuple[int, str], ...] = ()
     parameters: tuple[Parameter, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
 
@@ -91,7 +91,7 @@ class ProbabilityGrid:
     """Probabilities of all classes over one picture.
 
     Attributes:
-        class_names: by class id.
+        class_names: of the maps, in their order; all are different.
         values: (K, rows, columns) float32 in [0, 1]; the cells divide the picture evenly.
     """
 

@@ -64,11 +64,11 @@ def confused(grid: ProbabilityGrid) -> list[tuple[str, str, float, float]]:
     ]
 
 
-def heat_map(grid: ProbabilityGrid, class_id: int) -> list[list[int]]:
+def heat_map(grid: ProbabilityGrid, index: int) -> list[list[int]]:
     """One class's probabilities as rows of whole numbers, 0 to 255.
 
     Args:
-        class_id: position in `grid.class_names`.
+        index: of the class in `grid.class_names`, which is not its id.
     """
-    rows: list[list[int]] = np.rint(grid.values[class_id] * 255).astype(int).tolist()
+    rows: list[list[int]] = np.rint(grid.values[index] * 255).astype(int).tolist()
     return rows

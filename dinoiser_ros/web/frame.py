@@ -12,7 +12,8 @@ import itertools
 import json
 import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from PIL import Image
 MAX_SIDE = 1280  # px; larger pictures are sent reduced by a whole factor
 JPEG_QUALITY = 80
 _NUMBERS = itertools.count(1)
+_NO_NAMES: Mapping[int, str] = MappingProxyType({})
 
 
 class Frame:
@@ -33,7 +35,7 @@ class Frame:
             raise `DinoiserError`.
         labels: (h, w) class ids, uint8 or uint16, None if it was not segmented.
         confidence: (h, w) uint8, 0 to 255 for 0 to 1, or None.
-        class_names: what the ids mean.
+        class_names: what the ids mean, by id.
         unlabeled: the id of no class.
         distance: gives the distance, in metres, at a place (x, y), 0 to 1 from the left and the
             upper edge; None where it is unknown.
@@ -49,7 +51,7 @@ class Frame:
         load: Callable[[], np.ndarray],
         labels: np.ndarray | None = None,
         confidence: np.ndarray | None = None,
-        class_names: tuple[str, ...] = (),
+        class_names: Mapping[int, str] = _NO_NAMES,
         unlabeled: int = 255,
         distance: Callable[[float, float], float | None] = lambda _x, _y: None,
     ) -> None:
@@ -80,9 +82,8 @@ class Frame:
             return self._message
 
     def name_of(self, class_id: int) -> str:
-        """What an id means, as far as that is known."""
-        names = self.class_names
-        return names[class_id] if class_id < len(names) else f"class {class_id}"
+        """What an id means; its number, as long as that is not known."""
+        return self.class_names.get(class_id, f"class {class_id}")
 
     def _picture(self) -> np.ndarray:
         if self._image is None:

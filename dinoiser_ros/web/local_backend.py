@@ -131,7 +131,7 @@ class LocalBackend:
             True,
             "",
             tuple(self._pictures),
-            tuple(entry.name for entry in segmenter.classes),
+            tuple((entry.id, entry.name) for entry in segmenter.classes),
             tuple(parameters),
             (Diagnostic("node", level, text, values),),
         )
@@ -171,7 +171,7 @@ class LocalBackend:
             self._last_error = sentence_of(error)
             return Frame(name, 0.0, lambda: read_picture(path))
         confidence = np.rint(found.confidence * 255).astype(np.uint8)
-        names = tuple(entry.name for entry in found.classes)
+        names = {entry.id: entry.name for entry in found.classes}
         stamp = path.stat().st_mtime if path.exists() else 0.0
         labels, unlabeled = found.labels, found.unlabeled
         return Frame(name, stamp, lambda: image, labels, confidence, names, unlabeled)

@@ -25,7 +25,10 @@ PARAMETERS = (
 
 
 class FakeBackend:
-    """Shows pictures whose left half is class 0 and whose right half is class 1."""
+    """Shows pictures whose left half is of the first class and whose right half is of the second.
+
+    Ids are positions until a test says otherwise with `update(classes=...)`.
+    """
 
     def __init__(self, cameras: tuple[str, ...] = ("/front",)) -> None:
         self.changed: Callable[[], None] = lambda: None
@@ -34,7 +37,7 @@ class FakeBackend:
         self.computed = 0
         self.slow = threading.Event()  # set: changes go through
         self.slow.set()
-        names = tuple(PARAMETERS[0].value)
+        names = tuple(enumerate(PARAMETERS[0].value))
         status = (Diagnostic("node", OK, "active", {"device": "cpu", "last_error": ""}),)
         self._state = State("/fake", True, "", cameras, names, PARAMETERS, status)
 
@@ -57,13 +60,20 @@ class FakeBackend:
     def newest(self, camera: str) -> Frame | None:
         return self.frames.get(camera)
 
-    def show(self, camera: str = "/front", size: tuple[int, int] = (48, 64)) -> Frame:
-        labels = np.zeros(size, np.uint8)
-        labels[:, size[1] // 2 :] = 1
-        labels[:4] = 255
-        confidence = np.full(size, 204, np.uint8)
+    def show(
+        self,
+        camera: str = "/front",
+        size: tuple[int, int] = (48, 64),
+        mask_size: tuple[int, int] | None = None,
+    ) -> Frame:
+        (left, _), (right, _) = self._state.classes[:2]
+        rows, columns = mask_size or size
+        labels = np.full((rows, columns), left, np.uint8)
+        labels[:, columns // 2 :] = right
+        labels[: rows // 12] = 255
+        confidence = np.full(labels.shape, 204, np.uint8)
         image = np.full((*size, 3), 90, np.uint8)
-        names = self._state.classes
+        names = dict(self._state.classes)
         frame = Frame(camera, 12.5, lambda: image, labels, confidence, names, 255)
         self.frames[camera] = frame
         self.changed()
@@ -78,7 +88,7 @@ class FakeBackend:
             dataclasses.replace(entry, value=values.get(entry.name, entry.value))
             for entry in self._state.parameters
         )
-        classes = tuple(prompts) or self._state.classes
+        classes = tuple(enumerate(prompts)) or self._state.classes
         self.update(parameters=changed, classes=classes)
 
     def probabilities(self, frame: Frame) -> ProbabilityGrid:
@@ -86,7 +96,8 @@ class FakeBackend:
         values = np.zeros((2, 3, 4), np.float32)
         values[0, :, :2], values[1, :, :2] = 0.7, 0.3
         values[0, :, 2:], values[1, :, 2:] = 0.1, 0.9
-        return ProbabilityGrid(self._state.classes[:2], values)
+        names = tuple(name for _, name in self._state.classes[:2])
+        return ProbabilityGrid(names, values)
 
 
 def unpacked(message: bytes) -> tuple[dict[str, Any], bytes]:

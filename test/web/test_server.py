@@ -163,9 +163,44 @@ def test_nothing_is_computed_unless_somebody_asks_and_then_once_for_a_frame() ->
     served(use)
 
 
+@pytest.mark.parametrize("mask_size", [None, (30, 50), (96, 40), (1, 2)])
+def test_names_follow_ids_that_are_not_positions(mask_size: tuple[int, int] | None) -> None:
+    """Ids with gaps, in another order than the prompts, on masks of any size."""
+
+    async def use(client: TestClient, backend: FakeBackend) -> None:
+        backend.update(classes=((7, "wall"), (2, "floor")))
+        backend.show(mask_size=mask_size)
+        async with Visitor(client) as visitor:
+            state = await visitor.until(lambda found: found.get("kind") == "state")
+            assert state["classes"] == [[7, "wall"], [2, "floor"]]
+            await visitor.tell("watch", cameras=["/front"])
+            picture = await visitor.picture()
+            assert [entry[:2] for entry in picture["classes"]] == [[2, "floor"], [7, "wall"]]
+            labels = labels_of(picture["raw"])
+            assert labels.shape == (48, 64)
+            assert (labels[24:, :32] == 7).all() and (labels[24:, 32:] == 2).all()
+
+            place = {"camera": "/front", "number": picture["number"]}
+            for x, name in ((0.01, "wall"), (0.49, "wall"), (0.51, "floor"), (1, "floor")):
+                found = await visitor.ask("probe", **place, x=x, y=1, deep=True)
+                assert found["class"] == found["ranking"][0][0] == name
+            why = await visitor.ask("why", **place, **{"class": "floor"})
+            assert why["heat"] == [[76, 76, 230, 230]] * 3
+            file = await visitor.ask("save", **place)
+            archive = zipfile.ZipFile(io.BytesIO(file["content"]))
+            saved = json.loads(archive.read("classes.json"))["classes"]
+            assert [(entry["id"], entry["name"]) for entry in saved] == [(2, "floor"), (7, "wall")]
+            mask = np.array(Image.open(io.BytesIO(archive.read("masks/7.png"))))
+            assert (
+                mask.shape == (48, 64) and (mask[24:, :32] == 255).all() and not mask[:, 32:].any()
+            )
+
+    served(use)
+
+
 def test_the_zip_file_has_picture_masks_and_settings() -> None:
     async def use(client: TestClient, backend: FakeBackend) -> None:
-        backend.update(classes=("../../floor", "wall"))
+        backend.update(classes=((0, "../../floor"), (1, "wall")))
         frame = backend.show()
         async with Visitor(client) as visitor:
             await visitor.tell("watch", cameras=["/front"])
@@ -194,7 +229,7 @@ def test_a_change_reaches_all_viewers_and_can_be_taken_back() -> None:
         async with Visitor(client) as one, Visitor(client) as other:
             await one.ask("change", values={"prompts": ["sofa", "<b>lamp</b>"], "gamma": 1})
             state = await other.until(lambda found: found.get("undo") == 1)
-            assert state["classes"] == ["sofa", "<b>lamp</b>"]
+            assert state["classes"] == [[0, "sofa"], [1, "<b>lamp</b>"]]
             assert (await other.ask("undo"))["names"] == ["gamma", "prompts"]
             assert backend.state().values()["prompts"] == ["floor", "wall"]
             assert "no change" in (await one.ask("undo"))["error"]

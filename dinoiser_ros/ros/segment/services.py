@@ -117,10 +117,9 @@ class Services:
         except Exception as error:  # answered, never raised: the node goes on
             return self._refuse("probabilities", response, _sentence(error))
         response.rows, response.columns = found.shape[1:]
-        response.class_names = [entry.name for entry in classes]
         response.probabilities = array("B", confidence_pixels(found).tobytes())
         response.success = True
-        return response
+        return _with_classes(response, classes)
 
     def _refuse(self, kind: str, response: Any, sentence: str) -> Any:
         self._refused(kind, sentence)

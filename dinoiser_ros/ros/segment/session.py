@@ -147,13 +147,13 @@ class Session:
         """All classes' probabilities over one image message, before the frames that wait.
 
         Returns:
-            A future of what `Segmenter.probability_grid` gives and of its classes, or of the
-            `ImageMessageError` or `DinoiserError`.
+            A future of what `Segmenter.probability_grid` gives and of its classes, with the ids
+            that messages carry, or of the `ImageMessageError` or `DinoiserError`.
         """
 
         def compute() -> tuple[np.ndarray, tuple[SegmentationClass, ...]]:
             image = rgb_from_message(message)
-            return self.segmenter.probability_grid(image, longer_side), self.segmenter.classes
+            return self.segmenter.probability_grid(image, longer_side), self.classes
 
         return self._thread.call(compute)
 

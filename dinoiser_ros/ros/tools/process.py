@@ -52,6 +52,7 @@ def run_node(
         signal.signal(number, lambda *_: stop.set())
 
     import rclpy
+    from rclpy.executors import SingleThreadedExecutor
     from rclpy.signals import SignalHandlerOptions
 
     node: Node | None = None
@@ -62,8 +63,11 @@ def run_node(
         unknown = unknown_parameters(node)
         if unknown:
             node.get_logger().warning(unknown)
+        # `rclpy.spin_once` would add the node and take it away again for each callback.
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
         while rclpy.ok() and not stop.is_set():
-            rclpy.spin_once(node, timeout_sec=_TICK)
+            executor.spin_once(timeout_sec=_TICK)
     except Finished as reason:
         if node is not None:
             node.get_logger().info(str(reason))

@@ -65,7 +65,7 @@ class CameraLink:
         self._outputs = outputs
         self._received = received
         self._pairs = FramePairs()
-        self._names: tuple[str, ...] = ()
+        self._names: dict[int, str] = {}  # what each id meant last
         self._depths: deque[Image] = deque(maxlen=_MOST_DEPTHS)
         self._images = 0
         self._compressed = self._is_compressed(is_compressed_topic(topic))
@@ -116,8 +116,9 @@ class CameraLink:
         self._depths.append(message)
 
     def _on_names(self, message: LabelInfo) -> None:
+        # A mask from before a prompt was removed may still come: its names stay known.
         names = {entry.class_id: entry.class_name for entry in message.class_map}
-        self._names = tuple(names.get(i, f"class {i}") for i in range(max(names, default=-1) + 1))
+        self._names = {**self._names, **names}
 
     def _give(self, group: Group | None) -> None:
         if group is None:

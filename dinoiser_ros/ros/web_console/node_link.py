@@ -64,7 +64,7 @@ class NodeLink:
         }
         self._descriptors: list[Any] = []
         self._values: dict[str, RosParameter[Any]] = {}
-        self._classes: tuple[str, ...] = ()
+        self._classes: tuple[tuple[int, str], ...] = ()
         self._diagnostics: tuple[Diagnostic, ...] = ()
         self._heard = 0.0  # monotonic seconds of the last diagnostics, 0.0 for none
         self._loaded = False
@@ -195,7 +195,7 @@ class NodeLink:
         self._ask("get_prompts", GetPrompts.Request(), self._keep_prompts)
 
     def _keep_prompts(self, answer: Any) -> None:
-        self._classes = tuple(answer.class_names)
+        self._classes = tuple(zip(answer.class_ids, answer.class_names, strict=False))
         self._loaded = True
         self._asked = 0.0
         self._publish()

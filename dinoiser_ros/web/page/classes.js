@@ -10,13 +10,13 @@ const MOST_ROWS = 200; // of thousands of classes the first
 export class Classes {
   constructor(changed) {
     this.changed = changed;
-    this.names = [];
+    this.list = []; // [id, name] of each, in the order of the prompts
     // name -> {shown, colour, opacity}; without a prototype, since people may call a class anything
     this.looks = Object.assign(Object.create(null), preferences.get("looks", {}));
     this.palette = preferences.get("palette", "overlay");
     if (!PALETTES[this.palette]) this.palette = "overlay";
     this.opacity = preferences.get("opacity", 0.5);
-    this.rows = new Map();
+    this.rows = new Map(); // by id
     const select = byId("palette");
     select.append(...Object.entries(PALETTES).map(([value, { name }]) =>
       element("option", { value, textContent: name })));
@@ -58,27 +58,34 @@ export class Classes {
     this.keep();
   }
 
-  /** Show or hide the class at a position. */
-  toggle(index) {
-    const name = this.names[index];
-    if (name === undefined) return;
-    this.set(name, { shown: this.looks[name]?.shown === false });
-    this.rows.get(name)?.sync();
+  /** The id of the class of this name, undefined if there is none. */
+  idOf(name) {
+    return this.list.find(([, other]) => other === name)?.[0];
   }
 
-  update(names) {
-    if (JSON.stringify(names) === JSON.stringify(this.names)) return;
-    this.names = names;
+  /** Show or hide the class in a row of the table. */
+  toggle(index) {
+    if (index >= this.list.length) return;
+    const [id, name] = this.list[index];
+    this.set(name, { shown: this.looks[name]?.shown === false });
+    this.rows.get(id)?.sync();
+  }
+
+  /** The classes in use, as pairs [id, name]; whether they are others than before. */
+  update(list) {
+    if (JSON.stringify(list) === JSON.stringify(this.list)) return false;
+    this.list = list;
     this.render();
+    return true;
   }
 
   render() {
     this.rows.clear();
-    const rows = this.names.slice(0, MOST_ROWS).map((name, id) => this.row(id, name));
+    const rows = this.list.slice(0, MOST_ROWS).map(([id, name]) => this.row(id, name));
     byId("classes").replaceChildren(...rows);
     this.measure(this.measured || []);
-    if (this.names.length > MOST_ROWS) {
-      const text = `and ${this.names.length - MOST_ROWS} more`;
+    if (this.list.length > MOST_ROWS) {
+      const text = `and ${this.list.length - MOST_ROWS} more`;
       byId("classes").append(element("tr", {}, element("td", { colSpan: 5, textContent: text })));
     }
   }
@@ -107,7 +114,7 @@ export class Classes {
       sync();
     };
     opacity.oninput = () => this.set(name, { opacity: Number(opacity.value) });
-    this.rows.set(name, { sync, share, bar, confidence });
+    this.rows.set(id, { sync, share, bar, confidence });
     return element("tr", {},
       element("td", {}, shown),
       element("td", { className: "class-name" },
@@ -118,9 +125,9 @@ export class Classes {
   /** Area and confidence in a picture: rows [id, name, share, confidence] of its header. */
   measure(found) {
     this.measured = found;
-    const measured = new Map(found.map(([, name, share, confidence]) => [name, { share, confidence }]));
-    for (const [name, row] of this.rows) {
-      const { share = 0, confidence = null } = measured.get(name) || {};
+    const measured = new Map(found.map(([id, , share, confidence]) => [id, { share, confidence }]));
+    for (const [id, row] of this.rows) {
+      const { share = 0, confidence = null } = measured.get(id) || {};
       row.share.textContent = percent(share);
       row.bar.style.width = `${Math.round(100 * share)}%`;
       row.confidence.textContent = percent(confidence);

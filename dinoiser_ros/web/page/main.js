@@ -28,7 +28,10 @@ const classes = new Classes(() => {
 const change = (values) => connection.ask("change", { values });
 const prompts = new Prompts({
   change: (list) => change({ prompts: list }),
-  colour: (id, name) => `rgb(${classes.colour(id, name)})`,
+  colour: (name) => {
+    const id = classes.idOf(name);
+    return id === undefined ? "" : `rgb(${classes.colour(id, name)})`;
+  },
 });
 const parameters = new Parameters(change);
 const probe = new Probe(connection, classes);
@@ -167,10 +170,10 @@ connection.addEventListener("state", ({ detail }) => {
   state = detail;
   const allowed = state.control && state.connected;
   document.title = `dinoiser ${state.name}`;
-  const list = state.parameters.find(({ name }) => name === "prompts")?.value || state.classes;
-  prompts.update(list, allowed);
-  classes.update(state.classes);
-  why.update(state.classes);
+  const names = state.classes.map(([, name]) => name);
+  const coloured = classes.update(state.classes); // before the prompts, whose colours follow the ids
+  prompts.update(state.parameters.find(({ name }) => name === "prompts")?.value || names, allowed, coloured);
+  why.update(names);
   parameters.update(state.parameters, allowed);
   byId("undo").disabled = !allowed || !state.undo;
   byId("undo").textContent = state.undo ? `Undo (${state.undo})` : "Undo";

@@ -3,20 +3,26 @@
 
 import { byId, element, say } from "./dom.js";
 
-/** "floor: carpet, tiles" as {name, phrases}; a phrase alone names itself. */
+// Characters that cannot be seen, and white space, count as little as for the node.
+const tidy = (text) =>
+  text.normalize("NFC").replace(/\p{Default_Ignorable_Code_Point}/gu, "").replace(/\s+/g, " ").trim();
+
+/** "7=floor: carpet, tiles" as {id, name, phrases}; a phrase alone names itself, id is "" if none is asked for. */
 export function parts(prompt) {
-  const [name, ...rest] = prompt.split(":");
-  if (!rest.length) return { name: prompt.trim(), phrases: [] };
-  return { name: name.trim(), phrases: rest.join(":").split(",").map((phrase) => phrase.trim()) };
+  const [, id = "", text] = /^\s*(?:(0|[1-9]\d{0,8})\s*=)?(.*)$/s.exec(prompt);
+  const [name, ...rest] = text.split(":");
+  if (!rest.length) return { id, name: tidy(text), phrases: [] };
+  return { id, name: tidy(name), phrases: rest.join(":").split(",").map((phrase) => phrase.trim()) };
 }
 
-/** Two prompts as one class: the first one's name, the phrases of both. */
+/** Two prompts as one class: the first one's name and id, the phrases of both. */
 export function grouped(first, second) {
   const phrases = [first, second].flatMap((prompt) => {
     const { name, phrases } = parts(prompt);
     return phrases.length ? phrases : [name];
   });
-  return `${parts(first).name}: ${phrases.join(", ")}`;
+  const { id, name } = parts(first);
+  return `${id && `${id}=`}${name}: ${phrases.join(", ")}`;
 }
 
 /** Positions of the prompts that a refusal is about: it names them by number, or quotes them. */
@@ -26,7 +32,7 @@ export function blamed(sentence, prompts) {
   return prompts.flatMap((prompt, i) => (sentence.includes(`'${prompt}'`) ? [i] : []));
 }
 
-/** The section "Prompts". `change(prompts)` gives a promise; `colour(id, name)` a CSS colour. */
+/** The section "Prompts". `change(prompts)` gives a promise; `colour(name)` a class's CSS colour, "" for none. */
 export class Prompts {
   constructor({ change, colour }) {
     this.change = change;
@@ -55,9 +61,9 @@ export class Prompts {
     return this.draft || this.used;
   }
 
-  /** What the node uses now. */
-  update(prompts, allowed) {
-    const changed = JSON.stringify([prompts, allowed]) !== JSON.stringify([this.used, this.allowed]);
+  /** What the node uses now; `coloured` says that colours may be others than before. */
+  update(prompts, allowed, coloured) {
+    const changed = coloured || JSON.stringify([prompts, allowed]) !== JSON.stringify([this.used, this.allowed]);
     this.used = prompts;
     this.allowed = allowed;
     for (const control of byId("add").elements) control.disabled = !allowed;
@@ -106,15 +112,16 @@ export class Prompts {
 
   chip(prompt, index, wrong) {
     if (index === this.editing) return this.editor(prompt, index);
-    const { name, phrases } = parts(prompt);
+    const { id, name, phrases } = parts(prompt);
     const item = element("li", {
       className: "chip", tabIndex: index === Math.max(this.chosen, 0) ? 0 : -1,
       draggable: this.allowed, title: prompt, "aria-label": prompt,
       "aria-current": String(index === this.chosen),
     });
     const swatch = element("span", { className: "swatch" });
-    swatch.style.background = this.colour(index, name);
+    swatch.style.background = this.colour(name);
     const text = element("span", { className: "chip-text" }, name);
+    if (id) text.prepend(element("small", { textContent: `${id} =` }), " ");
     if (phrases.length) text.append(" ", element("small", { textContent: phrases.join(", ") }));
     item.append(swatch, text);
     if (this.allowed) {

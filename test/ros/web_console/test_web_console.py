@@ -21,7 +21,7 @@ from sensor_msgs.msg import Image as ImageMessage
 from web_fakes import Visitor, labels_of
 
 from dinoiser_ros.messages.encode import image_message
-from dinoiser_ros.srv import GetProbabilities
+from dinoiser_ros.srv import GetProbabilities, GetPrompts, SetPrompts
 from dinoiser_ros.visualization.overlay import palette
 
 MEADOW = ROOT / "data" / "heldout" / "0032.jpg"
@@ -34,7 +34,6 @@ NODE = {
 }
 WEB = {"port": 0, "depth_topics": ["/depth"]}
 CONSOLE = "import sys; from dinoiser_ros.ros.web_console.main import main; sys.exit(main())"
-GRASS = tuple(int(part) for part in palette(3)[2])
 
 
 @dataclass
@@ -52,9 +51,32 @@ class Scene:
     def prompts(self) -> list[str]:
         return list(self.client.get_parameter("prompts"))
 
+    def classes(self) -> list[tuple[int, str]]:
+        """Id and name of the classes, as the node itself says."""
+        answer = self.client.call(GetPrompts, "/dinoiser/get_prompts")
+        return list(zip(answer.class_ids, answer.class_names, strict=True))
+
+    def colour(self, name: str) -> tuple[int, int, int]:
+        """The colour of a class in ~/overlay; waits until there is such a class."""
+        ids = wait_until(
+            lambda: [number for number, other in self.classes() if other == name], name
+        )
+        red, green, blue = palette(ids[0] + 1)[ids[0]].tolist()
+        return red, green, blue
+
+    def move_ids(self) -> int:
+        """Leave two classes whose ids are no positions: grass and sky; the id of grass."""
+        for prompts in (["sky", "chair", "grass"], ["grass", "sky"]):
+            answer = self.client.call(SetPrompts, "/dinoiser/set_prompts", prompts=prompts)
+            assert answer.success, answer.message
+        (grass, first), (sky, second) = self.classes()
+        assert (first, second, sky) == ("grass", "sky", 0) and grass >= 2
+        return grass
+
     def reset(self) -> None:
         """The prompts and parameters that each test begins with."""
-        assert self.client.set_parameters(prompts=NODE["prompts"], confidence_threshold=0.0)[0]
+        changed = {"confidence_threshold": 0.0, "mask_size": "image"}
+        assert self.client.set_parameters(prompts=NODE["prompts"], **changed)[0]
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +129,7 @@ def test_over_the_websocket(scene: Scene) -> None:
 
     async def use() -> None:
         async with ClientSession() as session, Visitor(Here(session, scene.port)) as visitor:
-            known = ["/image"], ["sky", "chair"]  # by diagnostics, and by a service
+            known = ["/image"], [[0, "sky"], [1, "chair"]]  # by diagnostics, and by a service
             state = await visitor.until(
                 lambda found: (found.get("cameras"), found.get("classes")) == known
             )
@@ -137,11 +159,7 @@ def test_over_the_websocket(scene: Scene) -> None:
             why = await visitor.ask("why", **place, **{"class": "sky"})
             heat = np.array(why["heat"])
             assert heat.shape[1] == 64 and heat.min() >= 0 and heat.max() <= 255
-            # As the mask has it, cell by cell.
-            rows = (np.arange(heat.shape[0]) + 0.5) * labels.shape[0] / heat.shape[0]
-            columns = (np.arange(heat.shape[1]) + 0.5) * labels.shape[1] / heat.shape[1]
-            sampled = labels[rows.astype(int)[:, None], columns.astype(int)]
-            assert ((heat > 127.5) == (sampled == 0)).mean() > 0.97
+            assert agreement(heat, labels == 0) > 0.97
 
             bad = await visitor.ask("change", values={"prompts": ["sky", "SKY"]})
             assert "given twice" in bad["error"] and scene.prompts() == ["sky", "chair"]
@@ -153,11 +171,49 @@ def test_over_the_websocket(scene: Scene) -> None:
             await visitor.until(lambda found: "<img" in str(found.get("classes")))
             await visitor.ask("undo")
             await visitor.ask("undo")
-            await visitor.until(lambda found: found.get("classes") == ["sky", "chair"])
+            await visitor.until(lambda found: found.get("classes") == known[1])
             assert scene.client.get_parameter("confidence_threshold") == 0.0
 
     asyncio.run(asyncio.wait_for(use(), 120))
     wait_until(lambda: subscribers() == 0, "nothing computed for nobody")
+
+
+def agreement(heat: np.ndarray, mask: np.ndarray) -> float:
+    """The share of a heat map's cells that say the same as a mask."""
+    rows = (np.arange(heat.shape[0]) + 0.5) * mask.shape[0] / heat.shape[0]
+    columns = (np.arange(heat.shape[1]) + 0.5) * mask.shape[1] / heat.shape[1]
+    sampled = mask[rows.astype(int)[:, None], columns.astype(int)]
+    return float(((heat > 127.5) == sampled).mean())
+
+
+@pytest.mark.parametrize("mask_size", ["image", "100x40"])
+def test_names_follow_ids_that_are_no_positions(scene: Scene, mask_size: str) -> None:
+    scene.reset()
+    grass = scene.move_ids()
+    assert scene.client.set_parameters(mask_size=mask_size)[0]
+
+    async def use() -> None:
+        async with ClientSession() as session, Visitor(Here(session, scene.port)) as visitor:
+            classes = [[grass, "grass"], [0, "sky"]]
+            await visitor.until(
+                lambda found: (found.get("cameras"), found.get("classes")) == (["/image"], classes)
+            )
+            await visitor.tell("watch", cameras=["/image"])
+            await visitor.picture()  # perhaps alone, before the first mask
+            await visitor.tell("ready", camera="/image")
+            picture = await visitor.until(lambda found: found.get("classes") and "jpeg" in found)
+            assert [entry[:2] for entry in picture["classes"]] == [[0, "sky"], [grass, "grass"]]
+            labels = labels_of(picture["raw"])
+            assert labels.shape == (picture["height"], picture["width"])
+            place = {"camera": "/image", "number": picture["number"]}
+            for x, y, name in ((0.1, 0.03, "sky"), (0.9, 0.97, "grass")):
+                found = await visitor.ask("probe", **place, x=x, y=y, deep=True)
+                assert found["class"] == found["ranking"][0][0] == name
+            for number, name in classes:
+                heat = np.array((await visitor.ask("why", **place, **{"class": name}))["heat"])
+                assert agreement(heat, labels == number) > 0.95
+
+    asyncio.run(asyncio.wait_for(use(), 60))
 
 
 @pytest.mark.parametrize("encoding", ["32FC1", "rgb8", ""])
@@ -171,6 +227,8 @@ def test_probabilities_of_a_bad_image_are_refused(scene: Scene, encoding: str) -
     )
     assert answer.success and (answer.rows, answer.columns) == (48, 64)
     assert len(answer.probabilities) == len(answer.class_names) * 48 * 64
+    named = list(zip(answer.class_ids, answer.class_names, strict=True))
+    assert named == scene.classes()
 
 
 def test_people_type_a_prompt_and_see_its_colour(scene: Scene) -> None:
@@ -179,9 +237,9 @@ def test_people_type_a_prompt_and_see_its_colour(scene: Scene) -> None:
         page.open(scene.link)
         page.until("return document.querySelectorAll('.chip').length === 2", "two chips")
         page.set("#opacity", "1")
-        assert page.share_of(GRASS) == 0.0
         page.keys("#new-prompt", "grass", "\n")
-        page.pictured(lambda: page.share_of(GRASS) > 0.1, "the colour of grass in the picture")
+        grass = scene.colour("grass")
+        page.pictured(lambda: page.share_of(grass) > 0.1, "the colour of grass in the picture")
         page.until("return document.querySelectorAll('#classes tr').length === 3", "three classes")
         assert scene.prompts() == ["sky", "chair", "grass"]
 
@@ -240,6 +298,50 @@ def test_people_change_a_parameter_and_ask_why(scene: Scene) -> None:
         assert page.problems() == []
 
 
+def test_people_see_names_and_colours_of_ids_that_are_no_positions(scene: Scene) -> None:
+    scene.reset()
+    scene.move_ids()
+    # Another size, and other proportions, than the picture's.
+    assert scene.client.set_parameters(mask_size="100x40")[0]
+    grass, sky = scene.colour("grass"), scene.colour("sky")
+    with open_browser() as page:
+        page.open(scene.link)
+        page.until("return document.querySelectorAll('.chip').length === 2", "two chips")
+        page.set("#opacity", "1")
+        page.pictured(lambda: page.share_of(grass) > 0.1, "the colour of grass")
+        assert page.share_of(grass) + page.share_of(sky) == pytest.approx(1.0)
+        rows = """return [...document.querySelectorAll("#classes tr")].map((row) => [
+            row.querySelector(".class-name").innerText.trim(),
+            row.querySelector("input[type=color]").value, parseInt(row.cells[2].innerText)])"""
+        (first, *grass_row), (second, *sky_row) = page.run(rows)
+        assert (first, second) == ("grass", "sky")  # no row for an id between theirs
+        assert [grass_row[0], sky_row[0]] == [f"#{bytes(colour).hex()}" for colour in (grass, sky)]
+        assert grass_row[1] == pytest.approx(100 * page.share_of(grass), abs=2)
+        chips = (
+            "return [...document.querySelectorAll('.chip .swatch')].map((s) => s.style.background)"
+        )
+        assert page.run(chips) == [f"rgb{grass}", f"rgb{sky}"]
+
+        hover = """const canvas = document.querySelector(".view canvas");
+            const box = canvas.getBoundingClientRect();
+            canvas.dispatchEvent(new PointerEvent("pointermove", {
+                clientX: box.left + arguments[0] * box.width,
+                clientY: box.top + arguments[1] * box.height }));
+            return [document.querySelector("#tip strong").innerText,
+                document.querySelector("#tip .swatch").style.background]"""
+        assert page.run(hover, 0.9, 0.97) == ["grass", f"rgb{grass}"]
+        assert page.run(hover, 0.1, 0.03) == ["sky", f"rgb{sky}"]
+        page.run("document.querySelector('#classes input[type=checkbox]').click()")
+        page.pictured(lambda: page.share_of(grass) < 0.01 < page.share_of(sky), "grass is hidden")
+        page.keys("#new-prompt", "9=rock", "\n")
+        page.until("return document.querySelectorAll('#classes tr').length === 3", "three classes")
+        assert (9, "rock") in scene.classes()
+        rock = scene.colour("rock")
+        page.until(f"return ({chips[7:]})[2] === 'rgb{rock}'", "its colour")
+        assert page.text(".chip:last-child .chip-text") == "9 = rock"
+        assert page.problems() == []
+
+
 def test_two_viewers_one_on_a_phone(scene: Scene) -> None:
     scene.reset()
     with open_browser() as desk, open_browser(phone=True) as phone:
@@ -253,7 +355,8 @@ def test_two_viewers_one_on_a_phone(scene: Scene) -> None:
         phone.keys("#new-prompt", "grass", "\n")
         desk.until("return document.querySelectorAll('.chip').length === 3", "the other's prompt")
         desk.set("#opacity", "1")
-        desk.pictured(lambda: desk.share_of(GRASS) > 0.1, "its colour at the desk")
+        grass = scene.colour("grass")
+        desk.pictured(lambda: desk.share_of(grass) > 0.1, "its colour at the desk")
         assert desk.problems() == [] and phone.problems() == []
 
 
