@@ -6,7 +6,7 @@
 
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-.PHONY: help setup build demo test colcon-test lint demo-model table robustness soak bench-node bench clean distclean
+.PHONY: help setup build demo test colcon-test lint demo-model table robustness motion soak bench-node bench clean distclean
 
 SECONDS_OF_DEMO := $(if $(filter command line,$(origin SECONDS)),$(SECONDS),20)
 HEADLESS ?=
@@ -54,6 +54,9 @@ table: build ## Measure all methods on the held-out frames, write docs/explanati
 robustness: build ## The same under noise, blur, darkness, JPEG: docs/explanation/robustness.md [LIMIT=8: print only]
 	@. tools/env.sh && exec python3 tools/run_module.py dinoiser_ros.evaluation.tables.robustness \
 		$(if $(LIMIT),--limit "$(LIMIT)",--limit 60 --state build/robustness.state --output docs/explanation/robustness.md)
+
+motion: build ## What carried and smoothed masks are worth on simulated drives: docs/explanation/motion.md
+	@. tools/env.sh && exec python3 tools/run_module.py dinoiser_ros.evaluation.motion.command --output docs/explanation/motion.md
 
 soak: build ## The node under faults, at full rate [FRAMES=20000]
 	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py soak --frames "$(FRAMES)"

@@ -18,6 +18,7 @@ LAYERS = [
     ["errors", "utils", "option_schema"],
     ["pictures"],
     ["messages"],
+    ["temporal"],
     ["segmentation.weights", "segmentation.pixels"],
     ["segmentation.networks"],
     ["segmentation.text"],

@@ -18,7 +18,7 @@ from dinoiser_ros.ros.parameter_declaration import check
 from dinoiser_ros.utils.option import CONFIGURE, START, Option, by_name, did_you_mean
 
 _LOGGED = 1000  # characters of accepted values in the log
-OUTPUTS = ("mask", "confidence", "overlay", "class_masks", "masks")
+OUTPUTS = ("mask", "confidence", "overlay", "class_masks", "masks", "mask_origin")
 
 # Said of an engine option only where it is a parameter of the node.
 _NOTES = {"method": ": switch to or from it only before configure."}
@@ -88,6 +88,20 @@ SPECS: tuple[Option, ...] = (
         unit="Hz",
         minimum=0.0,
         maximum=1000.0,
+    ),
+    Option(
+        "rate_mode",
+        "off",
+        "What is published between two inferences: off: nothing; propagate: the last mask, carried "
+        "to each new image along the motion in the picture, with falling confidence.",
+        choices=("off", "propagate"),
+    ),
+    Option(
+        "temporal",
+        "off",
+        "Whether masks are fused over time along the motion in the picture: off, or smooth, which "
+        "flickers less.",
+        choices=("off", "smooth"),
     ),
     Option(
         "run_without_subscribers",

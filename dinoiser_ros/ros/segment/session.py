@@ -14,6 +14,7 @@ from dinoiser_ros.messages.topic_names import output_namespaces
 from dinoiser_ros.ros.segment.inference.inference_thread import InferenceThread
 from dinoiser_ros.ros.segment.monitoring.statistics import CameraStatistics
 from dinoiser_ros.ros.segment.monitoring.throttled_log import ReportOnce
+from dinoiser_ros.ros.segment.propagation.propagation_thread import PropagationThread
 
 from .image_subscription import ImageSubscription
 from .parameter_changes import ParameterChanges
@@ -63,6 +64,10 @@ class Session:
         self._thread = InferenceThread(
             segmenter, self.cameras, values, node.get_clock(), report, device_lost
         )
+        self._propagation = PropagationThread(
+            self.cameras, self._thread.gate, lambda: self.settings, node.get_clock(), report
+        )
+        self._thread.propagation = self._propagation
         self.changes = ParameterChanges(
             segmenter,
             self._thread,
@@ -85,18 +90,21 @@ class Session:
         """Segment from now on."""
         for camera in self.cameras:
             camera.last_stamp = 0
+        self._propagation.activate()
         self._thread.activate()
 
     def deactivate(self) -> None:
         """Stop; when this returns nothing more is published."""
         self._thread.deactivate()
+        self._propagation.deactivate()
 
     def close(self, timeout: float | None = None) -> None:
         """End the threads, take the topics away; wait at most `timeout` s for the frame in work."""
         for camera in self.cameras:
             camera.unsubscribe()
         self.changes.close()
-        if self._thread.close(timeout):
+        ended = self._thread.close(timeout)
+        if self._propagation.close(timeout) and ended:
             for camera in self.cameras:
                 camera.publishers.destroy()
 
@@ -136,6 +144,7 @@ class Session:
         if fault is not None:
             camera.statistics.bad("stamp", now)
             self._report(f"stamp {camera.topic}", fault)
+        self._propagation.put(camera, message, now)
         self._thread.put(camera, message, now)
 
     def _announce_classes(self) -> None:
