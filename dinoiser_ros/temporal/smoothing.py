@@ -10,7 +10,9 @@ from .motion_track import MotionTrack
 from .optical_flow import look_up
 from .propagation import inside, trust
 
-MEMORY = 0.75  # share of the old evidence's weight that stays when a mask is added
+# Chosen on simulated drives.
+MEMORY = 0.9  # share of the old evidence's weight that stays when a mask is added
+TOLERANCE = 5.0  # pixels of error in the motion that do little harm to a mean over time
 MOST_CLASSES = 32  # that evidence is kept of; those with the least are forgotten
 _NONE = 0.01  # mean evidence of a cell below which a class counts as absent
 
@@ -64,7 +66,7 @@ class MaskSmoother:
         if self._weight is None or self._weight.shape != track.shape:
             self.reset()
             return
-        kept = np.float32(MEMORY) * trust(track, age) * inside(track.field)
+        kept = np.float32(MEMORY) * trust(track, age, TOLERANCE) * inside(track.field)
         self._weight = kept * look_up(self._weight, track.field)
         self._evidence = {
             name: kept * look_up(plane, track.field) for name, plane in self._evidence.items()

@@ -52,7 +52,8 @@ def test_look_up_is_bilinear_with_repeated_edges(
 
 
 @pytest.mark.parametrize(
-    ("size", "small"), [((480, 640), (240, 320)), ((96, 128), (96, 128)), ((48, 64), (72, 96))]
+    ("size", "small"),
+    [((480, 640), (240, 320)), ((96, 128), (96, 128)), ((48, 64), (72, 96))],
 )
 def test_flow_is_measured_at_a_low_resolution(
     size: tuple[int, int], small: tuple[int, int]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .drives import View
+from .drives import Drive, View
 
 _SAME_DEPTH = 0.02  # relative difference up to which two pixels show one surface
 
@@ -36,6 +36,30 @@ def true_places(view: View, before: View) -> tuple[np.ndarray, np.ndarray]:
     same = np.abs(there - local[..., 2]) < _SAME_DEPTH * there
     same &= before.truth[places[..., 1], places[..., 0]] == view.truth
     return places, within & same
+
+
+class Correspondences:
+    """`true_places` between the views of one drive, each computed once."""
+
+    def __init__(self, drive: Drive) -> None:
+        self._views = drive.views
+        self._places: dict[tuple[int, int], np.ndarray] = {}
+        self._same: dict[tuple[int, int], np.ndarray] = {}
+
+    def places(self, index: int, before: int) -> tuple[np.ndarray, np.ndarray]:
+        """Of two views by their numbers, see `true_places`."""
+        key = (index, before)
+        if key not in self._places:
+            places, self._same[key] = true_places(self._views[index], self._views[before])
+            self._places[key] = places.astype(np.uint16)
+        return self._places[key], self._same[key]
+
+    def seen(self, index: int, before: int) -> np.ndarray:
+        """(H, W) bool: which pixels of a view are seen in another one, too."""
+        key = (index, before)
+        if key not in self._same:
+            _, self._same[key] = true_places(self._views[index], self._views[before])
+        return self._same[key]
 
 
 def label_changes(

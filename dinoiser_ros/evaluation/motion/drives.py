@@ -55,7 +55,7 @@ class Drive:
         name, severity = NOISE
         pictures = list(self.pictures)
         for index in range(0, len(pictures), EVERY):
-            seed = self.seed * 1_000_003 + index
+            seed = self.seed * 1000 + index // EVERY
             pictures[index] = corrupt(pictures[index], name, severity, seed)
         return Drive(self.seed, pictures, self.views)
 

@@ -13,7 +13,7 @@ from dinoiser_ros.evaluation.metrics.confusion import confusion_matrix, mean_iou
 from dinoiser_ros.sim.classes import CLASSES
 from dinoiser_ros.temporal.stream import Mask, MaskStream
 
-from .correspondence import label_changes, true_places
+from .correspondence import Correspondences, label_changes
 from .drives import EVERY, RATE, Drive, View
 
 _UNLABELED = 255
@@ -64,11 +64,17 @@ class Counts:
 
 
 def replay_carried(
-    drive: Drive, masks: Sequence[Mask], counts: Counts, period: float, latency: float
+    drive: Drive,
+    motion: Correspondences,
+    masks: Sequence[Mask],
+    counts: Counts,
+    period: float,
+    latency: float,
 ) -> None:
     """Infer a mask every `period` seconds, have it `latency` seconds later, carry it to each view.
 
     Args:
+        motion: of the drive.
         masks: of the drive's views, that of a picture which is inferred being used.
         counts: gets what is found, from when the first mask is there.
         period, latency: seconds; the latency is at most the period.
@@ -86,11 +92,16 @@ def replay_carried(
         counts.cpu += process_time() - began
         counts.followed += 1
         if index % EVERY == 0 and stream.held_time is not None:
-            _compare(drive, masks, index, stream, counts)
+            _compare(drive, motion, masks, index, stream, counts)
 
 
 def _compare(
-    drive: Drive, masks: Sequence[Mask], index: int, stream: MaskStream, counts: Counts
+    drive: Drive,
+    motion: Correspondences,
+    masks: Sequence[Mask],
+    index: int,
+    stream: MaskStream,
+    counts: Counts,
 ) -> None:
     began = process_time()
     carried = stream.carried()
@@ -99,7 +110,7 @@ def _compare(
     assert carried is not None and stream.held_time is not None, "there is a mask"
     view = drive.views[index // EVERY]
     source = round(stream.held_time * RATE) // EVERY
-    _, seen = true_places(view, drive.views[source])
+    seen = motion.seen(index // EVERY, source)
     shown = (masks[index // EVERY].labels, carried.labels, masks[source].labels)
     for kind, labels in zip(_KINDS, shown, strict=True):
         counts.add(kind, "all", view.truth, labels)
@@ -134,14 +145,14 @@ class Flicker:
         """MIoU in [0, 1]; NaN without a mask."""
         return float("nan") if self.matrix is None else mean_iou(self.matrix)
 
-    def add(self, drive: Drive, masks: Sequence[Mask]) -> None:
-        """Count the masks of a drive's views."""
+    def add(self, drive: Drive, motion: Correspondences, masks: Sequence[Mask]) -> None:
+        """Count the masks of a drive's views; `motion` is the drive's."""
         for index, (view, mask) in enumerate(zip(drive.views, masks, strict=True)):
             found = confusion_matrix(view.truth, mask.labels, len(CLASSES))
             self.matrix = found if self.matrix is None else self.matrix + found
             self.masks += 1
             if index:
-                places, same = true_places(view, drive.views[index - 1])
+                places, same = motion.places(index, index - 1)
                 changed, compared = label_changes(
                     mask.labels, masks[index - 1].labels, places, same
                 )

@@ -48,9 +48,9 @@ def markdown(findings: Findings) -> str:
     """The tables with what they mean."""
     return (
         f"Measured with `make motion`: {len(findings.seeds)} drives of {findings.seconds:g} s "
-        f"through simulated worlds at 0.5 m/s, turning by 0.5 rad/s; camera {RATE:g} Hz at 640x480, "
-        f"{RATE / EVERY:g} masks a second compared with the truth. The constants were chosen on "
-        "other drives.\n\n"
+        "through simulated worlds at 0.5 m/s, turning by 0.5 rad/s; camera "
+        f"{RATE:g} Hz at 640x480, {RATE / EVERY:g} masks a second compared with the truth. The "
+        "constants were chosen on other drives.\n\n"
         f"{table(_CARRIED_HEADER, _carried_rows(findings))}\n"
         "One inference a second; *delay* is the time from an image to its mask. *Truth*: the "
         "network is never wrong; *demo*: the embedded model. *Seen*: only pixels of surfaces that "

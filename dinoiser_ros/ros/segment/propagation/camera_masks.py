@@ -65,8 +65,8 @@ class _Interval:
 class CameraMasks:
     """Follows one camera's images, and publishes their masks. Used by one thread.
 
-    Masks of a camera are published in the order of their images. A result that comes after masks of
-    newer images were published is not published itself: it is what the next ones are carried from.
+    Masks of a camera are published in the order of their images, one for each. A result that comes
+    after that of its own or a newer image is not published itself: the next are carried from it.
 
     Args:
         camera: whose images these are.
@@ -90,15 +90,13 @@ class CameraMasks:
         """Forget all images and masks."""
         self._stream.reset()
         self._newest = self._inferred = None
-        self._published, self._stamp = -1.0, 0
+        self._stamp = 0
         self._images, self._results = _Interval(), _Interval()
 
     def image(self, frame: PendingFrame, settings: Mapping[str, Any]) -> None:
         """Follow the motion to the next image, and carry the last mask to it."""
         stamp = frame.header.stamp.sec * 10**9 + frame.header.stamp.nanosec
-        before = self._newest
-        other = before is not None and before.header.frame_id != frame.header.frame_id
-        if stamp < self._stamp or other:  # a bag that starts again, another camera
+        if stamp < self._stamp:  # a bag that starts again
             self._stream.reset()
         self._stamp, self._newest = stamp, frame
         self._images.add(frame.received)
@@ -127,9 +125,8 @@ class CameraMasks:
         self._inferred = replace(inferred, segmentation=fused)
         propagate = settings["rate_mode"] == "propagate" and self._carrying_pays()
         newer = self._newest is not None and self._newest.received > frame.received
-        if self._published > frame.received:  # the next mask will be carried from this one
-            frame.camera.statistics.inferred(time.monotonic(), inferred.inference)
-        elif propagate and newer and self._stream.holds_mask:
+        late = self._published >= frame.received
+        if propagate and newer and not late and self._stream.holds_mask:
             frame.camera.statistics.inferred(time.monotonic(), inferred.inference)
             self._carry(settings)
         else:
@@ -172,8 +169,11 @@ class CameraMasks:
     def publish_inferred(
         self, inferred: Inferred, settings: Mapping[str, Any], smoothed: bool = False
     ) -> None:
-        """Publish a result as that of its own image."""
+        """Publish a result as that of its own image, unless that or a newer one has a mask."""
         frame, start = inferred.frame, time.monotonic()
+        if self._published >= frame.received:
+            frame.camera.statistics.inferred(start, inferred.inference)
+            return
         if not self._publish(frame, inferred.segmentation, settings, None, smoothed):
             frame.camera.statistics.idle()
             return
