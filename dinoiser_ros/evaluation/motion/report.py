@@ -47,7 +47,7 @@ class Findings:
 def markdown(findings: Findings) -> str:
     """The tables with what they mean."""
     return (
-        f"Measured with `make motion`: {len(findings.seeds)} drives of {findings.seconds:g} s "
+        f"Measured with `make motion`: {_drives(findings)} of {findings.seconds:g} s each "
         "through simulated worlds at 0.5 m/s, turning by 0.5 rad/s; camera "
         f"{RATE:g} Hz at 640x480, {RATE / EVERY:g} masks a second compared with the truth. The "
         "constants were chosen on other drives.\n\n"
@@ -67,6 +67,11 @@ def markdown(findings: Findings) -> str:
 
 _CARRIED_HEADER = ["masks", "delay, s", "pixels", "every image", "carried", "stale", "loss"]
 _SMOOTH_HEADER = ["images", "temporal", "flicker, %", "mIoU, %"]
+
+
+def _drives(findings: Findings) -> str:
+    number = len(findings.seeds)
+    return f"{number} drive{'' if number == 1 else 's'}"
 
 
 def _carried_rows(findings: Findings) -> list[list[str]]:
