@@ -6,7 +6,7 @@
 
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-.PHONY: help setup build demo test colcon-test lint demo-model table robustness motion soak bench-node bench clean distclean
+.PHONY: help setup build demo test colcon-test lint demo-model table robustness motion soak bench-node bench-rate bench clean distclean
 
 SECONDS_OF_DEMO := $(if $(filter command line,$(origin SECONDS)),$(SECONDS),20)
 HEADLESS ?=
@@ -63,6 +63,9 @@ soak: build ## The node under faults, at full rate [FRAMES=20000]
 
 bench-node: build ## What the node costs on top of its engine
 	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py node_overhead
+
+bench-rate: build ## Masks a second of a slow network with rate_mode: propagate
+	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py mask_rate
 
 .PHONY: docs
 docs: ## Build the documentation site into build/site; links are checked
