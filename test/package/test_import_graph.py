@@ -34,6 +34,7 @@ LAYERS = [
     ["cli.arguments"],
     ["export"],
     ["training"],
+    ["doctor"],
     ["cli", "ros"],
 ]
 MOST_FILES = 14  # in a folder; whoever looks for a file reads all their names
