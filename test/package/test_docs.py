@@ -68,7 +68,7 @@ def test_generated_parts_are_up_to_date(page):
 
 def test_generated_parts_say_something():
     tool = update_docs()
-    assert tool.commands().count("\n## dinoiser ") == 5  # after the first of six
+    assert tool.commands().count("\n## dinoiser ") == 6  # after the first of seven
     assert "| `-p`, `--prompts` `TEXT ...` |" in tool.commands()
     assert "### dinoiser_ros/srv/SetPrompts" in tool.messages()
     assert {row[0] for row in tool.declared_arguments("segment")} >= {"image", "prompts", "model"}
