@@ -199,7 +199,7 @@ class Soak:
 def _explain(result: Result, run: Soak, node_process: NodeUnderTest) -> None:
     """Everything that is not in the last line."""
     answered = result.counters.answered
-    print(f"  masks seen: {result.seen} of {answered} published", flush=True)
+    print(f"  masks seen: {result.seen}; frames segmented: {answered}", flush=True)
     print(f"  stamps that were zero or went back: {result.counters.bad_stamps}", flush=True)
     if run.calls is not None:
         for sort, (ms, name) in (
