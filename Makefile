@@ -6,7 +6,7 @@
 
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-.PHONY: help setup build demo test colcon-test lint demo-model table robustness motion soak bench-node bench-rate bench clean distclean
+.PHONY: help setup build demo test colcon-test lint demo-model table robustness motion soak bench-node bench-rate bench-points bench-web bench clean distclean
 
 SECONDS_OF_DEMO := $(if $(filter command line,$(origin SECONDS)),$(SECONDS),20)
 HEADLESS ?=
@@ -14,6 +14,7 @@ TESTS ?=
 JOBS ?= auto
 FRAMES ?= 20000
 LIMIT ?=
+PICTURE ?=
 export PYTHON
 
 help: ## Show this list
@@ -44,7 +45,8 @@ lint: setup ## Run ruff, its formatter as a check, and mypy
 
 demo-model: build ## Rebuild the embedded models from a seed
 	@. tools/env.sh && python3 tools/run_module.py dinoiser_ros.training.demo.build_model && \
-		exec python3 tools/run_module.py dinoiser_ros.training.demo.build_maskclip_plus
+		python3 tools/run_module.py dinoiser_ros.training.demo.build_maskclip_plus && \
+		exec python3 tools/run_module.py dinoiser_ros.training.familiarity.build
 
 table: build ## Measure all methods on the held-out frames, write docs/explanation/measurements.md [METHODS="a b"] [LIMIT=8: print only]
 	@. tools/env.sh && exec python3 tools/run_module.py dinoiser_ros.evaluation.tables.ablation \
@@ -66,6 +68,13 @@ bench-node: build ## What the node costs on top of its engine
 
 bench-rate: build ## Masks a second of a slow network with rate_mode: propagate
 	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py mask_rate
+
+bench-points: build ## Cost and accuracy of the point clouds, in the simulator [PICTURE=points.png]
+	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py points \
+		$(if $(filter command line,$(origin FRAMES)),--frames "$(FRAMES)") $(if $(PICTURE),--picture "$(PICTURE)")
+
+bench-web: build ## How fast the web page is, without inference
+	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py web_page
 
 .PHONY: docs
 docs: ## Build the documentation site into build/site; links are checked

@@ -32,6 +32,23 @@ class ImageMessageError(DinoiserError, ValueError):
         self.kind = kind
 
 
+class DepthMessageError(DinoiserError, ValueError):
+    """A depth message that cannot be used.
+
+    Attributes:
+        kind: what diagnostics count it under: "depth_size", "depth_encoding", "depth_unit" or
+            "depth_decode".
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class CameraInfoError(DinoiserError, ValueError):
+    """A camera_info message that no point can be computed with."""
+
+
 class PictureError(DinoiserError, ValueError):
     """A picture file, or the content of one, cannot be read.
 
@@ -82,3 +99,7 @@ class ExportError(DinoiserError, RuntimeError):
 
 class TrainingError(DinoiserError, RuntimeError):
     """A training run cannot start or go on."""
+
+
+class RequestError(DinoiserError):
+    """What somebody asked for on the web page cannot be done; nothing was changed."""

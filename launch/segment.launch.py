@@ -29,8 +29,17 @@ PARAMETERS = {
 }
 
 
+# Launch arguments that are parameters of the web console, with their name there and their type.
+WEB_PARAMETERS = {
+    "web_address": ("address", str, "IP address of the web page: localhost, or 0.0.0.0 for all"),
+    "web_port": ("port", int, "TCP port of the web page"),
+    "web_token": ("token", str, "what the link to the web page has to contain; empty: made up"),
+    "web_control": ("control", bool, "false: viewers of the web page may only look"),
+}
+
 # Launch arguments that are not: their text and their default.
 OTHERS = {
+    "web": ("true: serve a web page for the node, at the address that is printed", "false"),
     "image": ("camera topic, raw or compressed; empty: 'image'", ""),
     "namespace": ("namespace of the node and its relative topics", ""),
     "params_file": ("parameters file, such as config/segment.yaml; arguments given here win", ""),
@@ -45,7 +54,8 @@ def make_node(context) -> list[Node]:
     def value(name: str) -> str:
         return LaunchConfiguration(name).perform(context).strip()
 
-    check_names(__file__, context.launch_configurations, [*PARAMETERS, *OTHERS], warn)
+    known = [*PARAMETERS, *OTHERS, *WEB_PARAMETERS]
+    check_names(__file__, context.launch_configurations, known, warn)
     given = {
         name: as_parameter(typed(name, kind, value(name), warn))
         for name, (kind, _) in PARAMETERS.items()
@@ -54,24 +64,39 @@ def make_node(context) -> list[Node]:
     parameters = [given] if given else []
     if value("params_file"):
         parameters.insert(0, existing_file("params_file", value("params_file")))
-    return [
-        Node(
-            package="dinoiser_ros",
-            executable="segment_node",
-            name="dinoiser",
-            namespace=value("namespace"),
-            parameters=parameters,
-            remappings=[("image", value("image"))] if value("image") else [],
-            arguments=["--ros-args", "--log-level", value("log_level")],
-            output="screen",
-            emulate_tty=True,
-        )
-    ]
+    common = {
+        "package": "dinoiser_ros",
+        "namespace": value("namespace"),
+        "arguments": ["--ros-args", "--log-level", value("log_level")],
+        "output": "screen",
+        "emulate_tty": True,
+    }
+    node = Node(
+        executable="segment_node",
+        name="dinoiser",
+        parameters=parameters,
+        remappings=[("image", value("image"))] if value("image") else [],
+        **common,
+    )
+    if not typed("web", bool, value("web")):
+        return [node]
+    web = {
+        parameter: as_parameter(typed(name, kind, value(name)))
+        for name, (parameter, kind, _) in WEB_PARAMETERS.items()
+        if value(name)
+    }
+    console = Node(
+        executable="web_console",
+        name="web_console",
+        parameters=[web] if web else [],
+        **common,
+    )
+    return [node, console]
 
 
-def as_parameter(value: str | bool | list[str]) -> ParameterValue | bool:
+def as_parameter(value: str | bool | int | list[str]) -> ParameterValue | bool | int:
     """A value for the node that launch does not read as YAML again: '7' stays a text."""
-    if isinstance(value, bool):
+    if isinstance(value, (bool, int)):
         return value
     return ParameterValue(value, value_type=list[str] if isinstance(value, list) else str)
 
@@ -79,6 +104,7 @@ def as_parameter(value: str | bool | list[str]) -> ParameterValue | bool:
 def generate_launch_description() -> LaunchDescription:
     """Declare the arguments and the node."""
     defaults = {**OTHERS, **{name: (about, "") for name, (_, about) in PARAMETERS.items()}}
+    defaults |= {name: (about, "") for name, (_, _, about) in WEB_PARAMETERS.items()}
     declared = [
         DeclareLaunchArgument(name, default_value=default, description=about)
         for name, (about, default) in defaults.items()

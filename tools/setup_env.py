@@ -17,12 +17,14 @@ interpreter. This file runs with any Python from 3.7 on, so that an old one gets
 
 import fcntl
 import hashlib
+import http.client
 import os
 import platform
 import shlex
 import shutil
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,6 +33,9 @@ VENV_PYTHON = VENV / "bin" / "python"
 STAMPS = VENV / "stamps"
 THIRD_PARTY = "third_party/vision_msgs"  # built where no ROS brings it
 SUPPORTED = ("3.10", "3.11", "3.12", "3.13")
+# PyTorch's wheels without CUDA; both torch and torchvision have to come from there.
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+INDEX_TIMEOUT = 4  # seconds
 ROS_DISTRO = os.environ.get("ROS_DISTRO", "")
 
 
@@ -159,6 +164,38 @@ def create_venv():
     return key
 
 
+def has_gpu():
+    """Return whether this machine has an NVIDIA GPU, a Jetson's and one under WSL included."""
+    marks = ("/proc/driver/nvidia/version", "/dev/nvidia0", "/dev/dxg", "/etc/nv_tegra_release")
+    return any(os.path.exists(mark) for mark in marks) or shutil.which("nvidia-smi") is not None
+
+
+def answers(index):
+    """Return whether a package index has torch, and is there within seconds."""
+    try:
+        with urllib.request.urlopen(f"{index}/torch/", timeout=INDEX_TIMEOUT) as answer:
+            return b"torch-" in answer.read()
+    except (OSError, ValueError, http.client.HTTPException):
+        return False
+
+
+def install_cpu_torch():
+    """Install PyTorch without CUDA, which is 5.6 GB, where no GPU could use that.
+
+    PyPI has no such wheels. Where their index cannot be reached, PyPI's come with the others.
+    """
+    if has_gpu() or not answers(CPU_INDEX):
+        return False
+    say("there is no NVIDIA GPU: installing PyTorch for the CPU")
+    pip = [VENV_PYTHON, "-m", "pip", "install", "--disable-pip-version-check"]
+    try:
+        run([*pip, "--index-url", CPU_INDEX, "torch", "torchvision"], "installing PyTorch")
+    except SetupError:
+        say("that did not work: taking the one of PyPI")
+        return False
+    return True
+
+
 def install_packages(venv_key):
     """Install the requirement files that this machine needs."""
     names = ["requirements.txt", "requirements-dev.txt"]
@@ -174,7 +211,8 @@ def install_packages(venv_key):
     key = digest(venv_key, constraints, *files)
     if is_done("packages", key):
         return
-    say(f"installing {', '.join(names)} (a few minutes and about 6 GB the first time)")
+    size = "" if install_cpu_torch() else " and about 6 GB"
+    say(f"installing {', '.join(names)} (a few minutes{size} the first time)")
     run(command, "installing the packages")
     if not ROS_DISTRO:
         run([VENV_PYTHON, ROOT / "tools" / "patch_ros_wheels.py"], "patching the ROS 2 wheels")

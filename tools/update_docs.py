@@ -3,7 +3,7 @@
 """Write the parts of the documents that come from the code.
 
 They stand between <!-- name --> and <!-- /name -->. Run this after changing a parameter, a
-message, an option of a command, a launch argument or config/nav2_costmap.yaml:
+message, an option of a command, a launch argument or a file config/nav2_*.yaml:
 `. tools/env.sh && python3 tools/update_docs.py`. A test compares.
 """
 
@@ -13,12 +13,14 @@ import argparse
 import importlib.util
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
 from dinoiser_ros.cli.main import _parser
 from dinoiser_ros.ros.segment.parameters import SPECS
 from dinoiser_ros.ros.tools import image_source, sim_camera
+from dinoiser_ros.ros.web_console import main as web_console
 from dinoiser_ros.utils.markdown import replace_part
 from dinoiser_ros.utils.option import Option
 from dinoiser_ros.utils.option_table import markdown_table
@@ -38,9 +40,9 @@ def parameters(specs: Iterable[Option]) -> Callable[[], str]:
     return lambda: shown_as_written(markdown_table(specs))
 
 
-def nav2() -> str:
+def nav2(name: str) -> str:
     """The costmap's configuration."""
-    text = (ROOT / "config" / "nav2_costmap.yaml").read_text(encoding="utf-8")
+    text = (ROOT / "config" / name).read_text(encoding="utf-8")
     return f"```yaml\n{text}```\n"
 
 
@@ -144,6 +146,7 @@ PARTS: dict[str, dict[str, Callable[[], str]]] = {
         "parameters": parameters(SPECS),
         "image_source": parameters(image_source.SPECS),
         "sim_camera": parameters(sim_camera.SPECS),
+        "web_console": parameters(web_console.SPECS),
     },
     "docs/reference/interfaces.md": {"messages": messages},
     "docs/reference/command-line.md": {"commands": commands},
@@ -151,7 +154,8 @@ PARTS: dict[str, dict[str, Callable[[], str]]] = {
         "segment.launch.py": launch_arguments("segment"),
         "demo.launch.py": launch_arguments("demo"),
     },
-    "docs/tutorials/nav2.md": {"nav2": nav2},
+    "docs/tutorials/nav2.md": {"nav2": partial(nav2, "nav2_costmap.yaml")},
+    "docs/how-to/points.md": {"nav2": partial(nav2, "nav2_obstacles.yaml")},
 }
 
 

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line, `dinoiser`: segment files, measure, fetch and export models, train."""
+"""The command line, `dinoiser`: segment files, show a page, measure, export models, train."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from importlib import metadata
 from types import ModuleType
 
+from dinoiser_ros.archives import command as archives
 from dinoiser_ros.doctor import command as doctor
 from dinoiser_ros.evaluation import command as evaluation
 from dinoiser_ros.export import command as export
@@ -17,16 +19,18 @@ from dinoiser_ros.option_schema import FRAME_OPTIONS
 from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.segmentation.methods.registry import METHODS
 from dinoiser_ros.segmentation.text.vocabulary import parse_prompts
-from dinoiser_ros.training import train_heads, train_maskclip_plus
 from dinoiser_ros.training.heads.options import add_arguments
 from dinoiser_ros.training.maskclip_plus import options as plus_options
+from dinoiser_ros.utils.closed_output import end_with_reader
 from dinoiser_ros.utils.sentences import sentence_of
+from dinoiser_ros.web import command as web
 
 from .arguments import add_file_arguments, add_model_arguments, add_option_arguments, load
 
 _METHOD = [option for option in FRAME_OPTIONS if option.name == "method"]
 
 
+@end_with_reader()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
@@ -40,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status: int = options.run(options)
         return status
+    except BrokenPipeError:
+        raise
     except Exception as error:  # whatever it is, the user is told in one sentence
         print(f"dinoiser: {sentence_of(error)}", file=sys.stderr)
         return 1
@@ -50,15 +56,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     segment = _described(commands, "segment", "segment pictures, videos and bags by text", media)
+    archives.add_arguments(segment)
     add_option_arguments(segment, FRAME_OPTIONS)
     segment.set_defaults(run=_segment)
+    page = _described(commands, "web", "look at pictures and try prompts in a browser", web)
+    add_option_arguments(page, FRAME_OPTIONS)
+    page.set_defaults(run=_web)
     measure = commands.add_parser("evaluate", help="mIoU on benchmarks, methods side by side")
     evaluation.add_arguments(measure)
     measure.set_defaults(run=_evaluate)
     fetch = commands.add_parser("download", help="fetch a model's files into the cache")
     fetch.set_defaults(run=_download)
     add_option_arguments(fetch, _METHOD)
-    for command in (segment, measure, fetch):
+    for command in (segment, page, measure, fetch):
         add_model_arguments(command)
     examine = _described(commands, "doctor", "what this machine has, and whether it works", doctor)
     examine.set_defaults(run=doctor.run)
@@ -67,12 +77,12 @@ def _parser() -> argparse.ArgumentParser:
     write.set_defaults(run=_export, device="cpu", precision="float32")
     train = commands.add_parser("train-heads", help="train heads for any OpenCLIP ViT")
     add_arguments(train)
-    train.set_defaults(run=train_heads.run_command)
+    train.set_defaults(run=_train_heads)
     plus = commands.add_parser(
         "train-maskclip-plus", help="train a fast network for a fixed list of classes"
     )
     plus_options.add_arguments(plus)
-    plus.set_defaults(run=train_maskclip_plus.run_command)
+    plus.set_defaults(run=_train_maskclip_plus)
     return parser
 
 
@@ -102,7 +112,18 @@ def _described(
 
 
 def _segment(options: argparse.Namespace) -> int:
+    if archives.is_wanted(options):
+        return archives.run(options, partial(_load_on, options))
     return media.run(options, lambda: _load_with_options(options))
+
+
+def _web(options: argparse.Namespace) -> int:
+    return web.run(options, lambda: _load_with_options(options))
+
+
+def _load_on(options: argparse.Namespace, device: str) -> Segmenter:
+    """What a worker calls in its own process."""
+    return _load_with_options(argparse.Namespace(**{**vars(options), "device": device}))
 
 
 def _load_with_options(options: argparse.Namespace) -> Segmenter:
@@ -124,6 +145,21 @@ def _download(options: argparse.Namespace) -> int:
     segmenter = load(options, options.method)
     print(f"{segmenter.model_name} is here and works: it can now be used with --offline.")
     return 0
+
+
+# Only training needs OpenCLIP and torchvision from the start: seconds that no other command waits.
+
+
+def _train_heads(options: argparse.Namespace) -> int:
+    from dinoiser_ros.training import train_heads
+
+    return train_heads.run_command(options)
+
+
+def _train_maskclip_plus(options: argparse.Namespace) -> int:
+    from dinoiser_ros.training import train_maskclip_plus
+
+    return train_maskclip_plus.run_command(options)
 
 
 if __name__ == "__main__":

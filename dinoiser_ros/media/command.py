@@ -8,16 +8,17 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from dinoiser_ros.errors import MediaError
-from dinoiser_ros.media.bags.segment import segment_bag
+from dinoiser_ros.media.datasets.sample import Provenance
+from dinoiser_ros.media.datasets.write import check_formats, write_datasets
 from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.utils.progress import progress_bar, say
 from dinoiser_ros.utils.sentences import printable, sentence_of
 
-from .inputs import BAG, PICTURE, SUPPORTED, VIDEO, Input, find_inputs
-from .pictures import segment_picture
-from .settings import RESULTS, Outcome, Settings
-from .videos import segment_video
+from .inputs import SUPPORTED, Input, find_inputs
+from .provenance import described
+from .reporting import Strange, complain, counted, say_outcome
+from .segment_input import segment_input
+from .settings import DATASETS, RESULTS, Outcome, Settings
 
 INTERRUPTED = 130  # the shell's status of a program ended by Ctrl-C
 DESCRIPTION = """Segment pictures, videos, bags (rosbag2 folders, .mcap, .db3; ROS 1's .bag), and
@@ -32,14 +33,11 @@ A bag gives <name>_segmented, a copy of everything that was recorded and, for
 each camera, what the node would have published: mask, confidence and label_info;
 with --save overlay also the overlay. Storage and compression stay the same, except
 for ROS 1's compression; the parts of a split bag become one file.
+Pictures can also become data sets, folders <output>/dataset-<format>: --save
+coco-panoptic, coco-rle, cityscapes, yolo-seg, parquet.
 Results keep the folders of their inputs, and the suffix where two names would be
 the same. Unfinished results are in folders called .part.
 """
-_SEGMENT: dict[str, Callable[[Segmenter, Input, Settings], Outcome]] = {
-    PICTURE: segment_picture,
-    VIDEO: segment_video,
-    BAG: segment_bag,
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,10 +69,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--save",
         nargs="+",
-        choices=RESULTS,
+        choices=(*RESULTS, *DATASETS),
         metavar="RESULT",
         help="any of overlay, labels, confidence; by default all of them for pictures, the overlay "
-        "for videos, labels and confidence for bags",
+        "for videos, labels and confidence for bags; also data sets of all pictures together: "
+        f"{', '.join(DATASETS)}",
     )
     parser.add_argument(
         "--alpha", type=_fraction, default=0.5, help="strength of the overlay (0 to 1)"
@@ -97,6 +96,51 @@ def _fraction(text: str) -> float:
     if not 0.0 <= value <= 1.0:
         raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
     return value
+
+
+def settings_of(options: argparse.Namespace) -> Settings:
+    """What a command line with `add_arguments` asks for."""
+    return Settings(
+        options.output,
+        options.alpha,
+        _files(options.save) if options.save else None,
+        tuple(options.topics) if options.topics else None,
+        options.overwrite,
+    )
+
+
+def _files(save: Sequence[str]) -> frozenset[str]:
+    """The results of single inputs; data sets are made of labels."""
+    chosen = frozenset(save)
+    return chosen & frozenset(RESULTS) | ({"labels"} if chosen & frozenset(DATASETS) else set())
+
+
+def datasets_of(options: argparse.Namespace) -> list[str]:
+    """The data sets that a command line with `add_arguments` asks for."""
+    return [name for name in DATASETS if name in (options.save or ())]
+
+
+def save_datasets(
+    options: argparse.Namespace, inputs: Sequence[Input], classes: Sequence[str]
+) -> bool:
+    """Write the data sets that are asked for, and say so; returns whether they could be.
+
+    Args:
+        inputs: those that were segmented.
+        classes: names, in the order of the ids.
+    """
+    formats = datasets_of(options)
+    if not formats:
+        return True
+    try:
+        origin = Provenance(classes, described(options))
+        notes = write_datasets(formats, options.output, inputs, origin)
+    except Exception as error:  # the results that it would be made of are there
+        complain(options.output, sentence_of(error))
+        return False
+    for sentence in notes:
+        complain(options.output, sentence)
+    return True
 
 
 def run(options: argparse.Namespace, load: Callable[[], Segmenter]) -> int:
@@ -129,54 +173,34 @@ def _run(options: argparse.Namespace, load: Callable[[], Segmenter]) -> int:
     segmenter.set_prompts(options.prompts)
     if segmenter.text_cache_problem:
         say(f"dinoiser: {segmenter.text_cache_problem}", error=True)
-    settings = Settings(
-        options.output,
-        options.alpha,
-        frozenset(options.save) if options.save else None,
-        tuple(options.topics) if options.topics else None,
-        options.overwrite,
-    )
+    settings = settings_of(options)
+    classes = [entry.name for entry in segmenter.classes]
+    check_formats(datasets_of(options), classes, options.output)
     done: Counter[str | None] = Counter()
-    complete = True
+    segmented: list[Input] = []
+    complete, strange = True, Strange()
     several = len(inputs) > 1
     with progress_bar("inputs", len(inputs), "input", keep=False, show=several) as progress:
         for entry in inputs:
             outcome = _segment(segmenter, entry, settings)
             done[entry.kind] += outcome is not None
+            if outcome is not None:
+                segmented.append(entry)
+                strange.add(outcome)
             complete &= outcome is not None and not outcome.problems
             progress.update()
-    say(f"{_count(inputs, done)} segmented into {printable(options.output)}")
+    strange.say()
+    complete &= save_datasets(options, segmented, classes)
+    say(f"{counted(inputs, done)} segmented into {printable(options.output)}")
     return 0 if complete else 1
 
 
 def _segment(segmenter: Segmenter, entry: Input, settings: Settings) -> Outcome | None:
     """Segment one input and say how it went; None if it could not be done."""
     try:
-        if entry.problem:
-            raise MediaError(entry.problem)
-        if not entry.path.exists():
-            raise MediaError("there is no such file or folder.")
-        if entry.kind is None:
-            raise MediaError(f"this is none of what can be segmented: {SUPPORTED}.")
-        outcome = _SEGMENT[entry.kind](segmenter, entry, settings)
+        outcome = segment_input(segmenter, entry, settings)
     except Exception as error:  # whatever one input does, the others are segmented
-        _complain(entry.path, sentence_of(error))
+        complain(entry.path, sentence_of(error))
         return None
-    say(f"{printable(entry.path)}: {outcome.summary}")
-    for sentence in (*outcome.notes, *outcome.problems):
-        _complain(entry.path, sentence)
+    say_outcome(entry.path, outcome)
     return outcome
-
-
-def _complain(path: Path, sentence: str) -> None:
-    shown = printable(path)
-    named = sentence if shown in sentence else f"{shown}: {sentence}"
-    say(f"dinoiser: {named}", error=True)
-
-
-def _count(inputs: Sequence[Input], done: Counter[str | None]) -> str:
-    """Such as "2 of 3 pictures, 1 of 1 videos"."""
-    counts = Counter(entry.kind for entry in inputs)
-    kinds = [kind for kind in (*_SEGMENT, None) if counts[kind]]
-    parts = [f"{done[kind]} of {counts[kind]} {kind or 'other file'}s" for kind in kinds]
-    return ", ".join(parts)

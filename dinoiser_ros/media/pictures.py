@@ -43,7 +43,7 @@ def segment_picture(segmenter: Segmenter, picture: Input, settings: Settings) ->
             Image.fromarray(array).save(file)
     shares = Shares(result.classes)
     shares.add(result)
-    return Outcome(str(shares))
+    return Outcome(str(shares), unfamiliar=shares.unfamiliar_world(segmenter))
 
 
 def _only_picture(path: Path) -> np.ndarray | None:

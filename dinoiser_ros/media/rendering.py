@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dinoiser_ros.messages.encode import confidence_pixels
-from dinoiser_ros.segmentation import Segmentation, SegmentationClass
+from dinoiser_ros.segmentation import Segmentation, SegmentationClass, Segmenter
 from dinoiser_ros.visualization.overlay import overlay
 
 
@@ -35,21 +35,42 @@ def render(
     return {name: make[name]() for name in wanted}
 
 
+def class_pixels(segmentation: Segmentation) -> list[int]:
+    """How many pixels each class has, in the order of the ids."""
+    classes = len(segmentation.classes)
+    counts: list[int] = np.bincount(segmentation.labels.ravel(), minlength=classes).tolist()
+    return counts[:classes]
+
+
 class Shares:
-    """How much of one or many segmentations each class takes."""
+    """How much of one or many segmentations each class takes.
+
+    Attributes:
+        frames: how many segmentations were counted.
+        unfamiliar: how many of them are not `Segmentation.familiar`.
+    """
 
     def __init__(self, classes: Sequence[SegmentationClass]) -> None:
-        self.frames = 0
+        self.frames = self.unfamiliar = 0
         self._classes = classes
         self._counts = np.zeros(len(classes), np.int64)
         self._pixels = 0
 
     def add(self, segmentation: Segmentation) -> None:
         """Count a segmentation with these classes."""
-        counts = np.bincount(segmentation.labels.ravel(), minlength=len(self._counts))
-        self._counts += counts[: len(self._counts)]
-        self._pixels += segmentation.labels.size
+        size, familiar = segmentation.labels.size, segmentation.familiar
+        self.add_counts(class_pixels(segmentation), size, familiar)
+
+    def add_counts(self, counts: Sequence[int], pixels: int, familiar: bool = True) -> None:
+        """Count a segmentation by its `class_pixels`, the pixels that it has in all, `familiar`."""
+        self._counts += np.asarray(counts, np.int64)
+        self._pixels += pixels
         self.frames += 1
+        self.unfamiliar += not familiar
+
+    def unfamiliar_world(self, segmenter: Segmenter) -> str:
+        """What the model knows, if more than half of the images do not show it; else ""."""
+        return segmenter.world if 2 * self.unfamiliar > self.frames else ""
 
     def __str__(self) -> str:
         """The classes found with their share of the pixels, the largest first."""

@@ -13,7 +13,11 @@ from dinoiser_ros.errors import MediaError
 
 # What a folder of results has in it: numbered pictures, or a bag.
 _RESULT = re.compile(r"\d{6,}\.png|metadata\.yaml|.*\.(mcap|db3)(\.zstd|-wal|-shm)?")
+# How results end that are only replaced if the user says so: those of videos and bags.
+GUARDED = ("_overlay.mp4", "_labels", "_confidence", "_segmented", "_segmented.bag")
 RESULTS = ("overlay", "labels", "confidence")
+# What all pictures together can become, by `media.datasets`.
+DATASETS = ("coco-panoptic", "coco-rle", "cityscapes", "yolo-seg", "parquet")
 
 
 @dataclass(frozen=True)
@@ -71,8 +75,12 @@ class Outcome:
         summary: the classes found, for people.
         problems: sentences about what is missing in the results; none if they are complete.
         notes: sentences about what was left out on purpose.
+        frames: how many images were segmented.
+        unfamiliar: what the model knows, if most of it is not `Segmentation.familiar`; else "".
     """
 
     summary: str
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    frames: int = 1
+    unfamiliar: str = ""

@@ -76,7 +76,12 @@ def segment_video(segmenter: Segmenter, video: Input, settings: Settings) -> Out
             progress.update()
         if not shares.frames:
             raise MediaError("no frame of it can be read: convert it to MP4.")
-    return Outcome(f"{shares.frames} frames: {shares}", _missing(shares.frames, _length(source)))
+    return Outcome(
+        f"{shares.frames} frames: {shares}",
+        _missing(shares.frames, _length(source)),
+        frames=shares.frames,
+        unfamiliar=shares.unfamiliar_world(segmenter),
+    )
 
 
 def _length(source: Pictures | Video) -> int:

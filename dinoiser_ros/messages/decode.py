@@ -99,7 +99,7 @@ def rgb_from_image(message: Image) -> np.ndarray:
         return _plain_to_rgb(message, *_PLAIN[encoding])
     if encoding in _CODED:
         pixel_bytes, name = _CODED[encoding]
-        pixels = _rows(message, message.height, message.width * pixel_bytes)
+        pixels = rows_of_bytes(message, message.height, message.width * pixel_bytes)
         if pixel_bytes == 2:
             pixels = pixels.reshape(message.height, message.width, 2)
         return _checked(
@@ -170,7 +170,7 @@ def _plain_to_rgb(
     message: Image, dtype: type, channels: int, order: tuple[int, int, int]
 ) -> np.ndarray:
     itemsize = np.dtype(dtype).itemsize
-    pixels = _rows(message, message.height, message.width * channels * itemsize)
+    pixels = rows_of_bytes(message, message.height, message.width * channels * itemsize)
     if itemsize == 2:
         wide = np.ascontiguousarray(pixels).view(">u2" if message.is_bigendian else "<u2")
         pixels = to_8_bits(wide)
@@ -199,7 +199,7 @@ def _planar_to_rgb(message: Image) -> np.ndarray:
             f"a {message.width}x{message.height} image cannot be '{message.encoding}': "
             "width and height have to be even",
         )
-    planes = _rows(message, message.height * 3 // 2, message.width)
+    planes = rows_of_bytes(message, message.height * 3 // 2, message.width)
     code = getattr(cv2, _PLANAR[message.encoding])
     return _checked(
         message.encoding,
@@ -209,7 +209,7 @@ def _planar_to_rgb(message: Image) -> np.ndarray:
     )
 
 
-def _rows(message: Image, rows: int, row_bytes: int) -> np.ndarray:
+def rows_of_bytes(message: Image, rows: int, row_bytes: int) -> np.ndarray:
     """(rows, row_bytes) uint8 view of the message's data without its row padding."""
     width, height, step = message.width, message.height, message.step
     if width == 0 or height == 0:

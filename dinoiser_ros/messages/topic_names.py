@@ -13,27 +13,28 @@ MAX_TOKEN_LENGTH = 64  # characters; ROS allows 247 for a whole topic name, name
 _TRANSPORTS = ("compressed", "compressedDepth", "theora", "ffmpeg", "zstd")
 
 
-def class_topic_names(class_names: Sequence[str]) -> list[str]:
-    """One topic name token for each class: valid, distinct, and the same for the same list.
+def class_topic_names(class_names: Sequence[str], class_ids: Sequence[int]) -> list[str]:
+    """One topic name token for each class: valid, distinct, and the same for the same classes.
 
     "traffic cone" becomes `traffic_cone`. What has no Latin letter or digit becomes `class_<id>`,
-    and a name that is already taken gets its id appended.
+    and a name that a class with a lower id has already gets its id appended.
 
     Args:
-        class_names: any texts, in the order of their class ids.
+        class_names: any texts.
+        class_ids: the id of each class, all different; the order of the classes does not matter.
 
     Returns:
         Tokens of lower-case letters, digits and single underscores that start with a letter.
     """
+    names: dict[int, str] = {}
     taken: set[str] = set()
-    names = []
-    for class_id, class_name in enumerate(class_names):
-        name = base = topic_token(class_name) or f"class_{class_id}"
+    for class_id, class_name in sorted(zip(class_ids, class_names, strict=True)):
+        name = topic_token(class_name) or f"class_{class_id}"
         while name in taken:
-            name = base = f"{base}_{class_id}"
+            name = f"{name}_{class_id}"
         taken.add(name)
-        names.append(name)
-    return names
+        names[class_id] = name
+    return [names[class_id] for class_id in class_ids]
 
 
 def topic_token(text: str) -> str:

@@ -19,7 +19,7 @@ _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 # What may follow 0xff in coded data: a stuffed 0, a fill byte, a restart marker.
 _WITHIN_DATA = np.zeros(256, bool)
 _WITHIN_DATA[[0x00, 0xFF, *range(0xD0, 0xD8)]] = True
-_SOS, _EOI = 0xDA, 0xD9
+_SOS, _EOI, _DQT = 0xDA, 0xD9, 0xDB
 _BETWEEN_SCANS = frozenset({0xC4, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)})
 _SEQUENTIAL = frozenset({0xC0, 0xC1})  # frames whose only scan is decoded row by row
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
@@ -79,6 +79,8 @@ def _check_jpeg(data: bytes) -> None:
         position += length
         if length < 2 or position > len(data):
             raise _damaged("its end is missing")
+        if marker == _DQT:
+            _check_quantisation(data[position - length + 2 : position])
         if marker == _SOS:
             position = _end_of_data(data, position)
             scan_ends.append(position)
@@ -86,6 +88,20 @@ def _check_jpeg(data: bytes) -> None:
         raise _damaged("it has no data")
     if frame in _SEQUENTIAL and len(scan_ends) == 1:
         _check_scan(data, scan_ends[0])
+
+
+def _check_quantisation(tables: bytes) -> None:
+    """Refuse quantisation tables with a step of 0, which decoders take as it is (ITU T.81).
+
+    Args:
+        tables: one after the other: precision and number, then 64 steps of 8 or 16 bits.
+    """
+    while tables:
+        size = 2 if tables[0] >> 4 else 1
+        steps = np.frombuffer(tables[1 : 1 + 64 * size], f">u{size}")
+        if len(steps) < 64 or not steps.all():
+            raise _damaged("its quantisation is none")
+        tables = tables[1 + 64 * size :]
 
 
 def _end_of_data(data: bytes, start: int) -> int:

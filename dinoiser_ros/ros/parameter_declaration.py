@@ -94,7 +94,7 @@ def descriptor(option: Option) -> ParameterDescriptor:
     message = ParameterDescriptor(
         name=option.name,
         description=option.description + (f" [{option.unit}]" if option.unit else ""),
-        additional_constraints=f"{option.takes}; set {option.when}",
+        additional_constraints=f"{_constraint(option)}; set {option.when}",
         read_only=option.when == START,
     )
     low, high = option.minimum, option.maximum
@@ -108,6 +108,13 @@ def descriptor(option: Option) -> ParameterDescriptor:
             integers = IntegerRange(from_value=int(low), to_value=int(high), step=1)
             message.integer_range = [integers]
     return message
+
+
+def _constraint(option: Option) -> str:
+    """What a parameter takes, in words; tools make a menu of "one of: a, b"."""
+    if option.choices and option.kind is str:
+        return f"one of: {', '.join(option.choices)}"
+    return option.takes
 
 
 def values_of(parameters: Iterable[Any]) -> dict[str, Any]:

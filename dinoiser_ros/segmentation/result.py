@@ -19,11 +19,15 @@ class Segmentation:
             confidence is below the threshold.
         confidence: (H, W) float32 in [0, 1], the probability of the most probable class; from a GPU
             in steps of 1 / 255.
-        classes: what the ids mean; `classes[i].id == i`.
+        classes: what the ids mean. Those of a segmenter are positions: `classes[i].id == i`. The
+            node gives others to what it publishes, see `messages.class_ids`.
         unlabeled: the id of no class: 255 (65535).
+        familiar: False if the model knows one simulated world only and the image does not look like
+            it: then the labels mean nothing.
     """
 
     labels: np.ndarray
     confidence: np.ndarray
     classes: tuple[SegmentationClass, ...]
     unlabeled: int
+    familiar: bool = True

@@ -23,12 +23,14 @@ from dinoiser_ros.option_schema import (
 from dinoiser_ros.segmentation.inference.cost import FrameKind, check_memory
 from dinoiser_ros.segmentation.inference.cuda_graph_cache import Replays
 from dinoiser_ros.segmentation.inference.cuda_graph_capture import capture_cuda_graph
+from dinoiser_ros.segmentation.inference.familiarity import FamiliarityWatch, watch_features
 from dinoiser_ros.segmentation.inference.forward import (
     check_finite,
     classify_batch,
     label_batch,
     not_finite,
 )
+from dinoiser_ros.segmentation.inference.probability_grid import grid_shape, probability_grid
 from dinoiser_ros.segmentation.methods.inputs import Parts
 from dinoiser_ros.segmentation.models.assembly import Assembly, assemble, assemble_closed
 from dinoiser_ros.segmentation.models.loading import LoadedModel, load_closed_set, load_model
@@ -113,6 +115,7 @@ class Segmenter(OptionAttributes):
         if spec.network and "network" in self._options.needs:
             closed = load_closed_set(spec, offline, progress)
             self._begin(assemble_closed(closed, spec, target, precision), cuda_graphs)
+            self._watch_features(spec)
             return
         loaded = load_model(
             spec, weights, heads, dino=dino, diffusion=diffusion,
@@ -120,6 +123,8 @@ class Segmenter(OptionAttributes):
         )  # fmt: skip
         assembly = assemble(loaded, spec, target, precision, open_text_cache())
         self._begin(assembly, cuda_graphs)
+        if not weights:
+            self._watch_features(spec)
 
     @classmethod
     def from_model(
@@ -160,10 +165,15 @@ class Segmenter(OptionAttributes):
         self._parts = assembly.parts
         self._text = assembly.text
         self._vocabulary: Vocabulary | None = self.trained
+        self._watch: FamiliarityWatch | None = None
         self._replays: Replays | None = None  # on a CPU, what a frame gives is on the host already
         if self.device.type != "cpu":
             graphs = cuda_graphs and self.device.type == "cuda"
             self._replays = Replays(self.device, capture_cuda_graph if graphs else None)
+
+    def _watch_features(self, spec: ModelSpec) -> None:
+        if spec.familiarity is not None:
+            self._watch = watch_features(self._parts, spec.familiarity)
 
     # -- prompts ---------------------------------------------------------------------------------
 
@@ -188,6 +198,14 @@ class Segmenter(OptionAttributes):
     def cuda_graphs_problem(self) -> str | None:
         """Why frames are not computed as CUDA graphs, in one sentence, if that was tried."""
         return None if self._replays is None else self._replays.problem
+
+    @property
+    def world(self) -> str:
+        """What an image is to show to be `Segmentation.familiar`, with advice: a clause."""
+        return (
+            f"the simulated world, and the model '{self.model_name}' knows nothing else, so that "
+            f"its labels mean nothing: use the model '{ModelOptions.model}'"
+        )
 
     def use(self, vocabulary: Vocabulary) -> None:
         """The fast half of `set_prompts`: segment with this vocabulary from the next frame on."""
@@ -254,6 +272,34 @@ class Segmenter(OptionAttributes):
             raise not_finite(self.precision)
         return found
 
+    @torch.inference_mode()
+    def probability_grid(self, image: np.ndarray, longer_side: int = 64) -> np.ndarray:
+        """All classes' probabilities over an image, as `segment` sees it, on a coarse grid.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            longer_side: most cells along the image's longer side; fewer with very many classes.
+
+        Returns:
+            (K, h, w) float32 in [0, 1]: the values at the centres of h x w cells that divide the
+            image evenly; no threshold is applied. They sum to 1, and to more where the background
+            filter gave a patch to the background, whose probability is 1 there.
+
+        Raises:
+            ImageError, PromptError, NotFiniteError: as in `segment`.
+        """
+        vocabulary, options = self.vocabulary, self._options
+        size = check_image(image).shape[:2]
+        shape = inference_shape(size, self.shorter_side(options))
+        check_memory(FrameKind(size, shape, len(vocabulary.embeddings), 1), self._parts)
+        pixels = stack_images([image]).to(self.device)
+        grid = grid_shape(size, longer_side, len(vocabulary.classes))
+        found = probability_grid(pixels, shape, grid, self._parts, vocabulary, options)
+        values = found.cpu().numpy()
+        if not np.isfinite(values).all():
+            raise not_finite(self.precision)
+        return values
+
     def segment(self, image: np.ndarray) -> Segmentation:
         """Label every pixel of an image.
 
@@ -314,10 +360,18 @@ class Segmenter(OptionAttributes):
             )
             labels, confidence = unpack_results(packed.numpy())
         check_finite(labels, vocabulary, self.precision)
+        familiar = self._familiar(len(images), options)
         return [
-            Segmentation(labels[i], confidence[i], vocabulary.classes, vocabulary.unlabeled)
-            for i in range(len(images))
+            Segmentation(ids, shares, vocabulary.classes, vocabulary.unlabeled, known)
+            for ids, shares, known in zip(labels, confidence, familiar, strict=True)
         ]
+
+    def _familiar(self, count: int, options: Options) -> list[bool]:
+        """Whether each of the images just segmented is of the world that the model knows."""
+        # The test was made at the model's own size: at others features are others.
+        if self._watch is None or self.shorter_side(options) != self.default_inference_size:
+            return [True] * count
+        return self._watch.familiar(count)
 
     def shorter_side(self, options: Options) -> int | None:
         """What images are resized to for the network; None for their own size."""

@@ -4,9 +4,20 @@
 from __future__ import annotations
 
 import sys
+import threading
 from typing import Any
 
 from tqdm import tqdm  # comes with open_clip and huggingface_hub
+
+_hidden = False
+
+
+def hide_bars() -> None:
+    """Show no bar in this process from now on: another one does."""
+    global _hidden
+    _hidden = True
+    # By default tqdm makes a lock between processes, which stays behind where one is killed.
+    tqdm.set_lock(threading.RLock())
 
 
 def progress_bar(
@@ -38,7 +49,7 @@ def progress_bar(
         unit=unit,
         initial=initial,
         leave=keep,
-        disable=not show or (not terminal and log_period is None),
+        disable=_hidden or not show or (not terminal and log_period is None),
         mininterval=0.1 if terminal or log_period is None else log_period,
         dynamic_ncols=True,
     )

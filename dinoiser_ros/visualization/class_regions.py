@@ -37,17 +37,17 @@ def class_mask(labels: np.ndarray, class_id: int) -> np.ndarray:
     return mask
 
 
-def class_regions(labels: np.ndarray, confidence: np.ndarray, classes: int) -> Iterator[Region]:
+def class_regions(labels: np.ndarray, confidence: np.ndarray, end: int) -> Iterator[Region]:
     """Regions of the classes that have a pixel, in the order of their ids.
 
     Args:
-        labels: (H, W) uint8 or uint16 class ids; ids of `classes` and above mean unlabeled.
+        labels: (H, W) uint8 or uint16 class ids; those from `end` on mean unlabeled.
         confidence: (H, W) float in [0, 1].
-        classes: number of classes K; ids are 0 to K - 1.
+        end: what ids are below: the highest id of a class plus one.
     """
     flat = labels.ravel()
-    counts = np.bincount(flat, minlength=classes)[:classes]
-    sums = np.bincount(flat, weights=confidence.ravel(), minlength=classes)[:classes]
+    counts = np.bincount(flat, minlength=end)[:end]
+    sums = np.bincount(flat, weights=confidence.ravel(), minlength=end)[:end]
     for class_id in np.flatnonzero(counts).tolist():
         mask = class_mask(labels, class_id)
         columns = np.flatnonzero(mask.any(axis=0))

@@ -48,7 +48,8 @@ def colour_labels(segmentation: Segmentation) -> np.ndarray:
         (H, W, 3) uint8 RGB.
     """
     table = np.full((segmentation.unlabeled + 1, 3), _UNLABELED_COLOUR, np.uint8)
-    table[: len(segmentation.classes)] = palette(len(segmentation.classes))
+    ids = [entry.id for entry in segmentation.classes]
+    table[ids] = palette(max(ids) + 1)[ids]
     painted: np.ndarray = table[segmentation.labels]
     return painted
 
@@ -98,13 +99,14 @@ def draw_legend(picture: np.ndarray, segmentation: Segmentation) -> np.ndarray:
         return copy
     font = _font(line)
     left = 2 * margin + line
-    names = [_shortened(segmentation.classes[i].name, font, width - left - margin) for i in shown]
+    texts = {entry.id: entry.name for entry in segmentation.classes}
+    names = [_shortened(texts[number], font, width - left - margin) for number in shown]
     names += [f"+ {hidden} more"] if hidden else []
     box = left + max(font.getlength(name) for name in names) + 2 * margin
     canvas = Image.fromarray(picture)
     draw = ImageDraw.Draw(canvas, "RGBA")
     draw.rectangle((0, 0, box, len(names) * step + 2 * margin), fill=(0, 0, 0, 160))
-    colours = palette(len(segmentation.classes))
+    colours = palette(max(texts) + 1)
     for row, name in enumerate(names):
         middle = margin + row * step + step // 2
         top = middle - line // 2
@@ -121,8 +123,8 @@ def _largest(segmentation: Segmentation, room: int) -> tuple[list[int], int]:
     Args:
         room: lines; one of them is for the number of the others if there are any.
     """
-    counts = np.bincount(segmentation.labels.ravel(), minlength=len(segmentation.classes))
-    counts = counts[: len(segmentation.classes)]
+    end = max(entry.id for entry in segmentation.classes) + 1
+    counts = np.bincount(segmentation.labels.ravel(), minlength=end)[:end]
     order = np.argsort(-counts, kind="stable")
     least = max(1, _SPECK * segmentation.labels.size)
     present = [int(index) for index in order if counts[index] >= least]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The soak and the node's benchmark: what they count by hand-made cases, and short runs of both."""
+"""The soak and the benchmarks: what they count by hand-made cases, and short runs."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from PIL import Image
 from ros_helpers import GOLDEN_MODEL
 from soak.accounting import Answers, Counters, Result, memory_growth_percent
 from soak.frames import COMPRESSED_KINDS, GOOD, RAW_KINDS, Schedule, Tag
+
+from dinoiser_ros.sim.gl import RendererUnavailable, load_mujoco
 
 BENCH = ROOT / "bench"
 
@@ -197,6 +199,21 @@ def test_a_short_benchmark_of_the_engine(tmp_path: Path) -> None:
     assert bars > 0.05 * plot.width * plot.height
     for beside in measured["a new prompt, 48x48"].values():
         assert beside["new prompt"]["median_ms"] > 0 and beside["frame"]["median_ms"] > 0
+
+
+def test_a_short_benchmark_of_points() -> None:
+    try:
+        load_mujoco()
+    except RendererUnavailable as error:
+        pytest.skip(str(error))
+    status, output = run("points", "--frames", "1", "--model=")
+    found = re.fullmatch(
+        r"bench-points: cost_ms=([\d.]+) false_percent=([\d.]+)", output.splitlines()[-1]
+    )
+    assert found, output
+    cost, false = (float(text) for text in found.groups())
+    assert cost > 0.0
+    assert status == (0 if cost <= 10.0 and false < 0.5 else 1)
 
 
 @pytest.mark.xdist_group("nodes")

@@ -6,6 +6,8 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from paths import ROOT
 from PIL import Image
 
 from dinoiser_ros.cli.main import main
+from dinoiser_ros.training.familiarity.other_pictures import other_picture
 
 MODEL = [part for key, path in GOLDEN_MODEL.items() for part in (f"--{key}", str(path))]
 
@@ -77,7 +80,7 @@ def test_every_kind_of_input_in_one_command(folder, capsys, monkeypatch):
     assert f"film.mp4: {FRAMES} frames: " in captured.out
     last = captured.out.splitlines()[-1]
     assert last.startswith("3 of 3 pictures, 1 of 1 videos, 1 of 1 bags segmented")
-    assert captured.err.count("\n") == 1 and "looks like depth" in captured.err, "and no bars"
+    assert captured.err.count("\n") == 1 and "it is depth" in captured.err, "and no bars"
     results = {path.relative_to(folder / "out").as_posix() for path in folder.glob("out/*")}
     assert {"film_overlay.mp4", "odd_labels.png", "deep"} <= results
     inside = {path.name for path in (folder / "out" / "deep").iterdir()}
@@ -161,6 +164,13 @@ def test_the_version_is_that_of_the_package(capsys):
     assert capsys.readouterr().out == f"dinoiser {declared}\n"
 
 
+def test_only_training_waits_for_openclip():
+    """It takes seconds to import, which `dinoiser --help` would cost, too."""
+    code = "import dinoiser_ros.cli.main, sys; print({'open_clip', 'torchvision'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
 def test_the_inference_size_is_the_models_own_by_default(folder, golden, expected):
     """As in Python and in the node; see the node's own test."""
     assert run(folder) == 0
@@ -188,3 +198,16 @@ def test_any_exception_of_a_command_is_one_sentence(monkeypatch, capsys, error):
         text.startswith("dinoiser: an unexpected error at test_cli.py:") and text.count("\n") == 1
     )
     assert type(error).__name__ in text
+
+
+def test_a_model_of_a_simulated_world_says_where_it_is_lost(tmp_path, capsys):
+    for number in range(3):
+        picture = other_picture(20_000 + number)
+        Image.fromarray(picture).save(tmp_path / f"{number}.png")
+    common = ["segment", str(tmp_path), "-o", str(tmp_path / "out"), "-p", "floor", "wall"]
+    assert main([*common, "--model", "demo"]) == 0
+    error = capsys.readouterr().err
+    assert error.count("warning:") == 1 and "of 3 inputs may not show the simulated world" in error
+    assert "use the model 'vit-b-16'" in error
+    assert main([*common, *MODEL]) == 0
+    assert "warning" not in capsys.readouterr().err

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from forked_process import ForkedProcess
 from paths import GOLDEN
 
 from dinoiser_ros.ros.domain import isolate_ros
@@ -33,6 +34,13 @@ GOLDEN_MODEL = {
     "device": "cpu",
     "offline": True,
     "inference_size": 64,
+}
+
+WITH_DEPTH = {  # further parameters of a node that has all topics there are
+    "depth_topics": ["depth"],
+    "camera_info_topics": ["camera_info"],
+    "obstacle_groups": ["danger: person"],
+    "ground_groups": ["floor: floor"],
 }
 
 
@@ -53,6 +61,7 @@ class NodeProcess:
     Args:
         parameters: ROS parameters by name, beside the golden model's.
         program: Python code that runs the node, if not the node as it is.
+        imported: whether the process starts with PyTorch and the node imported: seconds earlier.
         remappings: from-to pairs of names.
     """
 
@@ -60,6 +69,7 @@ class NodeProcess:
         self,
         parameters: dict[str, Any] | None = None,
         program: str | None = None,
+        imported: bool = True,
         **remappings: str,
     ) -> None:
         self._file = tempfile.NamedTemporaryFile("w", suffix=".yaml", delete=False)  # noqa: SIM115
@@ -67,22 +77,14 @@ class NodeProcess:
             file.write("/**:\n  ros__parameters:\n")
             for name, value in {**GOLDEN_MODEL, **(parameters or {})}.items():
                 file.write(f"    {name}: {_yaml(value)}\n")
-        command = [
-            sys.executable,
-            "-c",
-            program or _RUN,
-            "--ros-args",
-            "--params-file",
-            self._file.name,
-        ]
+        arguments = ["--ros-args", "--params-file", self._file.name]
         for name, target in remappings.items():
-            command += ["-r", f"{name}:={target}"]
+            arguments += ["-r", f"{name}:={target}"]
         isolate_ros()
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "RCUTILS_COLORIZED_OUTPUT": "0"}
         self._log: list[str] = []
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
-        )
+        start = ForkedProcess if imported else _from_scratch
+        self.process = start(program or _RUN, arguments, environment)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -328,6 +330,19 @@ def diagnostic(messages: list, part: str) -> Any:
 
 # As scripts/segment_node does; a script's own folder would come first in the import path.
 _RUN = "import sys; from dinoiser_ros.ros.segment.main import main; sys.exit(main())"
+
+
+def _from_scratch(
+    code: str, arguments: list[str], environment: dict[str, str]
+) -> subprocess.Popen[str]:
+    """A process that has imported nothing yet."""
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+    )
 
 
 def _yaml(value: Any) -> str:

@@ -27,7 +27,16 @@ from dinoiser_ros.messages.topic_names import (
     ],
 )
 def test_class_names(names: list[str], expected: list[str]) -> None:
-    assert class_topic_names(names) == expected
+    assert class_topic_names(names, range(len(names))) == expected
+
+
+@given(st.permutations([(2, "a-b"), (5, "a b"), (9, "門"), (7, "A_B"), (0, "person")]))
+def test_class_topics_do_not_depend_on_the_order(classes: list[tuple[int, str]]) -> None:
+    ids, names = zip(*classes, strict=True)
+    topics = dict(zip(names, class_topic_names(names, ids), strict=True))
+    assert topics == {
+        "a-b": "a_b", "a b": "a_b_5", "門": "class_9", "A_B": "a_b_7", "person": "person"
+    }  # fmt: skip
 
 
 @settings(deadline=None)
@@ -35,9 +44,9 @@ def test_class_names(names: list[str], expected: list[str]) -> None:
 def test_any_class_names_give_valid_and_distinct_topics(names: list[str]) -> None:
     from rclpy.validate_full_topic_name import validate_full_topic_name
 
-    tokens = class_topic_names(names)
+    tokens = class_topic_names(names, range(len(names)))
     assert len(tokens) == len(names) == len(set(tokens))
-    assert tokens == class_topic_names(names)
+    assert tokens == class_topic_names(names, range(len(names)))
     for token in tokens:
         validate_full_topic_name(f"/robot_1/dinoiser/masks/{token}")
         assert "__" not in token
@@ -46,7 +55,7 @@ def test_any_class_names_give_valid_and_distinct_topics(names: list[str]) -> Non
 @settings(deadline=None)
 @given(st.lists(st.sampled_from(["a b", "a-b", "A b", "a b 1", "a b 2", "a_b_1_1"])))
 def test_names_that_collide_are_told_apart(names: list[str]) -> None:
-    tokens = class_topic_names(names)
+    tokens = class_topic_names(names, range(len(names)))
     assert len(set(tokens)) == len(tokens)
 
 

@@ -11,7 +11,11 @@ from typing import Any
 
 import yaml
 from paths import ROOT
-from ros_helpers import running_node, wait_until
+from ros_helpers import WITH_DEPTH, running_node, wait_until
+from sensor_msgs.msg import PointCloud2
+
+from dinoiser_ros.ros.segment.parameters import BY_NAME
+from dinoiser_ros.ros.segment.points.class_groups import class_groups
 
 CONFIG = ROOT / "config"
 SHOWN = {"/image", "/dinoiser/overlay", "/dinoiser/mask"}  # what people have to see
@@ -52,12 +56,83 @@ def test_foxglove_shows_images_and_diagnostics() -> None:
     config = json.loads(text)
     assert sorted(panels(config["layout"])) == sorted(config["configById"])
     kinds = {name.partition("!")[0] for name in config["configById"]}
-    assert kinds >= {"Image", "DiagnosticSummary", "DiagnosticStatusPanel"}
+    assert kinds >= {"Image", "DiagnosticSummary", "DiagnosticStatusPanel", "Parameters"}
+    call = config["configById"]["CallService!prompts"]
+    assert call["serviceName"] == "/dinoiser/set_prompts"
+    assert json.loads(call["requestPayload"])["prompts"]
     topics = set(re.findall(r'"(?:imageTopic|topicToRender|topicPath)": "(/[^".]*)', text))
     assert topics >= SHOWN | {"/diagnostics"}
     assert topics <= set(interfaces())
     selected = config["configById"]["DiagnosticStatusPanel!camera"]
     assert selected["selectedName"] == f"{selected['selectedHardwareId']}: /image"
+
+
+# What the layer declares, by its source (ros-navigation/semantic_segmentation_layer, b269885), with
+# what Nav2 declares for every layer. A parameter of another type would stop the costmap.
+LAYER_PARAMETERS = {
+    "plugin": str, "enabled": bool, "combination_method": int, "observation_sources": str,
+    "publish_debug_topics": bool, "use_approximate_time_sync": bool, "sensor_data_depth": int,
+}  # fmt: skip
+SOURCE_PARAMETERS = {
+    "segmentation_topic": str, "confidence_topic": str, "labels_topic": str,
+    "pointcloud_topic": str, "observation_persistence": float, "expected_update_rate": float,
+    "class_types": list, "max_obstacle_distance": float, "min_obstacle_distance": float,
+    "tile_map_decay_time": float, "visualize_tile_map": bool, "use_cost_selection": bool,
+    "camera_horizontal_fov": float, "camera_vertical_fov": float, "fov_decay_time": float,
+    "outside_fov_decay_time": float, "visualize_frustum_fov": bool,
+}  # fmt: skip
+CLASS_TYPE_PARAMETERS = {
+    "classes": list, "base_cost": int, "max_cost": int, "mark_confidence": int,
+    "samples_to_max_cost": int, "dominant_priority": bool,
+}  # fmt: skip
+
+
+def nav2_costmap() -> tuple[dict[str, Any], str]:
+    """The parameters of the local costmap in config/nav2_costmap.yaml, and the file's text."""
+    text = (CONFIG / "nav2_costmap.yaml").read_text(encoding="utf-8")
+    return yaml.safe_load(text)["local_costmap"]["local_costmap"]["ros__parameters"], text
+
+
+def check_types(values: dict[str, Any], declared: dict[str, type], others: list[str]) -> None:
+    for name, value in values.items():
+        if name not in others:
+            assert type(value) is declared[name], name
+            assert not isinstance(value, list) or all(type(entry) is str for entry in value)
+
+
+def test_the_costmap_layer_has_the_parameters_that_are_given() -> None:
+    layer = nav2_costmap()[0]["semantic_layer"]
+    assert layer["plugin"] == "semantic_segmentation_layer::SemanticSegmentationLayer"
+    sources = layer["observation_sources"].split()
+    check_types(layer, LAYER_PARAMETERS, sources)
+    for source in sources:
+        kinds = layer[source]["class_types"]
+        check_types(layer[source], SOURCE_PARAMETERS, kinds)
+        assert set(layer[source]) >= {*kinds, "segmentation_topic", "pointcloud_topic"}
+        classes = [name for kind in kinds for name in layer[source][kind]["classes"]]
+        assert sorted(classes) == sorted(p.partition(":")[0] for p in BY_NAME["prompts"].default)
+        for kind in kinds:
+            assert layer[source][kind].keys() == CLASS_TYPE_PARAMETERS.keys()
+            check_types(layer[source][kind], CLASS_TYPE_PARAMETERS, [])
+            numbers = [value for value in layer[source][kind].values() if type(value) is int]
+            assert all(0 <= number <= 254 for number in numbers), "the layer reads them as bytes"
+            assert layer[source][kind]["base_cost"] < 254, "lethal at a single unsure pixel"
+
+
+def test_the_costmap_layers_topics_are_the_nodes() -> None:
+    front = nav2_costmap()[0]["semantic_layer"]["front"]
+    kinds = {"segmentation": "sensor_msgs/Image", "labels": "vision_msgs/LabelInfo"}
+    for name, kind in (*kinds.items(), ("confidence", "sensor_msgs/Image")):
+        assert interfaces()[front[f"{name}_topic"]] == kind
+
+
+def test_the_costmap_layer_is_added_to_those_of_the_user() -> None:
+    """A list `plugins` here would take the place of the user's, so a comment shows the line."""
+    values, text = nav2_costmap()
+    assert list(values) == ["semantic_layer"]
+    (line,) = re.findall(r"^#\s+(plugins: .*)$", text, re.MULTILINE)
+    plugins = yaml.safe_load(line)["plugins"]
+    assert plugins == ["voxel_layer", "semantic_layer", "inflation_layer"]
 
 
 def test_the_transport_holds_several_images() -> None:
@@ -67,6 +142,28 @@ def test_the_transport_holds_several_images() -> None:
     assert int(segment.text) > 8 * 1920 * 1080 * 3 // 2
     used = [element.text for element in root.iter() if element.tag.endswith("transport_id")]
     assert sorted(used) == ["shared_memory", "shared_memory", "udp", "udp"]
+
+
+def test_the_layer_for_clouds_adds_to_a_costmap() -> None:
+    """No list of plugins, which would replace the user's; sources that mark and clear."""
+    text = (CONFIG / "nav2_obstacles.yaml").read_text(encoding="utf-8")
+    parameters = yaml.safe_load(text)["local_costmap"]["local_costmap"]["ros__parameters"]
+    ((_, layer),) = parameters.items()
+    sources = [layer[name] for name in layer["observation_sources"].split()]
+    written = {
+        name: yaml.safe_load(value) for name, value in re.findall(r"(\w+_groups): (.*)", text)
+    }
+    topics = {f"/dinoiser/{group.topic}" for group in class_groups(written)}
+    assert {source["topic"] for source in sources} == topics
+    assert any(source["marking"] for source in sources)
+    assert any(source["clearing"] for source in sources)
+    for source in sources:
+        assert source["data_type"] == "PointCloud2"  # Nav2's default is LaserScan
+        assert source["max_obstacle_height"] > source["min_obstacle_height"]  # and 0 of both
+        # The layer's own limits hold as well for what is marked.
+        assert (
+            layer["min_obstacle_height"] <= source["min_obstacle_height"] or not source["marking"]
+        )
 
 
 def policy() -> ElementTree.Element:
@@ -117,7 +214,8 @@ def test_the_policy_allows_what_the_node_uses_and_no_more() -> None:
         return found - {"/clock"}  # subscribed to with use_sim_time only
 
     # get_type_description exists from ROS 2 Jazzy on.
-    with running_node() as (_, client):
+    with running_node(WITH_DEPTH) as (_, client):
+        client.collect(PointCloud2, "/dinoiser/points", 10)  # else depth is not subscribed to
         last: list[set[str]] = [set()]
 
         def same() -> bool:

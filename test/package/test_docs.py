@@ -11,13 +11,15 @@ import shlex
 import subprocess
 import sys
 import textwrap
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import yaml
 from paths import ROOT
-from ros_helpers import running_node, wait_until
+from ros_helpers import WITH_DEPTH, running_node, wait_until
+from sensor_msgs.msg import PointCloud2
 
 from dinoiser_ros.messages.decode import ENCODINGS
 from dinoiser_ros.segmentation.methods.registry import METHODS
@@ -68,7 +70,7 @@ def test_generated_parts_are_up_to_date(page):
 
 def test_generated_parts_say_something():
     tool = update_docs()
-    assert tool.commands().count("\n## dinoiser ") == 6  # after the first of seven
+    assert tool.commands().count("\n## dinoiser ") == 7  # after the first of eight
     assert "| `-p`, `--prompts` `TEXT ...` |" in tool.commands()
     assert "### dinoiser_ros/srv/SetPrompts" in tool.messages()
     assert {row[0] for row in tool.declared_arguments("segment")} >= {"image", "prompts", "model"}
@@ -100,15 +102,19 @@ def offered(client) -> dict[str, tuple[str, str]]:
             if name in STANDARD_TOPICS or STANDARD_SERVICE.fullmatch(name):
                 continue
             name = re.sub(r"^/dinoiser/masks/.*", "~/masks/<class>", name)
-            name = name.replace("/dinoiser/", "~/").replace("/image", "image")
+            name = re.sub(r"^/dinoiser/(obstacles|ground)/.*", r"~/\1/<group>", name)
+            name = re.sub(r"^/(image|depth|camera_info)$", r"\1", name)
+            name = name.replace("/dinoiser/", "~/")
             found[name] = (re.sub("/(msg|srv)/", "/", types[0]), direction)
     return found
 
 
 def test_interfaces_are_those_of_the_running_node():
     wanted = documented()
-    wanted["image"] = ("sensor_msgs/Image", "in")  # or CompressedImage, whichever is published
-    with running_node() as (_, client):
+    for name in ("image", "depth"):  # or CompressedImage, whichever is published
+        wanted[name] = ("sensor_msgs/Image", "in")
+    with running_node(WITH_DEPTH) as (_, client):
+        client.collect(PointCloud2, "/dinoiser/points", 10)  # else depth is not subscribed to
         wait_until(lambda: len(offered(client)) >= len(wanted), "discovery of all interfaces")
         assert offered(client) == wanted
 
@@ -158,7 +164,13 @@ def test_every_environment_variable_is_documented():
     files = [*ROOT.glob("dinoiser_ros/**/*.py"), ROOT / "tools" / "setup_env.py"]
     asked = set().union(*map(read_from_the_environment, files))
     assert {"DINOISER_CACHE", "HF_ENDPOINT", "PYTHON"} <= asked
-    internal = {"DINOISER_GL_CHECKED", "OPENCV_FFMPEG_LOGLEVEL", "PATH", "CXX"}
+    internal = {
+        "DINOISER_GL_CHECKED",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO",
+        "OPENCV_FFMPEG_LOGLEVEL",
+        "PATH",
+        "CXX",
+    }
     page = text_of("reference/environment.md")
     assert {name for name in asked - internal if f"`{name}`" not in page} == set()
 
@@ -230,6 +242,19 @@ def test_every_parameter_set_in_the_documents_exists():
 
     calls = shell_commands("ros2 param set /dinoiser")
     assert calls and [words[0] for _, words in calls if words[0] not in BY_NAME] == []
+
+
+@pytest.mark.parametrize(("page", "code"), fenced("xml"))
+def test_launch_files_in_the_documents_give_arguments_that_exist(page, code):
+    declared = set(re.findall(r"(?m)^\| `(\w+)` \|", text_of("reference/files.md")))
+    root = ElementTree.fromstring(code)
+    if root.tag != "launch":
+        return
+    included = root.findall("include")
+    assert included
+    for entry in included:
+        assert (ROOT / "launch" / Path(entry.attrib["file"]).name).is_file()
+        assert {argument.attrib["name"] for argument in entry} <= declared
 
 
 @pytest.mark.parametrize(("page", "code"), fenced("python"))

@@ -16,7 +16,7 @@ from paths import ROOT
 # about it. A name stands for a module, or for a package with everything in it that is not listed.
 LAYERS = [
     ["errors", "utils", "option_schema"],
-    ["pictures"],
+    ["pictures", "geometry"],
     ["messages"],
     ["temporal"],
     ["segmentation.weights", "segmentation.pixels"],
@@ -30,6 +30,7 @@ LAYERS = [
     ["visualization"],
     ["sim"],
     ["media"],
+    ["web", "archives"],
     ["evaluation"],
     ["cli.arguments"],
     ["export"],

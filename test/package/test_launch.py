@@ -76,6 +76,13 @@ def test_segment_starts_the_node_with_what_was_given() -> None:
     assert node.expanded_remapping_rules == [("image", "/camera/image_raw")]
 
 
+def test_web_starts_the_console_beside_the_node() -> None:
+    given = {"web": "true", "web_address": "0.0.0.0", "web_control": "false", "namespace": "robot"}
+    node, console = nodes(load("segment").generate_launch_description(), **given)
+    assert (node.node_executable, console.node_executable) == ("segment_node", "web_console")
+    assert console.node_name == "/robot/web_console"
+
+
 def test_demo_starts_camera_and_node() -> None:
     started = nodes(load("demo").generate_launch_description())
     assert [node.node_executable for node in started][:2] == ["segment_node", "sim_camera"]

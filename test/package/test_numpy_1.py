@@ -16,6 +16,9 @@ TESTS = Path(__file__).resolve().parents[1]
 NUMPY_1 = Path(sys.prefix) / "numpy-1"
 FILES = [
     "messages/test_decode_encode.py",
+    "messages/test_depth.py",
+    "geometry/test_points.py",
+    "geometry/test_surfaces.py",
     "evaluation/metrics/test_confusion.py",
     "segmentation/test_golden.py",
     "media/test_inputs.py",

@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
+import http.server
 import importlib.util
+import socket
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -106,6 +110,98 @@ def test_what_documents_need_is_installed_once(
     requirements.write_text("mkdocs>=1.6\n")
     setup_env.install_docs("venv")
     assert len(commands) == 2
+
+
+@pytest.fixture
+def index() -> Iterator[str]:
+    """A package index on this machine; below /empty/ it has no torch."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found = self.path == "/whl/cpu/torch/"
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<a href='torch-2.9.0%2Bcpu.whl'>" if found else b"<html></html>")
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def installed(setup_env: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The commands that install packages, on a machine without a GPU."""
+    (tmp_path / ".venv").mkdir()
+    for name in ("requirements", "requirements-dev", "requirements-ros", "constraints-ros"):
+        (tmp_path / f"{name}.txt").touch()
+    commands: list[str] = []
+    monkeypatch.setattr(
+        setup_env, "run", lambda command, _: commands.append(" ".join(map(str, command)))
+    )
+    monkeypatch.setattr(setup_env, "has_gpu", lambda: False)
+    for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
+    return commands
+
+
+def test_without_a_gpu_torch_is_that_for_the_cpu(
+    setup_env: ModuleType, index: str, installed: list[str], monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.setattr(setup_env, "CPU_INDEX", f"{index}/whl/cpu")
+    setup_env.install_packages("venv")
+    torch, others = installed[:2]
+    assert torch.endswith(f"--index-url {index}/whl/cpu torch torchvision")
+    assert "requirements.txt" in others and "--index-url" not in others
+    assert "6 GB" not in capsys.readouterr().out
+    setup_env.install_packages("venv")
+    assert len(installed) == 3, "once; the third patches ROS"
+
+
+@pytest.mark.parametrize("place", ["/empty", "", "closed", "nonsense"])
+def test_where_that_index_is_not_torch_is_pypis(
+    setup_env: ModuleType,
+    index: str,
+    installed: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys,
+    place: str,
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        closed = f"http://127.0.0.1:{free.getsockname()[1]}"
+    other = {"closed": closed, "nonsense": "nonsense"}.get(place, f"{index}{place}")
+    monkeypatch.setattr(setup_env, "CPU_INDEX", other)
+    setup_env.install_packages("venv")
+    assert "requirements.txt" in installed[0] and "torchvision" not in installed[0]
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 and "about 6 GB" in lines[0]
+
+
+def test_with_a_gpu_nobody_asks_that_index(
+    setup_env: ModuleType, installed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(setup_env, "has_gpu", lambda: True)
+    monkeypatch.setattr(setup_env, "answers", lambda index: pytest.fail("it was asked"))
+    setup_env.install_packages("venv")
+    assert "requirements.txt" in installed[0]
+
+
+def test_a_torch_that_cannot_be_installed_from_there_is_pypis(
+    setup_env: ModuleType, installed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(command: list[object], what: str) -> None:
+        if "torchvision" in command:
+            raise setup_env.SetupError(f"{what} failed")
+        installed.append(" ".join(map(str, command)))
+
+    monkeypatch.setattr(setup_env, "run", run)
+    monkeypatch.setattr(setup_env, "answers", lambda index: True)
+    setup_env.install_packages("venv")
+    assert "requirements.txt" in installed[0]
 
 
 def test_a_failing_command_shows_its_output(

@@ -15,6 +15,7 @@ from paths import ROOT
 WORKFLOW = ".github/workflows/ci.yml"
 SCHEMAS = {
     WORKFLOW: "vendor.github-workflows",
+    ".github/workflows/release.yml": "vendor.github-workflows",
     ".github/ISSUE_TEMPLATE/bug.yml": "vendor.github-issue-forms",
     ".github/ISSUE_TEMPLATE/feature.yml": "vendor.github-issue-forms",
     ".github/ISSUE_TEMPLATE/config.yml": "vendor.github-issue-config",
@@ -97,6 +98,7 @@ def test_the_changelog_names_the_version_of_the_package():
     text = (ROOT / "CHANGELOG.rst").read_text(encoding="utf-8")
     (version,) = re.findall(r"<version>(.+)</version>", (ROOT / "package.xml").read_text("utf-8"))
     headings = re.findall(r"(?m)^(.+)\n-+$", text)
-    assert headings[:2] == ["Forthcoming", version]
+    assert headings[0] == "Forthcoming"
+    assert re.fullmatch(rf"{re.escape(version)} \(\d{{4}}-\d\d-\d\d\)", headings[1])
     for heading, line in re.findall(r"(?m)^(.+)\n(-+)$", text):
         assert len(heading) == len(line)

@@ -109,3 +109,13 @@ def test_any_cut_is_refused(form: str) -> None:
     for share in (0.0, 0.01, 0.1, 0.5, 0.9):
         with pytest.raises(PictureError):
             decode_picture(data[: int(len(data) * share)])
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}])
+def test_a_jpeg_without_quantisation_is_refused(options: dict[str, Any]) -> None:
+    """A table of zeros makes all details grey, and no decoder complains."""
+    data = bytearray(coded(picture(), "JPEG", **options))
+    start = data.find(b"\xff\xdb") + 5  # after marker, length, and the table's number
+    data[start : start + 64] = bytes(64)
+    with pytest.raises(PictureError, match="damaged: its quantisation is none"):
+        check_whole(bytes(data))

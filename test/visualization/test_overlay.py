@@ -36,6 +36,24 @@ def test_labels_are_painted(kind, unlabeled):
     assert tuple(painted[1, 1]) == (40, 40, 40)
 
 
+def test_colours_and_names_follow_ids_whatever_the_order() -> None:
+    """A class that keeps its id keeps its colour, too."""
+    labels = np.full((120, 160), 200, np.uint8)
+    labels[:20], labels[20:40] = 7, 255
+    named = [SegmentationClass(7, "person", ("person",)), SegmentationClass(200, "floor", ("x",))]
+    image = np.zeros((120, 160, 3), np.uint8)
+    results = [
+        Segmentation(labels, np.ones(labels.shape, np.float32), tuple(classes), 255)
+        for classes in (named, named[::-1])
+    ]
+    for result in results:
+        painted = colour_labels(result)
+        assert (painted[:20] == palette(8)[7]).all() and (painted[40:] == palette(201)[200]).all()
+        assert (painted[20:40] == 40).all()
+        assert _largest(result, 5) == ([7, 200], 0)
+    np.testing.assert_array_equal(*(overlay(image, result) for result in results))
+
+
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
 def test_overlay_blends(alpha):
     rng = np.random.default_rng(0)

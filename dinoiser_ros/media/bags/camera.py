@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from dinoiser_ros.media.rendering import Shares, render
+from dinoiser_ros.media.rendering import Shares, class_pixels, render
 from dinoiser_ros.messages.decode import rgb_from_message
-from dinoiser_ros.segmentation import DinoiserError, Segmentation, Segmenter
+from dinoiser_ros.segmentation import DinoiserError, Segmenter
 
 from .files import Bag
 from .messages import IMAGE, LABEL_INFO, image, label_info
@@ -18,6 +17,28 @@ from .topics import OUTPUT_NAMES
 
 if TYPE_CHECKING:
     from rosbags.interfaces import Connection
+
+
+Content = bytes | memoryview
+
+
+@dataclass(frozen=True)
+class FrameResult:
+    """What one image of a bag gave.
+
+    Attributes:
+        contents: the messages to write, encoded, by the name of the result.
+        counts: the pixels of each class, in the order of the ids.
+        pixels: those of the image.
+        error: why the image was left alone, "" if it was segmented.
+        familiar: as of `Segmentation`.
+    """
+
+    contents: Mapping[str, Content] = field(default_factory=dict)
+    counts: Sequence[int] = ()
+    pixels: int = 0
+    error: str = ""
+    familiar: bool = True
 
 
 class BagCamera:
@@ -75,36 +96,51 @@ class BagCamera:
             reliable = key in ("label_info", "overlay")
             self._targets[key] = bag.add(writer, topic, type_name, reliable)
 
-    def results(
-        self, bag: Bag, connection: Connection, data: bytes
-    ) -> list[tuple[Connection, memoryview]]:
-        """What is written for one image; nothing if it cannot be read."""
+    @property
+    def unfamiliar_world(self) -> str:
+        """See `Shares.unfamiliar_world`."""
+        return self.shares.unfamiliar_world(self._segmenter)
+
+    def segment(self, bag: Bag, connection: Connection, data: bytes) -> FrameResult:
+        """What one image gives; if it cannot be read or segmented, why. Nothing is counted."""
         try:
             message = bag.decode(data, connection.msgtype)
             frame = rgb_from_message(message)
         except Exception as error:  # whatever a library does with bytes that it did not expect
-            return self._leave(error)
+            return FrameResult(error=str(error) or type(error).__name__)
         try:
             result = self._segmenter.segment(frame)
         except DinoiserError as error:
-            return self._leave(error)
-        return self._messages(bag, message.header, frame, result)
+            return FrameResult(error=str(error) or type(error).__name__)
+        contents = {
+            key: bag.encode(image(bag.store, message.header, pixels), IMAGE)
+            for key, pixels in render(frame, result, self._wanted, self._alpha).items()
+        }
+        return FrameResult(
+            contents, class_pixels(result), result.labels.size, familiar=result.familiar
+        )
 
-    def _leave(self, error: Exception) -> list[tuple[Connection, memoryview]]:
-        self._bad += 1
-        self._first_error = self._first_error or str(error) or type(error).__name__
-        return []
+    def messages(
+        self, bag: Bag, connection: Connection, data: bytes, result: FrameResult
+    ) -> list[tuple[Connection, Content]]:
+        """What is written for one image, which is counted here; nothing if it was left alone.
 
-    def _messages(
-        self, bag: Bag, header: Any, frame: np.ndarray, result: Segmentation
-    ) -> list[tuple[Connection, memoryview]]:
-        written = []
+        Args:
+            bag: the image's.
+            connection: likewise.
+            data: the image's message.
+            result: what `segment` made of it, here or in another process.
+        """
+        if result.error:
+            self._bad += 1
+            self._first_error = self._first_error or result.error
+            return []
+        written: list[tuple[Connection, Content]] = []
         if not self.shares.frames:  # before the first mask, and never again: the prompts stay
+            header = bag.decode(data, connection.msgtype).header
             threshold = self._segmenter.confidence_threshold
-            info = label_info(bag.store, header, result.classes, threshold)
+            info = label_info(bag.store, header, self._segmenter.classes, threshold)
             written.append((self._targets["label_info"], bag.encode(info, LABEL_INFO)))
-        self.shares.add(result)
-        for key, pixels in render(frame, result, self._wanted, self._alpha).items():
-            content = bag.encode(image(bag.store, header, pixels), IMAGE)
-            written.append((self._targets[key], content))
+        self.shares.add_counts(result.counts, result.pixels, result.familiar)
+        written += [(self._targets[key], content) for key, content in result.contents.items()]
         return written

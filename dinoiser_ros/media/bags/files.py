@@ -91,19 +91,29 @@ class Bag(ABC):
         """How many messages the bag says it has."""
         return int(self.reader.message_count)
 
+    @property
+    def times(self) -> tuple[int, int]:
+        """When the first and the last message were recorded (ns), as the bag says."""
+        return int(self.reader.start_time), int(self.reader.end_time)
+
     def messages(
-        self, connections: Sequence[Connection] = ()
+        self,
+        connections: Sequence[Connection] = (),
+        start: int | None = None,
+        stop: int | None = None,
     ) -> Iterator[tuple[Connection, int, bytes]]:
         """Connection, time of recording (ns) and content of all messages, in order of time.
 
         Args:
             connections: only those of these, if any are given.
+            start: only messages of this time (ns) and later.
+            stop: only messages before this time (ns).
 
         Raises:
             MediaError: the bag breaks off.
         """
         with _read_errors():
-            yield from self.reader.messages(connections)
+            yield from self.reader.messages(connections, start, stop)
 
     @abstractmethod
     def create(self, path: Path) -> Any:

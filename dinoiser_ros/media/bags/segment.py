@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dinoiser_ros.errors import DinoiserError, MediaError
@@ -15,7 +17,7 @@ from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.utils.atomic_files import atomic_write
 from dinoiser_ros.utils.progress import progress_bar
 
-from .camera import BagCamera
+from .camera import BagCamera, FrameResult
 from .files import Bag, open_bag
 from .messages import COMPRESSED_IMAGE, IMAGE
 from .topics import choose_topics, namespaces
@@ -27,6 +29,9 @@ _DEFAULT = ("labels", "confidence")
 _PACKAGES = {"rosbags": "rosbags", "cv2": "opencv-python-headless"}
 
 
+ResultOf = Callable[[BagCamera, "Connection", int, bytes], FrameResult]
+
+
 def segment_bag(segmenter: Segmenter, bag: Input, settings: Settings) -> Outcome:
     """Write <name>_segmented: all that was recorded, byte for byte, and each camera's results.
 
@@ -36,6 +41,19 @@ def segment_bag(segmenter: Segmenter, bag: Input, settings: Settings) -> Outcome
     Raises:
         DinoiserError, OSError: the bag cannot be read or none of its images segmented, or nothing
             written; then nothing is left under the final name.
+    """
+    with open_job(segmenter, bag, settings) as job:
+        return job.write(
+            lambda camera, connection, _, data: camera.segment(job.source, connection, data)
+        )
+
+
+@contextmanager
+def open_job(segmenter: Segmenter, bag: Input, settings: Settings) -> Iterator[BagJob]:
+    """A bag opened for reading, and what will be written of it.
+
+    Raises:
+        DinoiserError, OSError: the bag cannot be read, or its copy not be written.
     """
     require("bags", _PACKAGES, "bags")
     wanted = settings.wanted(_DEFAULT)
@@ -51,23 +69,82 @@ def segment_bag(segmenter: Segmenter, bag: Input, settings: Settings) -> Outcome
             for topic, namespace in zip(topics, namespaces(topics), strict=True)
         ]
         _check_new(cameras, {connection.topic for connection in source.connections})
-        frames = sum(camera.length for camera in cameras)
+        yield BagJob(bag.path.name, source, target, tuple(cameras), tuple(notes))
+
+
+@dataclass(frozen=True)
+class BagJob:
+    """A bag that is segmented.
+
+    Attributes:
+        name: what people are shown.
+        source: the bag, open.
+        target: where its copy will be.
+        cameras: its image topics.
+        notes: sentences about what is left out.
+    """
+
+    name: str
+    source: Bag
+    target: Path
+    cameras: tuple[BagCamera, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def frames(self) -> int:
+        """How many images all cameras have."""
+        return sum(camera.length for camera in self.cameras)
+
+    @property
+    def camera_of(self) -> dict[int, BagCamera]:
+        """The cameras by the ids of their connections."""
+        return {c.id: camera for camera in self.cameras for c in camera.connections}
+
+    def write(self, result_of: ResultOf) -> Outcome:
+        """Copy all messages and add the cameras' results.
+
+        Args:
+            result_of: gives the result of an image: its camera, connection, time (ns) and message.
+
+        Raises:
+            DinoiserError, OSError: as in `segment_bag`.
+        """
         with (
             _write_errors(),
-            atomic_write(target) as place,
-            source.create(place) as writer,
-            progress_bar(bag.path.name, frames, "frame", keep=False) as progress,
+            atomic_write(self.target) as place,
+            self.source.create(place) as writer,
+            progress_bar(self.name, self.frames, "frame", keep=False) as progress,
         ):
-            copied = _copy(source, writer, cameras, progress)
-            if not any(camera.shares.frames for camera in cameras):
-                raise MediaError(f"none of its images can be read: {cameras[0].problem}")
-        problems = [camera.problem for camera in cameras if camera.problem]
-        if copied != source.message_count:
+            copied = self._copy(writer, result_of, progress)
+            if not any(camera.shares.frames for camera in self.cameras):
+                raise MediaError(f"none of its images can be read: {self.cameras[0].problem}")
+        problems = [camera.problem for camera in self.cameras if camera.problem]
+        if copied != self.source.message_count:
             problems.append(
-                f"{copied} messages were copied, but the bag says it has {source.message_count}"
+                f"{copied} messages were copied, but the bag says it has "
+                f"{self.source.message_count}"
             )
-    summary = "\n  ".join(str(camera) for camera in cameras)
-    return Outcome(summary, tuple(problems), tuple(notes))
+        summary = "\n  ".join(str(camera) for camera in self.cameras)
+        frames = sum(camera.shares.frames for camera in self.cameras)
+        strange = next(filter(None, (camera.unfamiliar_world for camera in self.cameras)), "")
+        return Outcome(summary, tuple(problems), self.notes, frames, strange)
+
+    def _copy(self, writer: Any, result_of: ResultOf, progress: Any) -> int:
+        """Write everything; returns how many messages were copied."""
+        source, by_connection = self.source, self.camera_of
+        targets = {c.id: source.copy(writer, c) for c in source.connections}
+        for camera in self.cameras:
+            camera.add_topics(source, writer)
+        copied = 0
+        for connection, time, data in source.messages():
+            writer.write(targets[connection.id], time, data)
+            copied += 1
+            if receiver := by_connection.get(connection.id):
+                result = result_of(receiver, connection, time, data)
+                for target, content in receiver.messages(source, connection, data, result):
+                    writer.write(target, time, content)
+                progress.update()
+        return copied
 
 
 def _image_connections(bag: Bag) -> dict[str, list[Connection]]:
@@ -98,23 +175,6 @@ def _check_new(cameras: Sequence[BagCamera], taken: set[str]) -> None:
                     f"the bag has a topic {topic} already: give the one that was recorded, not one "
                     "that was segmented."
                 )
-
-
-def _copy(source: Bag, writer: Any, cameras: Sequence[BagCamera], progress: Any) -> int:
-    """Copy all messages and add the cameras' results; returns how many were copied."""
-    targets = {c.id: source.copy(writer, c) for c in source.connections}
-    by_connection = {c.id: camera for camera in cameras for c in camera.connections}
-    for camera in cameras:
-        camera.add_topics(source, writer)
-    copied = 0
-    for connection, time, data in source.messages():
-        writer.write(targets[connection.id], time, data)
-        copied += 1
-        if receiver := by_connection.get(connection.id):
-            for target, content in receiver.results(source, connection, data):
-                writer.write(target, time, content)
-            progress.update()
-    return copied
 
 
 @contextmanager

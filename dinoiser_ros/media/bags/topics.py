@@ -41,11 +41,7 @@ def choose_topics(
         return list(dict.fromkeys(by_name[full_name(topic)] for topic in wanted)), []
     reasons = {topic: _reason_to_skip(topic, encoding) for topic in topics}
     chosen = [topic for topic, reason in reasons.items() if not reason]
-    notes = [
-        f"{topic} was left out, {reason}; --topics {topic} segments it"
-        for topic, reason in reasons.items()
-        if reason
-    ]
+    notes = [f"{topic} was left out, {reason}" for topic, reason in reasons.items() if reason]
     if not chosen:
         raise MediaError(f"no topic of the bag shows camera images: {has}; choose with --topics.")
     return chosen, notes
@@ -53,10 +49,13 @@ def choose_topics(
 
 def _reason_to_skip(topic: str, encoding: Callable[[str], str]) -> str:
     if _OWN.fullmatch(topic):
-        return "it is the result of a segmentation"
+        return f"it is the result of a segmentation; --topics {topic} segments it"
     name = encoding(topic)
-    if _DEPTH.search(topic) or _DEPTH.search(name) or is_depth(name):
-        return f"it looks like depth ({name})" if name else "it looks like depth"
+    if is_depth(name):
+        return f"it is depth ({name}), which is no picture"
+    if _DEPTH.search(topic) or _DEPTH.search(name):
+        looks = f"it looks like depth ({name})" if name else "it looks like depth"
+        return f"{looks}; --topics {topic} segments it"
     return ""
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import signal
+import socket
 import statistics
 import sys
 import threading
@@ -20,6 +21,8 @@ from typing import TYPE_CHECKING
 
 from dinoiser_ros.ros.domain import isolate_ros
 from dinoiser_ros.ros.tools.sim_frames import CameraOptions
+from dinoiser_ros.utils.closed_output import end_with_reader
+from dinoiser_ros.web.server import PORT
 
 from .children import Children
 from .score import PROMPT_SETS, overall_iou
@@ -42,6 +45,7 @@ class Interrupted(Exception):
     """Ctrl-C or SIGTERM."""
 
 
+@end_with_reader()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo.
 
@@ -112,7 +116,7 @@ def _seconds(text: str) -> float:
 
 
 def _start(children: Children, options: argparse.Namespace, namespace: str) -> None:
-    """Start camera, node and, on a desktop, a window, all in a namespace."""
+    """Start camera, node, web page and, on a desktop, a window, all in a namespace."""
     from ament_index_python.packages import get_package_prefix
 
     folder = Path(get_package_prefix("dinoiser_ros"), "lib", "dinoiser_ros")
@@ -127,9 +131,17 @@ def _start(children: Children, options: argparse.Namespace, namespace: str) -> N
     children.start("sim_camera", folder / "sim_camera", ros_arguments(camera) + here)
     more = [word for parameter in options.parameter for word in ("-p", parameter)]
     children.start("segment_node", folder / "segment_node", ros_arguments(node) + more + here)
+    console = {"port": PORT if _is_free(PORT) else 0, "depth_topics": "['depth']"}
+    children.start("web_console", folder / "web_console", ros_arguments(console) + here)
     if os.environ.get("DISPLAY") and not options.headless:
         remap = ["--ros-args", "-r", "image:=dinoiser/overlay", *here]
         children.start("viewer", folder / "viewer", remap)
+
+
+def _is_free(port: int) -> bool:
+    """Whether nobody listens at a TCP port of this machine."""
+    with socket.socket() as trial:
+        return trial.connect_ex(("127.0.0.1", port)) != 0
 
 
 def ros_arguments(parameters: Mapping[str, object]) -> list[str]:
@@ -184,8 +196,8 @@ def _check(watcher: Watcher, children: Children, stop: threading.Event) -> None:
     """Raise DemoError if camera or node cannot work any more, Interrupted after Ctrl-C."""
     if stop.is_set():
         raise Interrupted
-    # The viewer may be closed at any time.
-    gone = [name for name in children.ended() if not name.startswith("viewer")]
+    # The viewer may be closed at any time, and the page is not what the demo is about.
+    gone = [name for name in children.ended() if not name.startswith(("viewer", "web_console"))]
     if gone:
         raise DemoError(f"{' and '.join(gone)} ended; see the messages above")
     if watcher.failure:

@@ -51,6 +51,7 @@ class Watcher(Node):
         self.overlays: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in prompt_sets]
         self.failure = ""
         self._labels: tuple[int, list[str]] | None = None  # since when (ns), class names
+        self._positions = np.zeros(256, np.uint8)  # of class ids in the prompt set; 255: unlabeled
         self._ready: int | None = None  # since when (ns) the node has been ready
         self._truths: OrderedDict[int, np.ndarray] = OrderedDict()
         self._pictures: OrderedDict[int, np.ndarray] = OrderedDict()
@@ -83,6 +84,8 @@ class Watcher(Node):
     def _on_labels(self, message: LabelInfo) -> None:
         names = [entry.class_name for entry in message.class_map]
         self._labels = (_nanoseconds(message), names)
+        self._positions = np.full(256, 255, np.uint8)
+        self._positions[[entry.class_id for entry in message.class_map]] = np.arange(len(names))
         if self._ready is None:
             self._ready = self._labels[0]
             self.frames = sum(stamp >= self._ready for stamp in self._truths)
@@ -93,7 +96,7 @@ class Watcher(Node):
         number = self._prompt_set_at(stamp)
         truth = self._truths.get(stamp)
         if number is not None and truth is not None:
-            self.scores[number].add(_gray(message), truth)
+            self.scores[number].add(self._positions[_gray(message)], truth)
             self.latencies.append(latency)
 
     def _on_overlay(self, message: Image) -> None:

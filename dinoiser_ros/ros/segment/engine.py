@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dinoiser_ros.messages import decode
+from dinoiser_ros.messages.prompt_ids import split_ids
 from dinoiser_ros.option_schema import FRAME_OPTIONS, MODEL_OPTIONS
 
 from .parameters import BY_NAME
@@ -42,7 +43,7 @@ def load_segmenter(values: Mapping[str, Any]) -> Segmenter:
     # All options at once, since they decide together which weights are needed.
     options = python_values(FRAME_OPTIONS, values)
     segmenter = Segmenter(**python_values(MODEL_OPTIONS, values), **options)
-    prompts = resolve_prompts(segmenter, values["prompts"])
+    _, prompts = split_ids(resolve_prompts(segmenter, values["prompts"]))
     check_frame_cost(segmenter, segmenter.options, prompts)
     segmenter.set_prompts(prompts)
     return segmenter
@@ -87,7 +88,7 @@ def check_changes(segmenter: Segmenter, changes: Mapping[str, Any]) -> None:
         )
     prompts: Sequence[str] = segmenter.vocabulary.prompts
     if "prompts" in changes:
-        prompts = resolve_prompts(segmenter, changes["prompts"])
+        _, prompts = split_ids(resolve_prompts(segmenter, changes["prompts"]))
         segmenter.check_prompts(prompts)
     if {"prompts", "inference_size", "method"} & changes.keys():
         check_frame_cost(segmenter, options, prompts)

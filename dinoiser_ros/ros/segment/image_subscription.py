@@ -3,22 +3,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CompressedImage, Image
 
 from dinoiser_ros.messages.topic_names import is_compressed_topic
 
+from .topic_subscription import TopicSubscription
+
 if TYPE_CHECKING:
     from rclpy.node import Node
-    from rclpy.subscription import Subscription
+    from sensor_msgs.msg import CompressedImage, Image
 
     from dinoiser_ros.ros.segment.monitoring.statistics import CameraStatistics
+    from dinoiser_ros.ros.segment.points.camera_points import CameraPoints
+    from dinoiser_ros.ros.segment.points.depth_buffer import DepthMatch
 
     from .publishers import CameraPublishers
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 NEWEST = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT
 )
-_COMPRESSED_TYPE = "sensor_msgs/msg/CompressedImage"
-_RAW_TYPE = "sensor_msgs/msg/Image"
 
 
 class ImageSubscription:
@@ -40,9 +38,10 @@ class ImageSubscription:
         publishers: of its results.
         statistics: what is counted of it.
         on_message: called with this object and each message, in a callback group of its own.
+        points: what makes its clouds, if it has depth.
 
     Attributes:
-        topic, publishers, statistics: as given.
+        topic, publishers, statistics, points: as given.
         last_stamp: nanoseconds of the newest message's stamp, 0 for none.
     """
 
@@ -54,21 +53,21 @@ class ImageSubscription:
         publishers: CameraPublishers,
         statistics: CameraStatistics,
         on_message: Callable[[ImageSubscription, Any], None],
+        points: CameraPoints | None = None,
     ) -> None:
         self.topic = topic
         self.publishers = publishers
         self.statistics = statistics
+        self.points = points
         self.last_stamp = 0
-        self._node = node
-        # Transitions subscribe and unsubscribe, and so does `follow_type` from a timer.
-        self._lock = threading.Lock()
-        self._closed = False
-        self._automatic = input_type == "auto"
-        self._on_message = on_message
-        self._group = MutuallyExclusiveCallbackGroup()
-        self._subscription: Subscription[Any] | None = None
-        self._compressed = input_type == "compressed" or (
-            self._automatic and is_compressed_topic(topic)
+        automatic = input_type == "auto"
+        self._subscription = TopicSubscription(
+            node,
+            topic,
+            input_type == "compressed" or (automatic and is_compressed_topic(topic)),
+            automatic,
+            NEWEST,
+            lambda message: on_message(self, message),
         )
 
     def check_stamp(self, message: Image | CompressedImage) -> str | None:
@@ -83,50 +82,29 @@ class ImageSubscription:
             "synchronised with it: check the camera driver's clock"
         )
 
+    def expect_depth(self, message: Image | CompressedImage) -> DepthMatch | None:
+        """Look for the depth of an image; None for a camera without.
+
+        Whoever goes on with the image keeps it: the depth is held as long as it is.
+        """
+        if self.points is None:
+            return None
+        stamp = message.header.stamp
+        return self.points.expect(stamp.sec * 10**9 + stamp.nanosec)
+
     def subscribe(self) -> None:
         """Receive messages from now on."""
-        with self._lock:
-            self._create()
-
-    def _create(self) -> None:
-        if self._automatic:
-            self._compressed = self._published_type(self._compressed)
-        self._subscription = self._node.create_subscription(
-            CompressedImage if self._compressed else Image,
-            self.topic,
-            lambda message: self._on_message(self, message),
-            NEWEST,
-            callback_group=self._group,
-        )
+        self._subscription.subscribe()
 
     def unsubscribe(self) -> None:
-        """Receive no more messages, for good."""
-        with self._lock:
-            self._closed = True
-            self._destroy()
-
-    def _destroy(self) -> None:
-        if self._subscription is not None:
-            self._node.destroy_subscription(self._subscription)
-            self._subscription = None
+        """Receive no more messages."""
+        self._subscription.unsubscribe()
 
     def follow_type(self) -> None:
-        """Subscribe anew if the topic turns out to carry the other message type.
+        """Subscribe anew if the topic turns out to carry the other message type."""
+        self._subscription.follow_type()
 
-        A camera that starts after the node shows its type only then: called every second or so.
-        """
-        with self._lock:
-            if not self._automatic or self._closed:
-                return
-            if self._subscription is None:
-                # The middleware refuses a second type until the executor let go of the first one.
-                with contextlib.suppress(RuntimeError):
-                    self._create()
-            elif self._published_type(self._compressed) != self._compressed:
-                self._destroy()
-
-    def _published_type(self, default: bool) -> bool:
-        """Whether the topic is published compressed; `default` if unknown or both."""
-        publishers = self._node.get_publishers_info_by_topic(self.topic)
-        types = {info.topic_type for info in publishers} & {_COMPRESSED_TYPE, _RAW_TYPE}
-        return types == {_COMPRESSED_TYPE} if len(types) == 1 else default
+    def have_subscribers(self) -> bool:
+        """Whether anybody subscribes to something that a frame would be segmented for."""
+        wanted = self.publishers.have_subscribers()
+        return wanted or (self.points is not None and self.points.have_subscribers())

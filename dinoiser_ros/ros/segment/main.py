@@ -13,6 +13,7 @@ from typing import Any
 
 from dinoiser_ros.errors import ParameterError
 from dinoiser_ros.ros.process_arguments import Program, asks_for_help, prepared
+from dinoiser_ros.utils.closed_output import end_with_reader
 
 from .parameters import SPECS
 
@@ -29,6 +30,7 @@ LINGER = 1.0  # seconds that a node shut down by its lifecycle still answers get
 BAD_PARAMETER = 2  # exit status
 
 
+@end_with_reader()
 def main(args: list[str] | None = None) -> int:
     """Run the node until Ctrl-C, SIGTERM or its lifecycle's shutdown; returns the exit status."""
     if asks_for_help(args):
@@ -124,8 +126,9 @@ def _end_within(seconds: float) -> None:
 
 
 def _leave() -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # closed by whoever read it
+            stream.flush()
     os._exit(0)
 
 

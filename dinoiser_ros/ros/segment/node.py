@@ -261,6 +261,8 @@ class SegmentNode(ManagedNode):
             cameras = [(camera.topic, camera.statistics) for camera in session.cameras]
             for camera in session.cameras:
                 camera.follow_type()
+                if camera.points is not None:
+                    camera.points.follow()
         if self._autostart is not None and self._autostart.next_in is not None:
             details["next_start_in_s"] = self._autostart.next_in
         details.update({f"refused_{kind}": count for kind, count in self._problems.refused.items()})

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from dinoiser_ros.messages.prompt_ids import split_ids
 from dinoiser_ros.option_schema import FRAME_OPTIONS
 
 from . import engine
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from dinoiser_ros.ros.segment.inference.inference_thread import InferenceThread
     from dinoiser_ros.segmentation import SegmentationClass, Segmenter, Vocabulary
 
+    from .class_numbering import ClassNumbering
     from .publishers import CameraPublishers
 
 
@@ -80,6 +82,11 @@ class ParameterChanges:
     def check(self, changes: Mapping[str, Any]) -> None:
         """Raise `DinoiserError` if parameters cannot change so."""
         engine.check_changes(self._segmenter, changes)
+        if "prompts" in changes:
+            from dinoiser_ros.segmentation.text.vocabulary import parse_prompts
+
+            prompts = self.resolve_prompts(changes["prompts"])
+            self._thread.numbering.after(prompts, parse_prompts(split_ids(prompts)[1])[1])
 
     def request(self, changes: Mapping[str, Any]) -> Future[tuple[SegmentationClass, ...]]:
         """Change parameters together, between two frames; the stream goes on meanwhile.
@@ -94,7 +101,7 @@ class ParameterChanges:
         for name in changes:
             self._newest[name] = number
         if "prompts" not in changes:
-            return self._thread.call(lambda: self._switch(changes, number, None))
+            return self._thread.call(lambda: self._switch(changes, number))
         changes["prompts"] = self.prompts = self.resolve_prompts(changes["prompts"])
         return self._embedding.submit(self._embed_and_switch, changes, number)
 
@@ -111,12 +118,16 @@ class ParameterChanges:
         self, changes: dict[str, Any], number: int
     ) -> tuple[SegmentationClass, ...]:
         self._refuse_superseded(number)
-        vocabulary = self._segmenter.embed_prompts(changes["prompts"])
+        _, texts = split_ids(changes["prompts"])
+        vocabulary = self._segmenter.embed_prompts(texts)
         self._report_text_cache(self._segmenter.text_cache_problem)
         self._refuse_superseded(number)
+        # Only here, in one thread, is the numbering changed.
+        numbering = self._thread.numbering.after(changes["prompts"], vocabulary.classes)
         for publishers in self._publishers:
-            publishers.prepare_class_topics([entry.name for entry in vocabulary.classes])
-        classes = self._thread.call(lambda: self._switch(changes, number, vocabulary)).result()
+            publishers.prepare_class_topics(numbering.classes)
+        switch = self._thread.call(lambda: self._switch(changes, number, (vocabulary, numbering)))
+        classes = switch.result()
         with contextlib.suppress(RuntimeError):  # the node is being cleaned up
             # Afterwards: whoever asked for the change need not wait for that.
             self._embedding.submit(self._remove_unused_topics)
@@ -127,19 +138,23 @@ class ParameterChanges:
             publishers.remove_unused_class_topics()
 
     def _switch(
-        self, changes: dict[str, Any], number: int, vocabulary: Vocabulary | None
+        self,
+        changes: dict[str, Any],
+        number: int,
+        new: tuple[Vocabulary, ClassNumbering] | None = None,
     ) -> tuple[SegmentationClass, ...]:
         """Put changes into force; runs in the inference thread."""
-        if vocabulary is not None:
+        if new is not None:
             self._refuse_superseded(number)
         # Embedding took a while: what was set again meanwhile stays.
         changes = {name: value for name, value in changes.items() if self._newest[name] == number}
         self._segmenter.set_options(**engine.python_values(FRAME_OPTIONS, changes))
-        if vocabulary is not None:
+        if new is not None:
+            vocabulary, self._thread.numbering = new
             self._segmenter.use(vocabulary)
         self._thread.settings = {**self._thread.settings, **changes}
         self._announce()
-        return self._segmenter.classes
+        return self._thread.numbering.classes
 
     def _refuse_superseded(self, number: int) -> None:
         if self._newest["prompts"] != number:

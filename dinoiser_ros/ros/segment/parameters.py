@@ -13,11 +13,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from dinoiser_ros.errors import ParameterError
+from dinoiser_ros.messages.class_ids import BY_NAME as IDS_BY_NAME
+from dinoiser_ros.messages.class_ids import POLICIES
 from dinoiser_ros.option_schema import FRAME_OPTIONS, MODEL_OPTIONS
 from dinoiser_ros.ros.parameter_declaration import check
 from dinoiser_ros.utils.option import CONFIGURE, START, Option, by_name, did_you_mean
 
 _LOGGED = 1000  # characters of accepted values in the log
+_SIDE = "(?:[1-9][0-9]{0,2}|[1-3][0-9]{3}|40[0-8][0-9]|409[0-6])"  # of a mask, 1 to 4096 pixels
+_TOPIC_OR_NONE = r"(?:[~/A-Za-z_][~/A-Za-z0-9_{}]*)?"
+_GROUP_OR_NONE = r"\s*|[^:]*[^:\s][^:]*:[^:]*[^:\s][^:]*"
+_GROUPS_HELP = "texts such as 'danger: person, traffic cone', or ''"
 OUTPUTS = ("mask", "confidence", "overlay", "class_masks", "masks", "mask_origin")
 
 # Said of an engine option only where it is a parameter of the node.
@@ -61,6 +67,42 @@ SPECS: tuple[Option, ...] = (
         choices=OUTPUTS,
     ),
     Option(
+        "depth_topics",
+        [""],
+        "Depth registered to each camera of image_topics, 16UC1 in millimetres or 32FC1 in metres, "
+        "raw or compressedDepth; '' for a camera without. A camera with depth has ~/points.",
+        CONFIGURE,
+        pattern=_TOPIC_OR_NONE,
+        values_help="ROS topic names, or ''",
+    ),
+    Option(
+        "camera_info_topics",
+        [""],
+        "Calibration of each camera with depth; its resolution may differ from the images'.",
+        CONFIGURE,
+        pattern=_TOPIC_OR_NONE,
+        values_help="ROS topic names, or ''",
+    ),
+    Option(
+        "obstacle_groups",
+        [""],
+        "Classes whose points have a topic of their own: 'danger: person, traffic cone' is "
+        "~/obstacles/danger. A class that no prompt has is warned of, and used once a prompt has "
+        "it.",
+        CONFIGURE,
+        pattern=_GROUP_OR_NONE,
+        values_help=_GROUPS_HELP,
+    ),
+    Option(
+        "ground_groups",
+        [""],
+        "The same for ground, from which costmaps clear: 'floor: wooden floor, carpet' is "
+        "~/ground/floor.",
+        CONFIGURE,
+        pattern=_GROUP_OR_NONE,
+        values_help=_GROUPS_HELP,
+    ),
+    Option(
         "autostart",
         True,
         "Configure and activate automatically; false if a lifecycle manager does it.",
@@ -77,10 +119,71 @@ SPECS: tuple[Option, ...] = (
             "door",
         ],
         "What to look for, one class for each entry; 'floor: wooden floor, carpet' is one class of "
-        "several phrases. The class id is the position in the list. With maskclip+: some of the "
-        "classes of its checkpoint; left at its default, all of them.",
+        "several phrases; '7=person' asks for the class id 7, id_policy says what ids the others "
+        "get. With maskclip+: some of the classes of its checkpoint; left at its default, all.",
+    ),
+    Option(
+        "id_policy",
+        IDS_BY_NAME,
+        "Ids of the classes whose prompt asks for none. by_name: from 0 in the order of the "
+        "prompts; after a change of prompts a class keeps its id, and a new one gets an id that no "
+        "other class had, or had the longest time ago. by_position: the position in the list.",
+        CONFIGURE,
+        choices=POLICIES,
     ),
     *_parameters(FRAME_OPTIONS),
+    Option(
+        "mask_size",
+        "image",
+        "Size of ~/mask and ~/confidence, for consumers whose point cloud has another size than "
+        "the image and shows the same view. Each of their pixels is the nearest one of the image.",
+        pattern=f"image|{_SIDE}x{_SIDE}",
+        values_help="image, or width x height such as 320x240, each 1 to 4096",
+    ),
+    Option(
+        "depth_slop",
+        0.05,
+        "Most that the stamps of an image and of its depth may differ; the nearest depth is taken.",
+        unit="s",
+        minimum=0.0,
+        maximum=10.0,
+    ),
+    Option(
+        "depth_rectified",
+        "auto",
+        "Whether image and depth are rectified: then P of camera_info holds, else K and the "
+        "distortion; auto: if the depth topic's name says so, as in image_rect.",
+        choices=("auto", "on", "off"),
+    ),
+    Option(
+        "depth_edge",
+        0.03,
+        "Difference in depth, as a share of the distance, that ends a surface.",
+        minimum=0.0,
+        maximum=1.0,
+    ),
+    Option(
+        "border_erosion",
+        4,
+        "Width of the border of a class, in pixels of the depth, that groups leave out where it "
+        "is not a depth edge with the class in front; 0: leave out nothing.",
+        unit="px",
+        minimum=0,
+        maximum=64,
+    ),
+    Option(
+        "points_decimation",
+        2,
+        "One in so many rows and columns of the depth becomes points; 1: all of them.",
+        unit="px",
+        minimum=1,
+        maximum=64,
+    ),
+    Option(
+        "points_organized",
+        False,
+        "~/points in rows and columns, NaN where there is no depth; false: only points with depth.",
+    ),
     Option(
         "max_rate",
         0.0,
@@ -156,6 +259,14 @@ def check_values(values: Mapping[str, Any], exists: Callable[[str], bool]) -> No
             check(BY_NAME[name], value)
         elif not exists(name):
             raise ParameterError(f"there is no parameter '{name}'{did_you_mean(name, BY_NAME)}")
+
+
+def mask_size(value: str) -> tuple[int, int] | None:
+    """Height and width that the parameter `mask_size` asks for; None for the image's."""
+    if value == "image":
+        return None
+    width, _, height = value.partition("x")
+    return int(height), int(width)
 
 
 def in_words(values: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from vision_msgs.msg import LabelInfo
 from dinoiser_ros.messages.topic_names import class_topic_names
 from dinoiser_ros.msg import ClassMaskArray, MaskOrigin
 
+from .parameters import mask_size
 from .result_messages import (
     class_mask_message,
     class_masks_message,
@@ -89,21 +90,26 @@ class CameraPublishers:
         }
         self._label_info = node.create_publisher(LabelInfo, f"{namespace}/label_info", LATCHED)
         self._with_class_topics = "masks" in enabled
-        self._class_publishers: dict[str, Any] = {}  # by topic name, in the order of class ids
+        self._class_publishers: dict[str, Any] = {}  # by topic name, in the order of the classes
         self._prepared: dict[str, Any] = {}  # for classes to come
         self._retired: list[Any] = []  # of classes that are gone
         self._announced: tuple[tuple[SegmentationClass, ...], float] | None = None
+
+    @property
+    def announced_classes(self) -> tuple[SegmentationClass, ...]:
+        """The classes of the last label info."""
+        return self._announced[0] if self._announced else ()
 
     def have_subscribers(self) -> bool:
         """Whether anybody subscribes to something that a frame would be segmented for."""
         publishers = (*self._publishers.values(), *self._class_publishers.values())
         return any(publisher.get_subscription_count() for publisher in publishers)
 
-    def prepare_class_topics(self, class_names: list[str]) -> None:
+    def prepare_class_topics(self, classes: Sequence[SegmentationClass]) -> None:
         """Create the topics of classes that will be announced, while frames go on."""
         if not self._with_class_topics:
             return
-        for name in class_topic_names(class_names)[:MAX_CLASS_TOPICS]:
+        for name in _topics(classes):
             if name not in self._class_publishers and name not in self._prepared:
                 with _yielding_to_services():
                     self._prepared[name] = self._create(name)
@@ -127,7 +133,7 @@ class CameraPublishers:
         # Only for other classes: those of a change in preparation stay as they are.
         before = self._announced[0] if self._announced else ()
         if self._with_class_topics and before != classes:
-            self._set_class_topics([entry.name for entry in classes])
+            self._set_class_topics(classes)
         self._label_info.publish(label_info_message(classes, threshold, stamp))
         self._announced = (classes, threshold)
 
@@ -146,14 +152,15 @@ class CameraPublishers:
             segmentation: of `image`; `publish_label_info` was called with its classes.
             image: (H, W, 3) uint8 RGB.
             header: the image message's; every output carries it unchanged.
-            settings: the parameters "overlay_alpha" and "overlay_legend".
+            settings: the parameters "mask_size", "overlay_alpha" and "overlay_legend".
             inferred_stamp: of the image that the segmentation was carried from; None if it is
                 `image` itself.
             smoothed: whether earlier masks are fused into it.
         """
+        size = mask_size(settings["mask_size"])
         make: dict[str, Callable[[], Any]] = {
-            "mask": lambda: mask_message(segmentation, header),
-            "confidence": lambda: confidence_message(segmentation, header),
+            "mask": lambda: mask_message(segmentation, header, size),
+            "confidence": lambda: confidence_message(segmentation, header, size),
             "class_masks": lambda: class_masks_message(segmentation, header),
             "overlay": lambda: overlay_message(segmentation, image, header, settings),
             "mask_origin": lambda: mask_origin_message(header, inferred_stamp, smoothed),
@@ -163,10 +170,12 @@ class CameraPublishers:
             if publisher.get_subscription_count():
                 with pace():
                     publisher.publish(make[name]())
-        for class_id, publisher in enumerate(self._class_publishers.values()):
+        # There may be more classes than topics.
+        topics = zip(segmentation.classes, self._class_publishers.values(), strict=False)
+        for entry, publisher in topics:
             if publisher.get_subscription_count():
                 with pace():
-                    publisher.publish(class_mask_message(segmentation, class_id, header))
+                    publisher.publish(class_mask_message(segmentation, entry.id, header))
 
     def destroy(self) -> None:
         """Take the topics away."""
@@ -177,7 +186,7 @@ class CameraPublishers:
         self._publishers, self._class_publishers = {}, {}
         self._prepared, self._retired = {}, []
 
-    def _set_class_topics(self, class_names: list[str]) -> None:
+    def _set_class_topics(self, classes: Sequence[SegmentationClass]) -> None:
         """Switch to the topics ~/masks/<class>; those of classes that stay keep their subscribers.
 
         Only the first `MAX_CLASS_TOPICS` classes get one; ~/class_masks has them all.
@@ -185,7 +194,7 @@ class CameraPublishers:
         old, prepared = self._class_publishers, self._prepared
         self._class_publishers = {
             name: old.pop(name, None) or prepared.pop(name, None) or self._create(name)
-            for name in class_topic_names(class_names)[:MAX_CLASS_TOPICS]
+            for name in _topics(classes)
         }
         self._retired += old.values()
         self._retired += prepared.values()  # of prompts that others overtook
@@ -203,6 +212,12 @@ class CameraPublishers:
             RELIABLE,
             event_callbacks=PublisherEventCallbacks(use_default_callbacks=False),
         )
+
+
+def _topics(classes: Sequence[SegmentationClass]) -> list[str]:
+    """The topics below ~/masks of the first classes, in their order."""
+    names = class_topic_names([entry.name for entry in classes], [entry.id for entry in classes])
+    return names[:MAX_CLASS_TOPICS]
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ import numpy as np
 from sensor_msgs.msg import Image, RegionOfInterest
 from vision_msgs.msg import LabelInfo, VisionClass
 
+from dinoiser_ros.geometry.resampling import nearest_grid
 from dinoiser_ros.messages.encode import confidence_pixels, image_message
 from dinoiser_ros.msg import ClassMask, ClassMaskArray, MaskOrigin
 from dinoiser_ros.visualization.class_regions import class_mask, class_regions
@@ -21,15 +22,26 @@ if TYPE_CHECKING:
     from dinoiser_ros.segmentation import Segmentation, SegmentationClass
 
 
-def mask_message(segmentation: Segmentation, header: Header) -> Image:
-    """Class ids as mono8, as mono16 where there are too many classes for it."""
-    encoding = "mono8" if segmentation.labels.dtype == np.uint8 else "mono16"
-    return image_message(segmentation.labels, encoding, header)
+def mask_message(
+    segmentation: Segmentation, header: Header, size: tuple[int, int] | None = None
+) -> Image:
+    """Class ids as mono8, as mono16 where there are too many classes for it.
+
+    Args:
+        size: height and width of the message, None for the image's.
+    """
+    labels = segmentation.labels
+    encoding = "mono8" if labels.dtype == np.uint8 else "mono16"
+    return image_message(nearest_grid(labels, size or labels.shape), encoding, header)
 
 
-def confidence_message(segmentation: Segmentation, header: Header) -> Image:
-    """Confidence as mono8, 0 to 255."""
-    return image_message(confidence_pixels(segmentation.confidence), "mono8", header)
+def confidence_message(
+    segmentation: Segmentation, header: Header, size: tuple[int, int] | None = None
+) -> Image:
+    """Confidence as mono8, 0 to 255; see `mask_message`."""
+    confidence = segmentation.confidence
+    confidence = nearest_grid(confidence, size or confidence.shape)
+    return image_message(confidence_pixels(confidence), "mono8", header)
 
 
 def label_info_message(
@@ -51,9 +63,9 @@ def label_info_message(
 def class_masks_message(segmentation: Segmentation, header: Header) -> ClassMaskArray:
     """One entry for each class that has a pixel."""
     message = ClassMaskArray(header=header)
-    classes = segmentation.classes
-    for region in class_regions(segmentation.labels, segmentation.confidence, len(classes)):
-        entry = ClassMask(class_id=region.id, class_name=classes[region.id].name)
+    names = {entry.id: entry.name for entry in segmentation.classes}
+    for region in class_regions(segmentation.labels, segmentation.confidence, max(names) + 1):
+        entry = ClassMask(class_id=region.id, class_name=names[region.id])
         entry.pixel_count = region.pixel_count
         entry.box = RegionOfInterest(
             x_offset=region.x, y_offset=region.y, width=region.width, height=region.height

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The node's services: ~/set_prompts, ~/get_prompts and ~/segment."""
+"""The node's services: ~/set_prompts, ~/get_prompts, ~/segment and ~/get_probabilities."""
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import TYPE_CHECKING, Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 
-from dinoiser_ros.srv import GetPrompts, Segment, SetPrompts
+from dinoiser_ros.messages.encode import confidence_pixels
+from dinoiser_ros.srv import GetProbabilities, GetPrompts, Segment, SetPrompts
 
 from .result_messages import confidence_message, label_info_message, mask_message
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 # Seconds until a call is given up. Embedding takes seconds for each new prompt on a slow CPU.
 PROMPTS_TIMEOUT = 600.0
 SEGMENT_TIMEOUT = 30.0
+_GRID, _FINEST_GRID = 64, 256  # cells along the longer side: usual, and most
 _NOT_CONFIGURED = (
     "the node is not configured: run 'ros2 lifecycle set <node> configure' first, "
     "or set the parameter 'prompts'"
@@ -36,7 +39,8 @@ class Services:
         node: what they belong to.
         session: gives the session, None while the node is unconfigured.
         prompts_changed: called with the prompts after ~/set_prompts succeeded.
-        refused: called with ("prompts" or "segment", sentence) for each request that was refused.
+        refused: called with a sentence for each request that was refused, and before it with
+            "prompts", "segment" or "probabilities".
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class Services:
             (SetPrompts, "set_prompts", self._set_prompts),
             (GetPrompts, "get_prompts", self._get_prompts),
             (Segment, "segment", self._segment),
+            (GetProbabilities, "get_probabilities", self._get_probabilities),
         ):
             group = MutuallyExclusiveCallbackGroup()
             node.create_service(kind, f"~/{name}", callback, callback_group=group)
@@ -81,9 +86,8 @@ class Services:
         if session is None:
             response.prompts = list(self._node.get_parameter("prompts").value)
             return response
-        classes = session.segmenter.classes
         response.prompts = session.changes.prompts
-        return _with_classes(response, classes)
+        return _with_classes(response, session.classes)
 
     def _segment(self, request: Any, response: Any) -> Any:
         session = self._session()
@@ -98,6 +102,23 @@ class Services:
         response.confidence = confidence_message(segmentation, header)
         threshold = session.settings["confidence_threshold"]
         response.labels = label_info_message(segmentation.classes, threshold, header.stamp)
+        response.success = True
+        return response
+
+    def _get_probabilities(self, request: Any, response: Any) -> Any:
+        session = self._session()
+        if session is None:
+            return self._refuse("probabilities", response, _NOT_CONFIGURED)
+        longer_side = min(request.longer_side or _GRID, _FINEST_GRID)
+        try:
+            found, classes = session.probabilities(request.image, longer_side).result(
+                SEGMENT_TIMEOUT
+            )
+        except Exception as error:  # answered, never raised: the node goes on
+            return self._refuse("probabilities", response, _sentence(error))
+        response.rows, response.columns = found.shape[1:]
+        response.class_names = [entry.name for entry in classes]
+        response.probabilities = array("B", confidence_pixels(found).tobytes())
         response.success = True
         return response
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dinoiser_ros.errors import ParameterError
@@ -14,17 +15,23 @@ from dinoiser_ros.messages.topic_names import output_namespaces
 from dinoiser_ros.ros.segment.inference.inference_thread import InferenceThread
 from dinoiser_ros.ros.segment.monitoring.statistics import CameraStatistics
 from dinoiser_ros.ros.segment.monitoring.throttled_log import ReportOnce
+from dinoiser_ros.ros.segment.points.camera_points import CameraPoints, PointTopics
+from dinoiser_ros.ros.segment.points.class_groups import class_groups, missing_classes
+from dinoiser_ros.ros.segment.points.depth_topics import topics_of_cameras
 from dinoiser_ros.ros.segment.propagation.propagation_thread import PropagationThread
 
+from . import engine
+from .class_numbering import ClassNumbering
 from .image_subscription import ImageSubscription
 from .parameter_changes import ParameterChanges
 from .publishers import MAX_CLASS_TOPICS, CameraPublishers
 
 if TYPE_CHECKING:
+    import numpy as np
     from rclpy.node import Node
     from sensor_msgs.msg import CompressedImage, Image
 
-    from dinoiser_ros.segmentation import Segmentation, Segmenter
+    from dinoiser_ros.segmentation import Segmentation, SegmentationClass, Segmenter
 
 MAX_8BIT_CLASSES = 254
 
@@ -46,7 +53,9 @@ class Session:
         changes: changes of prompts and other parameters.
 
     Raises:
-        ParameterError: image_topics names one topic twice.
+        ParameterError: image_topics names one topic twice, or the topics of depth or the groups of
+            classes cannot be.
+        PromptError: a prompt asks for an id that it cannot have.
     """
 
     def __init__(
@@ -60,9 +69,13 @@ class Session:
         self.segmenter = segmenter
         self._report = report
         report_text_cache = ReportOnce(report, "text cache")
+        prompts = engine.resolve_prompts(segmenter, values["prompts"])
+        numbering = ClassNumbering(values["id_policy"]).after(prompts, segmenter.classes)
+        self._groups = class_groups(values)
+        self._missing: str | None = None  # classes of groups that no prompt has
         self.cameras = self._make_cameras(node, values)
         self._thread = InferenceThread(
-            segmenter, self.cameras, values, node.get_clock(), report, device_lost
+            segmenter, self.cameras, values, numbering, node.get_clock(), report, device_lost
         )
         self._propagation = PropagationThread(
             self.cameras, self._thread.gate, lambda: self.settings, node.get_clock(), report
@@ -72,10 +85,13 @@ class Session:
             segmenter,
             self._thread,
             [camera.publishers for camera in self.cameras],
-            values["prompts"],
+            prompts,
             self._announce_classes,
             report_text_cache,
         )
+        for camera in self.cameras:
+            if camera.points is not None:
+                camera.points.guard = self._thread.gate.while_open
         self._thread.call(self._announce_classes).result()
         report_text_cache(segmenter.text_cache_problem)
         for camera in self.cameras:
@@ -86,10 +102,17 @@ class Session:
         """The parameters in force."""
         return self._thread.settings
 
+    @property
+    def classes(self) -> tuple[SegmentationClass, ...]:
+        """The classes in use, with the ids that messages carry."""
+        return self._thread.numbering.classes
+
     def activate(self) -> None:
         """Segment from now on."""
         for camera in self.cameras:
             camera.last_stamp = 0
+            if camera.points is not None:
+                camera.points.forget()
         self._propagation.activate()
         self._thread.activate()
 
@@ -102,19 +125,45 @@ class Session:
         """End the threads, take the topics away; wait at most `timeout` s for the frame in work."""
         for camera in self.cameras:
             camera.unsubscribe()
+            if camera.points is not None:
+                camera.points.close()
         self.changes.close()
         ended = self._thread.close(timeout)
         if self._propagation.close(timeout) and ended:
             for camera in self.cameras:
                 camera.publishers.destroy()
+                if camera.points is not None:
+                    camera.points.destroy()
 
     def segment(self, message: Image | CompressedImage) -> Future[Segmentation]:
         """Segment one image message, before the frames that wait.
 
         Returns:
-            A future of the result, or of the `ImageMessageError` or `DinoiserError`.
+            A future of the result, with the ids that messages carry, or of the `ImageMessageError`
+            or `DinoiserError`.
         """
-        return self._thread.call(lambda: self.segmenter.segment(rgb_from_message(message)))
+
+        def segment() -> Segmentation:
+            segmentation = self.segmenter.segment(rgb_from_message(message))
+            return self._thread.numbering.apply(segmentation)
+
+        return self._thread.call(segment)
+
+    def probabilities(
+        self, message: Image, longer_side: int
+    ) -> Future[tuple[np.ndarray, tuple[SegmentationClass, ...]]]:
+        """All classes' probabilities over one image message, before the frames that wait.
+
+        Returns:
+            A future of what `Segmenter.probability_grid` gives and of its classes, or of the
+            `ImageMessageError` or `DinoiserError`.
+        """
+
+        def compute() -> tuple[np.ndarray, tuple[SegmentationClass, ...]]:
+            image = rgb_from_message(message)
+            return self.segmenter.probability_grid(image, longer_side), self.segmenter.classes
+
+        return self._thread.call(compute)
 
     def _make_cameras(self, node: Node, values: Mapping[str, Any]) -> list[ImageSubscription]:
         topics = [node.resolve_topic_name(topic) for topic in values["image_topics"]]
@@ -122,19 +171,29 @@ class Session:
             raise ParameterError(
                 f"image_topics names a topic twice ({', '.join(topics)}): name each camera once."
             )
-        return [
-            ImageSubscription(
-                node,
-                topic,
-                values["input_type"],
-                CameraPublishers(node, namespace, values["outputs"]),
-                CameraStatistics(time.monotonic()),
-                self._receive,
+        namespaces = output_namespaces(topics, node.get_name())
+        depth_topics = topics_of_cameras(values, node.resolve_topic_name)
+        cameras = []
+        for topic, namespace, depth in zip(topics, namespaces, depth_topics, strict=True):
+            publishers = CameraPublishers(node, namespace, values["outputs"])
+            statistics = CameraStatistics(time.monotonic())
+            points = None
+            if depth is not None:
+                points = CameraPoints(
+                    node,
+                    PointTopics(*depth, namespace),
+                    self._groups,
+                    statistics,
+                    self._report,
+                    partial(getattr, publishers, "announced_classes"),
+                )
+            input_type = values["input_type"]
+            cameras.append(
+                ImageSubscription(
+                    node, topic, input_type, publishers, statistics, self._receive, points
+                )
             )
-            for topic, namespace in zip(
-                topics, output_namespaces(topics, node.get_name()), strict=True
-            )
-        ]
+        return cameras
 
     def _receive(self, camera: ImageSubscription, message: Image | CompressedImage) -> None:
         """Note a camera's message, in the executor, and leave it to the inference thread."""
@@ -162,4 +221,8 @@ class Session:
                 f"{classes} classes do not fit 8 bits: masks are mono16 and "
                 "65535 is unlabeled; use at most 254 prompts where a mono8 mask is needed",
             )
+        missing = missing_classes(self._groups, self.segmenter.classes)
+        if missing is not None and missing != self._missing:
+            self._report("groups", missing)
+        self._missing = missing
         self._thread.publish_label_info()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from dinoiser_ros.errors import ParameterError
 from dinoiser_ros.ros.parameter_declaration import unknown_parameters
 from dinoiser_ros.ros.process_arguments import Program, asks_for_help, prepared
+from dinoiser_ros.utils.closed_output import end_with_reader
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -28,6 +29,7 @@ class Finished(Exception):
     """Raised in a callback to end the process with status 0; the text is logged."""
 
 
+@end_with_reader()
 def run_node(
     program: Program, make_node: Callable[[], Node], arguments: Sequence[str] | None = None
 ) -> int:

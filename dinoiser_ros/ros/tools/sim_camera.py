@@ -118,10 +118,13 @@ class SimCamera(Node):
 
 
 def camera_info(frame: CameraFrame, header: Header) -> CameraInfo:
-    """The pinhole camera of a frame: square pixels, no distortion, centre in the middle."""
+    """The pinhole camera of a frame: square pixels, no distortion, centre in the middle.
+
+    The centre of the first pixel is (0, 0), so the middle is half a pixel before half the size.
+    """
     height, width = frame.labels.shape
     focal = frame.focal_length
-    centre_x, centre_y = width / 2.0, height / 2.0
+    centre_x, centre_y = (width - 1) / 2.0, (height - 1) / 2.0
     message = CameraInfo(header=header, height=height, width=width, distortion_model="plumb_bob")
     message.d = [0.0] * 5
     message.k = [focal, 0.0, centre_x, 0.0, focal, centre_y, 0.0, 0.0, 1.0]

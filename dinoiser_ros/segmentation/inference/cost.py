@@ -85,13 +85,20 @@ def check_memory(kind: FrameKind, parts: Parts) -> None:
     if needed < _ALWAYS_FITS:
         return
     device = parts.main.device
-    room = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_memory()
+    room = device_memory(device) if device.type == "cuda" else available_memory()
     if room is None or needed < room:
         return
     raise ImageError(
         f"Segmenting {_shown(kind)} takes about {needed / 1e9:.1f} GB, and {room / 1e9:.1f} GB are "
         "free: reduce inference_size or the number of prompts."
     )
+
+
+def device_memory(device: torch.device) -> int:
+    """Bytes that PyTorch can still allocate on a GPU: what is free, and what it keeps for reuse."""
+    free: int = torch.cuda.mem_get_info(device)[0]
+    kept: int = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return free + kept
 
 
 def check_time(kind: FrameKind, parts: Parts, most: float) -> None:

@@ -30,6 +30,8 @@ class ModelSpec:
         inference_size: shorter side in pixels that the model works best at.
         dino_config: path of the OpenCLIP config of `dino`; None if its weights are DINO's own.
         network: a checkpoint of maskclip+; its inference size is in it.
+        familiarity: for a model that knows one world only, how images of others are told, see
+            `inference.familiarity`.
     """
 
     name: str
@@ -40,6 +42,7 @@ class ModelSpec:
     dino: tuple[Source, ...] = ()
     dino_config: Path | None = None
     network: tuple[Source, ...] = ()
+    familiarity: Path | None = None
 
 
 def _hub(repository: str, file: str) -> Source:
@@ -74,13 +77,15 @@ def _demo() -> ModelSpec:
     return ModelSpec(
         "demo", DATA_FOLDER / "demo.json", (weights,), (heads,),
         inference_size=192, dino=(dino,), dino_config=DATA_FOLDER / "demo_dino.json",
+        familiarity=DATA_FOLDER / "demo_familiarity.safetensors",
     )  # fmt: skip
 
 
 def _demo_maskclip_plus() -> ModelSpec:
     """What `maskclip+` made of "demo": the simulated world's 18 classes."""
     source = Source(str(DATA_FOLDER / "demo_maskclip_plus.safetensors"))
-    return ModelSpec("demo-maskclip+", None, network=(source,))
+    familiarity = DATA_FOLDER / "demo_maskclip_plus_familiarity.safetensors"
+    return ModelSpec("demo-maskclip+", None, network=(source,), familiarity=familiarity)
 
 
 # Functions, so that the environment is read when a model is asked for.

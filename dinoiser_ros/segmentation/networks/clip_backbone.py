@@ -92,6 +92,10 @@ class Backbone:
         plain: compute with PyTorch's own operators only. That is the reference, and follows
             autocast and weights that change.
 
+    Attributes:
+        watch: if set, called with (B, L * width): the means of the patches' features in the L
+            layers of `DenseFeatures.layers`.
+
     Raises:
         WeightsError: the tower is not a plain vision transformer.
         OptionError: the intermediate layer does not exist or is the last block.
@@ -116,6 +120,7 @@ class Backbone:
         self.dim = self.visual.proj.shape[1]
         mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in (MEAN, STD))
         self._mean, self._std = mean.to(self.device), std.to(self.device)
+        self.watch: Callable[[Tensor], None] | None = None
         self._positions: dict[tuple[tuple[int, int], str], Tensor] = {}
 
     @property
@@ -154,11 +159,13 @@ class Backbone:
         ):
             attend = partial(summed.attend, block.attn) if request.attention else halves.attention
             x, normed = vit.attention_step(block, attend, x)
-            if request.layers:
+            if request.layers or self.watch is not None:
                 layers.append(normed)
             x, normed = vit.mlp_step(block, halves.mlp, x)
             if request.intermediate and index == self.intermediate_layer:
                 intermediate = normed
+        if self.watch is not None:
+            self.watch(torch.cat([tokens[:, 1:].mean(dim=1) for tokens in (*layers, x)], dim=1))
         return DenseFeatures(
             grid,
             features=self._features(x, grid) if request.features else None,

@@ -9,6 +9,7 @@ The paper used DeepLabv2. torchvision has its successor DeepLabv3 (arXiv 1706.05
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -42,6 +43,9 @@ class EmbeddingNetwork(nn.Module):
         dim: length of CLIP's text embeddings.
         mean, std: of each channel, RGB in [0, 1].
 
+    Attributes:
+        watch: if set, called with (B, channels): the means of the backbone's features.
+
     Raises:
         WeightsError: torchvision has no such network.
     """
@@ -63,6 +67,7 @@ class EmbeddingNetwork(nn.Module):
         self.mean, self.std = tuple(mean), tuple(std)
         self.backbone: nn.Module = network.backbone
         self.classifier: nn.Module = network.classifier
+        self.watch: Callable[[Tensor], None] | None = None
         self.statistics: Tensor
         self.register_buffer("statistics", torch.tensor([self.mean, self.std]), persistent=False)
 
@@ -87,6 +92,8 @@ class EmbeddingNetwork(nn.Module):
         """
         mean, std = self.statistics.float()[..., None, None]
         features = self.backbone(((images - mean) / std).to(self.dtype))
+        if self.watch is not None:
+            self.watch(torch.cat([maps.mean(dim=(2, 3)) for maps in features.values()], dim=1))
         embeddings: Tensor = self.classifier(features if self.head == "lraspp" else features["out"])
         return embeddings
 

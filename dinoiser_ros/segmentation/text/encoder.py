@@ -15,13 +15,14 @@ from torch import Tensor
 
 from dinoiser_ros.errors import PromptError, WeightsError
 from dinoiser_ros.segmentation.networks.open_clip_types import ClipModel, Tokenizer
+from dinoiser_ros.utils.texts import shorten
 
 from .cache import TextCache
 from .identity import text_identity, text_names, weights_digest
 from .stored_tower import StoredText
 from .templates import TEMPLATES
 from .tower import TextTower
-from .vocabulary import Vocabulary, parse_prompts, shorten
+from .vocabulary import Vocabulary, parse_prompts
 
 _MAX_REMEMBERED = 4096  # phrases; 512 floats each
 _TRIAL = 8  # phrases by which the time of the others is estimated

@@ -10,8 +10,9 @@ from dataclasses import replace
 import torch
 
 from dinoiser_ros.errors import PromptError
+from dinoiser_ros.utils.texts import same_look, shorten
 
-from .vocabulary import BACKGROUND, SegmentationClass, Vocabulary, parse_prompts, same_look, shorten
+from .vocabulary import BACKGROUND, SegmentationClass, Vocabulary, parse_prompts
 
 _LISTED = 12  # trained phrases that an error message names
 

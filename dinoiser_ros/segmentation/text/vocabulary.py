@@ -2,12 +2,12 @@
 """From what a person types to classes: parsing, checking and the ids that masks carry.
 
 A prompt is a phrase ("wooden floor") or a class made of several ("floor: wooden floor, carpet").
-Class ids are given here and nowhere else: the position in the list.
+Class ids are positions in the list here; the node may give its messages others, see
+`messages.class_ids`.
 """
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,21 +16,13 @@ import torch
 from torch import Tensor
 
 from dinoiser_ros.errors import PromptError
+from dinoiser_ros.messages.class_ids import unlabeled_id
+from dinoiser_ros.messages.prompt_ids import refuse_id
+from dinoiser_ros.utils.texts import same_look, shorten, without_invisible
 
 BACKGROUND = "background"
 MAX_CLASSES = 65534  # ids are uint16 in the messages; 65535 is unlabeled, 65534 `not_finite`
 MAX_PHRASE_LENGTH = 200  # characters; CLIP's context is 77 tokens, templates included
-
-# Unicode's Default_Ignorable_Code_Point: characters that are not shown.
-_INVISIBLE = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
-    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3"
-    "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
-)
-
-# Labels and ids: 8 bits as long as they fit beside the id that means "unlabeled".
-UNLABELED_8BIT = 255
-UNLABELED_16BIT = 65535
 
 
 @dataclass(frozen=True)
@@ -99,11 +91,6 @@ class Vocabulary:
         return best.scatter_reduce(1, index, scores, "amax")
 
 
-def unlabeled_id(classes: int) -> int:
-    """The id that means "unlabeled" for a number of classes: 255, or 65535 with more than 254."""
-    return UNLABELED_8BIT if classes < UNLABELED_8BIT else UNLABELED_16BIT
-
-
 def parse_prompts(prompts: Sequence[str]) -> tuple[tuple[str, ...], tuple[SegmentationClass, ...]]:
     """Clean and check a list of prompts and give its classes.
 
@@ -117,8 +104,8 @@ def parse_prompts(prompts: Sequence[str]) -> tuple[tuple[str, ...], tuple[Segmen
         The cleaned prompts and their classes, ids in the order given.
 
     Raises:
-        PromptError: an entry is no text, empty, too long, has control characters, or repeats
-        another.
+        PromptError: an entry is no text, empty, too long, has control characters or a class id, or
+        repeats another.
     """
     if isinstance(prompts, str) or not isinstance(prompts, Sequence):
         raise PromptError(
@@ -144,22 +131,12 @@ def parse_prompts(prompts: Sequence[str]) -> tuple[tuple[str, ...], tuple[Segmen
     return cleaned, classes
 
 
-def same_look(text: str) -> str:
-    """A key that texts share if they look the same, whatever characters they are written with.
-
-    Compatibility forms (the ligature of f and l, full-width letters) and upper case are folded, in
-    Unicode's normal form NFKC.
-    """
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-
-
 def _clean(prompt: str, which: str) -> str:
     """Collapse white space, drop what cannot be seen; PromptError for what cannot be a prompt."""
     if not isinstance(prompt, str):
         raise PromptError(f"{which} is a {type(prompt).__name__}: give a text.")
-    # What cannot be seen (zero-width characters, byte-order marks, soft hyphens) comes along when
-    # texts are copied; composed and decomposed letters look the same.
-    text = " ".join(unicodedata.normalize("NFC", _INVISIBLE.sub("", prompt)).split())
+    # Composed and decomposed letters look the same.
+    text = " ".join(unicodedata.normalize("NFC", without_invisible(prompt)).split())
     if not text:
         raise PromptError(f"{which} is empty: write what to look for, for example 'person'.")
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
@@ -183,6 +160,7 @@ def _parse(prompt: str, index: int) -> SegmentationClass:
                 f"Prompt {index + 1} ({shorten(text)!r}) has {len(text)} characters: "
                 f"use at most {MAX_PHRASE_LENGTH}."
             )
+        refuse_id(text, index + 1, prompt)
     return SegmentationClass(index, name, phrases)
 
 
@@ -198,8 +176,3 @@ def _refuse_repeats(texts: list[tuple[int, str]], what: str) -> None:
                 f"The {what} {shorten(text)!r} is given twice, in {where}: remove one of them."
             )
         seen[key] = index
-
-
-def shorten(text: str, length: int = 40) -> str:
-    """At most `length` characters of a text, for messages."""
-    return text if len(text) <= length else text[: length - 3] + "..."

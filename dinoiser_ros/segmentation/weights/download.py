@@ -22,6 +22,7 @@ from dinoiser_ros.errors import FileNotOnServerError, WeightsError
 from dinoiser_ros.utils.atomic_files import move_into_place
 
 from .cache import cache_folder
+from .download_limits import Pace, check_room, room_for_files
 from .file_kinds import check_file
 
 _CHUNK = 1 << 20  # bytes
@@ -78,7 +79,8 @@ def download(
     """Fetch a URL to a file that appears only when it is complete and verified.
 
     The length that the server announces is checked, and the SHA-256 that a hub announces for large
-    files (`X-Linked-Etag`) as well.
+    files (`X-Linked-Etag`) as well. A file that does not fit the disk is not fetched, and a server
+    that sends next to nothing is given up, see `download_limits`.
 
     Args:
         url: http or https.
@@ -90,13 +92,14 @@ def download(
         The destination.
 
     Raises:
-        WeightsError: unreachable, refused, truncated, damaged, something else than its name says
-            (see `check_file`), or the folder cannot be written.
+        WeightsError: unreachable, refused, stalled, too large, truncated, damaged, something else
+            than its name says (see `check_file`), or the folder cannot be written.
     """
     name = Path(urlsplit(_checked(url)).path).name
     try:
         with partial_file(destination) as (partial, file):
-            announced = _receive(url, file, progress)
+            room = room_for_files(destination.parent)
+            announced = _receive(url, file, room, progress)
             verify(partial, sha256 or announced, blob_id)
             _check_kind(partial, name, url)
             move_into_place(partial, destination)
@@ -200,8 +203,11 @@ class _RememberLinkedEtag(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _receive(url: str, file: IO[bytes], progress: Progress | None) -> str | None:
+def _receive(url: str, file: IO[bytes], room: int, progress: Progress | None) -> str | None:
     """Copy a URL into an open file; give the SHA-256 that the server announced, if any.
+
+    Args:
+        room: bytes that there is space for.
 
     Raises:
         WeightsError: whatever the network or the server did.
@@ -211,10 +217,13 @@ def _receive(url: str, file: IO[bytes], progress: Progress | None) -> str | None
     with _open(url, redirects) as response:
         length = response.headers.get("Content-Length")
         total = int(length) if length and length.isascii() and length.isdigit() else None
-        received = 0
+        check_room(url, total or 0, room)
+        received, pace = 0, Pace(url)
         while chunk := _next_chunk(url, response):
-            file.write(chunk)
             received += len(chunk)
+            check_room(url, received, room)
+            pace.check(received)
+            file.write(chunk)
             if progress is not None:
                 progress(received, total)
         etag = (response.headers.get("X-Linked-Etag") or redirects.etag or "").strip('W/"')
@@ -243,7 +252,7 @@ def _open(url: str, redirects: _RememberLinkedEtag) -> http.client.HTTPResponse:
 
 def _next_chunk(url: str, response: http.client.HTTPResponse) -> bytes:
     with _network(url):
-        return response.read(_CHUNK)
+        return response.read1(_CHUNK)  # what has arrived, so that a trickle is seen
 
 
 @contextlib.contextmanager

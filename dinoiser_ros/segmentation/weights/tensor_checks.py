@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dinoiser_ros.errors import WeightsError
 
 _FLOATS = frozenset({"float64", "float32", "float16", "bfloat16"})
+_SCALES = ("weight", "gamma", "running_var")  # ends of names, of vectors as well
 _INTEGERS = frozenset({"int64", "int32", "int16", "int8", "uint8"})
 # Types that safetensors files have, by PyTorch's names.
 _STORED_TYPES = {
@@ -49,7 +50,7 @@ def check_values(name: str, tensor: Tensor, source: str) -> None:
         source: what to call the file in an error message.
 
     Raises:
-        WeightsError: NaN or infinity among the values, or a matrix of zeros.
+        WeightsError: NaN or infinity among the values, or a matrix or scale of zeros.
     """
     if not tensor.is_floating_point() or not tensor.numel():
         return
@@ -59,7 +60,24 @@ def check_values(name: str, tensor: Tensor, source: str) -> None:
             f"{source} has values in {name} that are not finite (NaN or infinity): it is damaged, "
             "or its training failed; fetch it again."
         )
-    if tensor.dim() > 1 and total == 0 and not tensor.any():
+    # Biases may be zeros; what features are multiplied with, or divided by, may not.
+    scales = tensor.dim() > 1 or name.endswith(_SCALES)
+    if scales and total == 0 and not tensor.any():
         raise WeightsError(
             f"{source} has nothing but zeros in {name}: it is damaged, fetch it again."
         )
+
+
+def check_module(module: nn.Module, source: str) -> None:
+    """Refuse a network that a library has loaded, by its weights' types and values.
+
+    Raises:
+        WeightsError: one is no floating-point number, or see `check_values`.
+    """
+    for name, tensor in module.named_parameters():
+        if not can_fill(type_of(tensor), "float32"):
+            raise WeightsError(
+                f"{source} has {type_of(tensor)} values in {name}: give weights that are not "
+                "quantised."
+            )
+        check_values(name, tensor.detach(), source)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from dinoiser_ros.errors import WeightsError
 from dinoiser_ros.segmentation.methods.found import background
 from dinoiser_ros.segmentation.networks.dino import LastLayer
-from dinoiser_ros.segmentation.weights.checkpoint import State
+from dinoiser_ros.segmentation.weights.checkpoint import State, load_into
 
 
 def seed_foreground(last: LastLayer) -> Tensor:
@@ -48,7 +48,7 @@ def found_head_from_state(state: State, width: int, source: str) -> FoundHead:
         source: what to call it in an error message.
 
     Raises:
-        WeightsError: it is no such head, or made for another DINO.
+        WeightsError: it is no such head, made for another DINO, or has values that cannot be.
     """
     state = {name.removeprefix("decoder."): tensor for name, tensor in state.items()}
     weight, bias = state.get("weight"), state.get("bias")
@@ -68,4 +68,6 @@ def found_head_from_state(state: State, width: int, source: str) -> FoundHead:
             f"{source} reads keys of width {weight.shape[1]}, this DINO's have {width}: give the "
             "DINO that it was trained on (FOUND's own: ViT-S/8)."
         )
-    return FoundHead(weight.flatten(1), bias)
+    head = FoundHead(torch.empty(1, width), torch.empty(1))
+    load_into(head, {"weight": weight.flatten(1), "bias": bias}, source)
+    return head

@@ -112,7 +112,7 @@ def test_the_copy_has_all_that_was_recorded_and_the_nodes_topics(tmp_path, quick
     assert f"/front/image_raw as /front/dinoiser, {FRAMES} frames: " in outcome.summary
     assert not outcome.problems
     (note,) = outcome.notes
-    assert note.startswith("/front/depth/image_rect was left out, it looks like depth (16UC1)")
+    assert note.startswith("/front/depth/image_rect was left out, it is depth (16UC1)")
 
     check_storage(bag.path, tmp_path / "out" / "drive_segmented", *STORAGES[storage])
 
@@ -424,3 +424,11 @@ def test_results_live_where_the_node_publishes_them(topics):
         assert found == output_namespaces(topics, "dinoiser")
     assert len(set(found)) == len(topics)
     assert namespaces([topic[1:] for topic in topics]) == found, "ROS 1 without leading slash"
+
+
+def test_a_note_advises_what_helps():
+    """A topic that only looks like depth can be asked for; the pictures of depth cannot be used."""
+    encodings = {"/depth": "16UC1", "/depth/registered_rgb": "rgb8", "/dinoiser/mask": "mono8"}
+    _, notes = choose_topics([*encodings, "/other"], None, {**encodings, "/other": "rgb8"}.get)
+    advised = [note.partition(" was left out")[0] for note in notes if "--topics" in note]
+    assert len(notes) == 3 and advised == ["/depth/registered_rgb", "/dinoiser/mask"]

@@ -118,3 +118,13 @@ def test_quantile() -> None:
     assert math.isnan(quantile([], 0.5))
     assert quantile([3.0, 1.0, 2.0], 0.5) == 2.0
     assert quantile(list(map(float, range(100))), 0.95) == 95.0
+
+
+def test_images_of_another_world_are_a_warning() -> None:
+    statistics = stream(8.0)
+    for _ in range(6):
+        assert statistics.familiar(False)
+    assert not statistics.familiar(False)
+    statistics.notice = "the images do not show the simulated world"
+    assert status(statistics, 8.0)[:2] == (WARN, statistics.notice)
+    assert status(statistics, 20.0)[0] == STALE  # what is worse is said first

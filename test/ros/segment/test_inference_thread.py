@@ -9,13 +9,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from ros_helpers import wait_until
 from std_msgs.msg import Header
 
+from dinoiser_ros.messages.class_ids import BY_NAME
 from dinoiser_ros.messages.encode import image_message
+from dinoiser_ros.ros.segment.class_numbering import ClassNumbering
+from dinoiser_ros.ros.segment.image_subscription import ImageSubscription
 from dinoiser_ros.ros.segment.inference import memory
 from dinoiser_ros.ros.segment.inference.inference_thread import InferenceThread
 from dinoiser_ros.ros.segment.monitoring.statistics import CameraStatistics
@@ -35,6 +39,8 @@ class Model:
     default_inference_size = 448
     device = "cuda:0"
     cuda_graphs_problem: str | None = None
+    world = "the simulated world: use the model 'vit-b-16'"
+    familiar = True
 
     def __init__(self) -> None:
         self.batches: list[int] = []
@@ -43,7 +49,9 @@ class Model:
     def segment_batch(self, images: list[np.ndarray]) -> list[Any]:
         self.batches.append(len(images))
         self.fail(images)
-        return [SimpleNamespace(classes=(), labels=image) for image in images]
+        return [
+            SimpleNamespace(classes=(), labels=image, familiar=self.familiar) for image in images
+        ]
 
     def set_options(self, inference_size: int) -> None:
         self.inference_size = inference_size
@@ -76,9 +84,7 @@ class Setup:
         self.reports: list[str] = []
         self.lost: list[str] = []
         self.cameras = [
-            SimpleNamespace(
-                topic=f"/{i}", publishers=Publishers(), statistics=CameraStatistics(0.0)
-            )
+            ImageSubscription(Mock(), f"/{i}", "raw", Publishers(), CameraStatistics(0.0), Mock())
             for i in range(cameras)
         ]
         settings = {spec.name: spec.default for spec in SPECS}
@@ -86,6 +92,7 @@ class Setup:
             self.model,
             self.cameras,
             settings,
+            ClassNumbering(BY_NAME),
             Clock(),
             lambda kind, text: self.reports.append(text),
             self.lost.append,
@@ -297,3 +304,25 @@ def test_what_is_loaded_is_spared_by_the_collector_until_the_model_goes() -> Non
         memory.free_device_memory()
     assert gc.get_freeze_count() == 0
     memory.free_host_memory()  # whatever the C library
+
+
+def test_images_of_another_world_are_reported_once_and_not_for_single_frames(
+    make: Callable,
+) -> None:
+    setup = make()
+    notices = []
+    for index in range(30):
+        setup.model.familiar = index < 6 and index % 3 != 0
+        setup.send({0: (4, 4)})
+        wait_until(lambda count=index + 1: setup.published() == count, "a result")
+        setup.thread.call(lambda: None).result(10)  # the frame is done
+        notices.append(setup.cameras[0].statistics.notice)
+    assert not any(notices[:10])  # seven of the last ten frames are needed
+    assert notices[-1] == "the images do not show the simulated world: use the model 'vit-b-16'"
+    assert setup.reports == [f"/0: {notices[-1]}"]
+    setup.model.familiar = True
+    for index in range(30, 36):
+        setup.send({0: (4, 4)})
+        wait_until(lambda count=index + 1: setup.published() == count, "a result")
+    setup.thread.call(lambda: None).result(10)
+    assert not setup.cameras[0].statistics.notice

@@ -88,7 +88,7 @@ def test_a_signal_ends_the_running_node(number: int) -> None:
 
 @pytest.mark.parametrize("delay", [0.3, 0.8, 1.5, 3.0])
 def test_a_signal_ends_the_starting_node(delay: float) -> None:
-    with NodeProcess() as process:
+    with NodeProcess(imported=False) as process:
         wait_until(lambda: _handles_signals(process.process.pid), "the node's signal handlers")
         time.sleep(delay)
         assert process.stop(signal.SIGINT) < MAX_END

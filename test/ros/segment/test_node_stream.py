@@ -129,7 +129,7 @@ def test_label_info_is_there_for_those_who_join_late(client: Client, collect: An
 
 
 def test_prompts_change_while_running(client: Client, camera: FakeCamera, collect: Any) -> None:
-    """No mask names a class before LabelInfo did; ids are positions; topics follow."""
+    """No mask names a class before LabelInfo did; ids and topics follow."""
     journal: list = []
     infos = collect(LabelInfo, "label_info", LATCHED, journal)
     wait_until(lambda: infos, "the LabelInfo of the first prompts")
@@ -137,14 +137,17 @@ def test_prompts_change_while_running(client: Client, camera: FakeCamera, collec
     camera.publish_until(lambda: masks, "masks of the first prompts")
     answer = set_prompts(client, ["floor: wooden floor, carpet", "дверь"])
     assert answer.success, answer.message
-    assert list(answer.class_ids) == [0, 1]
+    door = answer.class_ids[1]
+    assert min(answer.class_ids) >= len(PROMPTS), "ids of other classes are not given away"
     assert list(answer.class_names) == ["floor", "дверь"]
 
     def named() -> set[str]:
         return {entry.class_name for message in list(masks) for entry in message.masks}
 
     camera.publish_until(lambda: named() & {"floor", "дверь"}, "masks of the second prompts")
-    wait_until(lambda: class_topics(client) == {"floor", "class_1"}, "topics of the new classes")
+    wait_until(
+        lambda: class_topics(client) == {"floor", f"class_{door}"}, "topics of the new classes"
+    )
     known: set[str] = set()
     for message in journal:
         if isinstance(message, LabelInfo):
@@ -201,14 +204,14 @@ def test_more_than_254_classes_give_16_bit_masks(
     client: Client, camera: FakeCamera, collect: Any
 ) -> None:
     masks = collect(Image, "mask", qos_profile_sensor_data)
-    names = [f"thing {number}" for number in range(400)]
+    names = [f"thing {number}" for number in range(260)]
     answer = set_prompts(client, names)
-    assert answer.success and list(answer.class_ids) == list(range(400))
+    assert answer.success and len(set(answer.class_ids)) == 260
     message = camera.publish_until(
         lambda: next((m for m in list(masks) if m.encoding == "mono16"), None), "a mono16 mask"
     )
     assert message.step == 2 * message.width
-    assert pixels_of(message).max() < 400
+    assert set(np.unique(pixels_of(message))) <= set(answer.class_ids)
 
 
 def test_one_image_on_request(client: Client, camera: FakeCamera) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 from lifecycle_msgs.msg import Transition
@@ -116,21 +117,30 @@ def test_a_storm_of_any_ids_leaves_a_node_that_works() -> None:
         assert "Traceback" not in process.log
 
 
-@pytest.mark.parametrize("number", [10, 12, 60, 61, 99])
-def test_an_internal_id_while_a_model_is_loaded_changes_nothing(number: int) -> None:
+@pytest.fixture(scope="module")
+def unconfigured() -> Iterator[Client]:
+    """A client of a node that waits to be configured; each test leaves it so."""
     with running_node({"autostart": False}, state="unconfigured") as (_, client):
-        change = client.node.create_client(ChangeState, "/dinoiser/change_state")
-        assert change.wait_for_service(TIMEOUT)
-        configured = change.call_async(
-            ChangeState.Request(transition=Transition(id=Transition.TRANSITION_CONFIGURE))
+        yield client
+
+
+@pytest.mark.parametrize("number", [10, 12, 60, 61, 99])
+def test_an_internal_id_while_a_model_is_loaded_changes_nothing(
+    unconfigured: Client, number: int
+) -> None:
+    change = unconfigured.node.create_client(ChangeState, "/dinoiser/change_state")
+    assert change.wait_for_service(TIMEOUT)
+    configured = change.call_async(
+        ChangeState.Request(transition=Transition(id=Transition.TRANSITION_CONFIGURE))
+    )
+    answers = []
+    while not configured.done():
+        answer = unconfigured.call(
+            ChangeState, "/dinoiser/change_state", transition=Transition(id=number)
         )
-        answers = []
-        while not configured.done():
-            answer = client.call(
-                ChangeState, "/dinoiser/change_state", transition=Transition(id=number)
-            )
-            answers.append(answer.success)
-        assert answers and not any(answers)
-        assert configured.result().success
-        assert client.state() == "inactive"
-        assert client.change_state("activate")
+        answers.append(answer.success)
+    assert answers and not any(answers)
+    assert configured.result().success
+    assert unconfigured.state() == "inactive"
+    for way in ("activate", "deactivate", "cleanup"):
+        assert unconfigured.change_state(way)

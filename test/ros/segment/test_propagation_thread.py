@@ -56,6 +56,16 @@ class Publishers:
         return [(number, source) for number, source, _ in self.published]
 
 
+@dataclass
+class Points:
+    """Notes whose clouds are published: (number of the image, its depth, segmentation)."""
+
+    published: list[tuple[int, int, Segmentation]] = field(default_factory=list)
+
+    def publish(self, frame: Any, depth: Any, settings: Any) -> None:
+        self.published.append((frame.header.stamp.sec, depth, frame.segmentation))
+
+
 class Setup:
     """A thread of one camera, whose images are a tenth of a second apart."""
 
@@ -63,8 +73,14 @@ class Setup:
         from rclpy.clock import Clock
 
         self.reports: list[str] = []
+        publishers = Publishers()
         self.camera = SimpleNamespace(
-            topic="/camera", publishers=Publishers(), statistics=CameraStatistics(0.0)
+            topic="/camera",
+            publishers=publishers,
+            statistics=CameraStatistics(0.0),
+            points=Points(),
+            have_subscribers=publishers.have_subscribers,
+            expect_depth=lambda message: message.header.stamp.sec * 10,
         )
         self.settings = {spec.name: spec.default for spec in SPECS}
         self.settings |= {"rate_mode": "propagate", **changes}
@@ -84,7 +100,7 @@ class Setup:
         image = coloured(window(PLACE, (2 * number, 0)))
         header = Header(frame_id="camera")
         header.stamp.sec = number
-        return PendingFrame(self.camera, header, image, number / 10, 0.0)
+        return PendingFrame(self.camera, header, image, number / 10, 0.0, number * 10)
 
     def image(self, number: int) -> None:
         """An image arrives, and is handled before the next thing happens."""
@@ -151,6 +167,17 @@ def test_each_image_gets_one_mask_in_order(setup: Setup) -> None:
     assert (totals.inferred, totals.carried, totals.published) == (2, 4, 5)
 
 
+def test_each_mask_has_clouds_with_the_depth_of_its_own_image(setup: Setup) -> None:
+    setup.begin(3)
+    setup.result(3)
+    setup.image(4)
+    masks, clouds = setup.publishers.published, setup.camera.points.published
+    assert [number for number, _, _ in masks] == [0, 1, 2, 3, 4]
+    assert [(number, depth) for number, depth, _ in clouds] == [(n, n * 10) for n in range(5)]
+    for (_, _, mask), (_, _, cloud) in zip(masks, clouds, strict=True):
+        assert cloud is mask
+
+
 def test_a_first_result_is_carried_to_the_newest_image(make: Callable) -> None:
     setup = make()
     setup.image(0)
@@ -180,6 +207,20 @@ def test_other_classes_end_what_is_carried(setup: Setup) -> None:
     setup.begin(5)
     setup.result(5, setup.publishers.classes)
     assert setup.publishers.order[4:] == [(5, None)]
+
+
+def test_other_ids_of_the_same_prompts_end_what_is_fused(make: Callable) -> None:
+    setup = make(rate_mode="off", temporal="smooth")
+    setup.image(0)
+    setup.begin(0)
+    setup.result(0)
+    other = (SegmentationClass(0, "box", ("box",)), SegmentationClass(1, "floor", ("floor",)))
+    setup.publishers.classes = other
+    setup.image(1)
+    setup.begin(1)
+    setup.result(1, other, confidence=0.3)
+    (_, _, mask) = setup.publishers.published[-1]
+    np.testing.assert_allclose(mask.confidence, 0.3, atol=1e-3)
 
 
 def test_nothing_is_carried_where_the_network_keeps_up(make: Callable) -> None:
@@ -240,7 +281,7 @@ def test_nothing_passes_a_shut_gate(setup: Setup) -> None:
     setup.gate.shut()
     setup.image(4)
     setup.result(2)
-    assert len(setup.publishers.order) == 4
+    assert len(setup.publishers.order) == len(setup.camera.points.published) == 4
 
 
 def test_a_faster_network_waits(make: Callable, monkeypatch: pytest.MonkeyPatch) -> None:

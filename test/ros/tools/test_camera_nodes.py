@@ -165,7 +165,7 @@ def test_sim_camera_renders(client: Client) -> None:
     info, depth = infos[-1], depths[-1]
     assert (info.width, info.height) == (64, 48)
     assert info.k[0] == info.k[4] > 0
-    assert (info.k[2], info.k[5]) == (32.0, 24.0)
+    assert (info.k[2], info.k[5]) == (31.5, 23.5)  # the first pixel's centre is (0, 0)
     assert depth.encoding == "32FC1"
     metres = np.frombuffer(depth.data, np.float32).reshape(48, 64)
     assert metres.min() > 0.05

@@ -6,9 +6,11 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from dinoiser_ros.errors import ImageError, OptionError
 from dinoiser_ros.ros.segment.engine import check_changes
@@ -131,3 +133,29 @@ def test_available_memory_is_the_least_of_machine_and_container(tmp_path) -> Non
         assert available_memory(meminfo, tmp_path) == room
     assert available_memory(tmp_path / "none", tmp_path / "none") is None
     assert available_memory() > 0
+
+
+def test_the_gpu_memory_that_pytorch_keeps_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for the device's answers: after one large frame, most memory is in the cache."""
+    answers = {
+        "mem_get_info": (1_000, 80_000),
+        "memory_reserved": 70_000,
+        "memory_allocated": 9_000,
+    }
+    for name, answer in answers.items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, answer=answer: answer)
+    assert cost.device_memory(torch.device("cuda", 0)) == 62_000
+
+
+def test_a_frame_on_a_gpu_is_judged_by_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost, "frame_memory", lambda kind, parts: 50_000_000_000)
+    monkeypatch.setattr(cost, "available_memory", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1_000_000_000, 80_000_000_000))
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 1_000_000_000)
+    parts = SimpleNamespace(main=SimpleNamespace(device=torch.device("cuda", 0)))
+    kind = FrameKind((480, 640), (480, 640), 3)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 60_000_000_000)
+    cost.check_memory(kind, parts)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 1_000_000_000)
+    with pytest.raises(ImageError, match=r"50\.0 GB, and 1\.0 GB are free"):
+        cost.check_memory(kind, parts)

@@ -14,7 +14,6 @@ from dinoiser_ros.segmentation.text.vocabulary import (
     SegmentationClass,
     Vocabulary,
     parse_prompts,
-    unlabeled_id,
 )
 
 
@@ -68,6 +67,9 @@ def test_background_alone_stays_alone():
         (["\ud800", "x"], "control characters or broken Unicode"),
         (["x" * 10_000, "person"], "10000 characters"),
         (["p" * (MAX_PHRASE_LENGTH + 1), "person"], "201 characters"),
+        (["wall", "7=person"], r"Prompt 2 \('7=person'\) has the id 7 where none can be"),
+        (["floor: 7=carpet", "x"], r"Prompt 1 \('floor: 7=carpet'\) has the id 7 where none"),
+        (["wall", "+7=x"], r"Prompt 2 \('\+7=x'\) has no id in front of '='"),
     ],
 )
 def test_refused_with_a_reason(prompts, reason):
@@ -150,11 +152,6 @@ def test_a_class_scores_as_the_best_of_its_phrases(sizes, seed):
     best = vocabulary.best_of_phrases(scores)
     for entry in classes:
         assert torch.equal(best[:, entry.id], scores[:, owners == entry.id].amax(dim=1))
-
-
-@pytest.mark.parametrize(("classes", "wanted"), [(1, 255), (254, 255), (255, 65535), (400, 65535)])
-def test_unlabeled_id(classes, wanted):
-    assert unlabeled_id(classes) == wanted
 
 
 def test_failed_prompts_leave_everything_as_it_was(golden):

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +18,7 @@ from safetensors.torch import load_file
 
 from dinoiser_ros.errors import WeightsError
 from dinoiser_ros.segmentation.models.registry import MODELS
+from dinoiser_ros.segmentation.weights import download_limits
 from dinoiser_ros.segmentation.weights.checkpoint import read_checkpoint
 from dinoiser_ros.segmentation.weights.sources import Source, find_file, parse_source
 
@@ -190,3 +193,61 @@ def test_what_is_no_state_dict(tmp_path: Path, content: object, said: str) -> No
     torch.save(content, tmp_path / "a.pt")
     with pytest.raises(WeightsError, match=said):
         read_checkpoint(tmp_path / "a.pt")
+
+
+class Stream:
+    """A server that answers every request with a part, again and again, until nobody listens."""
+
+    def __init__(self, head: bytes, part: bytes, pause: float) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/heads.safetensors"
+        self._answer = head, part, pause
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        head, part, pause = self._answer
+        connection, _ = self._listener.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.recv(65536)
+            connection.sendall(OK + head + b"\r\n")
+            while True:
+                connection.sendall(part)
+                time.sleep(pause)
+
+    def close(self) -> None:
+        self._thread.join()
+        self._listener.close()
+
+
+@pytest.mark.parametrize(
+    ("head", "part"),
+    [
+        (b"", b"a" * 65536),  # no length at all
+        (b"Transfer-Encoding: chunked\r\n", b"10000\r\n" + b"a" * 65536 + b"\r\n"),
+    ],
+)
+def test_a_file_without_an_end(
+    monkeypatch: pytest.MonkeyPatch, cache: Path, head: bytes, part: bytes
+) -> None:
+    monkeypatch.setattr(download_limits, "LARGEST", 3_000_000)
+    server = Stream(head, part, 0.0)
+    with pytest.raises(WeightsError, match=r"more than the 0\.0 GB that there is space for"):
+        find_file((parse_source(server.url),))
+    server.close()
+    assert not list(cache.iterdir())
+
+
+def test_a_file_larger_than_the_disk_is_refused_before_it(serve: Serve, cache: Path) -> None:
+    with pytest.raises(WeightsError, match="that there is space for"):
+        find_file((parse_source(f"{serve(with_length(HEADS, 10**17))}/heads.safetensors"),))
+    assert not list(cache.iterdir())
+
+
+def test_a_server_that_sends_next_to_nothing(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    monkeypatch.setattr(download_limits, "PATIENCE", 0.3)
+    server = Stream(b"Content-Length: 1000000\r\n", b"a", 0.02)
+    with pytest.raises(WeightsError, match=r"stalled: \d+ bytes came in \d+ s: try again"):
+        find_file((parse_source(server.url),))
+    server.close()
+    assert not list(cache.iterdir())

@@ -15,6 +15,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from dinoiser_ros.segmentation import PromptError, Segmenter, WeightsError
+from dinoiser_ros.segmentation.weights.tensor_checks import check_module
+from dinoiser_ros.training.heads.found import found_head_from_state
 
 CLIP, HEADS = GOLDEN / "clip.safetensors", GOLDEN / "heads.safetensors"
 
@@ -116,6 +118,15 @@ def test_matrices_of_zeros(target: Path) -> None:
         load(weights=path)
 
 
+@pytest.mark.parametrize(
+    "name", ["visual.ln_post.weight", "visual.transformer.resblocks.0.ln_1.weight"]
+)
+def test_scales_of_zeros(target: Path, name: str) -> None:
+    """All features are the same then, and every pixel is one class, with confidence."""
+    with pytest.raises(WeightsError, match=rf"nothing but zeros in {name}"):
+        load(weights=spoilt(CLIP, target, name, torch.zeros_like))
+
+
 def test_values_beyond_float32(target: Path) -> None:
     path = spoilt(CLIP, target, "visual.proj", lambda t: t.double() * 1e300)
     with pytest.raises(WeightsError, match=r"visual\.proj that are not finite"):
@@ -151,3 +162,32 @@ def test_blocks_that_heads_cannot_have_been_trained_on(tmp_path: Path, layer: st
         ValueError if layer not in ("1.5", "nan") else WeightsError, match="layer|metadata"
     ):
         load(heads=path)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("weight", with_one(math.nan), "not finite"),
+        ("bias", with_one(math.inf), "not finite"),
+        ("weight", torch.zeros_like, "nothing but zeros"),
+        ("weight", lambda tensor: (tensor * 100).to(torch.int8), "other type: weight is int8"),
+    ],
+)
+def test_the_head_of_found(name: str, change: Callable[[Tensor], Tensor], said: str) -> None:
+    state = {"decoder.weight": torch.ones(1, 6, 1, 1), "decoder.bias": torch.ones(1)}
+    assert found_head_from_state(state, 6, "decoder_weights.pt").weight.shape == (1, 6)
+    state[f"decoder.{name}"] = change(state[f"decoder.{name}"])
+    with pytest.raises(WeightsError, match=f"decoder_weights.pt .*{said}"):
+        found_head_from_state(state, 6, "decoder_weights.pt")
+
+
+def test_a_network_that_a_library_has_loaded() -> None:
+    network = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.GroupNorm(1, 2))
+    check_module(network, "Stable Diffusion")
+    with torch.no_grad():
+        network[0].weight[1, 2] = math.nan
+    with pytest.raises(WeightsError, match="Stable Diffusion has values in 0.weight"):
+        check_module(network, "Stable Diffusion")
+    network[0].weight = torch.nn.Parameter(torch.ones(2, 3, dtype=torch.int8), requires_grad=False)
+    with pytest.raises(WeightsError, match="int8 values in 0.weight: give .* not quantised"):
+        check_module(network, "Stable Diffusion")

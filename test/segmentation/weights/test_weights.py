@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,6 +44,7 @@ class Server(http.server.ThreadingHTTPServer):
     requests = 0
     truncate = False
     announce_sha256: str | None = None
+    hold: threading.Event | None = None  # waited for before every answer
     stall: threading.Event | None = None  # waited for in the middle of the next answer
 
     def __init__(self, *args, **kwargs):
@@ -55,6 +57,8 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
     def do_GET(self):
         self.server.requests += 1
+        if self.server.hold is not None:
+            self.server.hold.wait(60)
         name = self.path.removeprefix("/redirect")
         if name != self.path:  # as a hub does: a redirect to the storage that names the SHA-256
             self.send_response(302)
@@ -265,6 +269,32 @@ def test_a_download_that_is_killed_leaves_nothing_broken(server, cache):
     assert all(path.name.startswith(".partial-") for path in files_in(cache))
     found = find_file((parse_source(url),))
     assert found.read_bytes() == (GOLDEN / "heads.safetensors").read_bytes()
+
+
+def test_two_processes_fetch_the_same_file_at_once(server, cache):
+    """Two nodes that start for the first time: the second one begins while the first receives."""
+    server.hold = go_on = threading.Event()
+    program = (
+        "import sys; from dinoiser_ros.segmentation.weights.sources import *; "
+        "print(find_file((parse_source(sys.argv[1]),)))"
+    )
+    command = [sys.executable, "-c", program, f"{server.url}/heads.safetensors"]
+    pair = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    try:
+        end = time.monotonic() + 60
+        while server.requests < 2 and time.monotonic() < end:
+            time.sleep(0.01)
+    finally:
+        go_on.set()
+    answers = [process.communicate(timeout=60) for process in pair]
+    assert server.requests == 2, "both were fetching at the same time"
+    assert [process.returncode for process in pair] == [0, 0], answers
+    (found,) = {output.strip() for output, _ in answers}
+    assert Path(found).read_bytes() == (GOLDEN / "heads.safetensors").read_bytes()
+    assert files_in(cache) == [Path(found)], "and nothing else is left"
 
 
 def test_left_overs_of_killed_downloads_are_removed(server, cache):

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from rclpy.clock import Clock
     from sensor_msgs.msg import CompressedImage, Image
 
+    from dinoiser_ros.ros.segment.class_numbering import ClassNumbering
     from dinoiser_ros.ros.segment.image_subscription import ImageSubscription
+    from dinoiser_ros.ros.segment.points.depth_buffer import DepthMatch
     from dinoiser_ros.ros.segment.propagation.propagation_thread import PropagationThread
     from dinoiser_ros.segmentation import Segmentation, Segmenter
 
@@ -42,6 +44,7 @@ class InferenceThread:
         segmenter: with prompts set.
         cameras: at least one.
         settings: values of the node's parameters.
+        numbering: the ids of the classes in use.
         clock: the node's, for latencies and stamps.
         report: called with (kind, sentence) for what went wrong with a frame.
         device_lost: called with a sentence, once, when the device can no longer be used; no frame
@@ -51,7 +54,7 @@ class InferenceThread:
         gate: what whoever publishes results passes.
         propagation: gets the frames and results if masks are to be carried or fused; None, the
             default, if they never are.
-        settings: replaced as a whole, by calls that run in the thread.
+        settings, numbering: replaced as a whole, by calls that run in the thread.
         segmenter: as given.
     """
 
@@ -60,12 +63,14 @@ class InferenceThread:
         segmenter: Segmenter,
         cameras: Sequence[ImageSubscription],
         settings: Mapping[str, Any],
+        numbering: ClassNumbering,
         clock: Clock,
         report: Callable[[str, str], None],
         device_lost: Callable[[str], None],
     ) -> None:
         self.segmenter = segmenter
         self.settings = dict(settings)
+        self.numbering = numbering
         self._cameras = list(cameras)
         self._numbers = {id(camera): number for number, camera in enumerate(cameras)}
         self._clock = clock
@@ -78,6 +83,7 @@ class InferenceThread:
         self._recovery = Recovery(segmenter, self._segment, self._skip, self._stop_for_lost_device)
         self._heap = HeapTrimmer()
         self._report_cuda_graphs = ReportOnce(report, "cuda graphs")
+        self._report_world = ReportOnce(report, "world")
         # A daemon: a frame in work must not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
         self._thread.start()
@@ -90,7 +96,7 @@ class InferenceThread:
         Args:
             received: monotonic seconds when the message arrived.
         """
-        frame = (message, received)
+        frame = (message, received, camera.expect_depth(message))
         left_out = self._queue.put(self._numbers[id(camera)], frame)
         if left_out is frame:
             camera.statistics.idle()
@@ -136,7 +142,7 @@ class InferenceThread:
         with self.gate.passing():
             for camera in self._cameras:
                 camera.publishers.publish_label_info(
-                    self.segmenter.classes,
+                    self.numbering.classes,
                     self.segmenter.confidence_threshold,
                     self._clock.now().to_msg(),
                 )
@@ -158,11 +164,13 @@ class InferenceThread:
         rate = float(self.settings["max_rate"])
         return 1.0 / rate if rate > 0 else 0.0
 
-    def _process(self, taken: Sequence[tuple[ImageSubscription, Any, float]]) -> None:
+    def _process(
+        self, taken: Sequence[tuple[ImageSubscription, Any, float, DepthMatch | None]]
+    ) -> None:
         """Read and segment messages; frames of one size are one batch."""
         batches: dict[tuple[int, ...], list[PendingFrame]] = {}
-        for camera, message, received in taken:
-            frame = self._read(camera, message, received)
+        for camera, message, received, depth in taken:
+            frame = self._read(camera, message, received, depth)
             if frame is not None:
                 key = frame.image.shape if self._recovery.batching else (len(batches),)
                 batches.setdefault(key, []).append(frame)
@@ -170,17 +178,18 @@ class InferenceThread:
             self._segment(batch)
 
     def _read(
-        self, camera: ImageSubscription, message: Image | CompressedImage, received: float
+        self,
+        camera: ImageSubscription,
+        message: Image | CompressedImage,
+        received: float,
+        depth: DepthMatch | None,
     ) -> PendingFrame | None:
         """A message as a frame; None if nobody wants it or it cannot be read."""
-        if (
-            not self.settings["run_without_subscribers"]
-            and not camera.publishers.have_subscribers()
-        ):
+        if not self.settings["run_without_subscribers"] and not camera.have_subscribers():
             camera.statistics.idle()
             return None
         try:
-            return read_frame(camera, message, received)
+            return read_frame(camera, message, received, depth)
         except ImageMessageError as error:
             self._bad(camera, error.kind, str(error))
             return None
@@ -200,10 +209,12 @@ class InferenceThread:
         self._report_cuda_graphs(self.segmenter.cuda_graphs_problem)
         for frame, segmentation in zip(batch, results, strict=True):
             try:
-                if not self._hand_over(frame, segmentation, inference):
-                    self._publish(frame, segmentation, inference)
+                numbered = self.numbering.apply(segmentation)
+                if not self._hand_over(frame, numbered, inference):
+                    self._publish(frame, numbered, inference)
             except Exception as error:  # one camera's broken output must not cost another its mask
                 self._bad(frame.camera, "internal", f"a result was not published: {error!r}")
+            self._watch_world(frame.camera, segmentation)
         self._heap.after_frame(batch[0].image)
 
     def _hand_over(self, frame: PendingFrame, segmentation: Segmentation, inference: float) -> bool:
@@ -214,6 +225,14 @@ class InferenceThread:
         return self.propagation.result(
             Inferred(frame, segmentation, segmenter.vocabulary, segmenter.options, inference)
         )
+
+    def _watch_world(self, camera: ImageSubscription, segmentation: Segmentation) -> None:
+        """Warn, once, if a camera's latest images are not of the world that the model knows."""
+        if camera.statistics.familiar(segmentation.familiar):
+            camera.statistics.notice = ""
+        else:
+            camera.statistics.notice = f"the images do not show {self.segmenter.world}"
+            self._report_world(f"{camera.topic}: {camera.statistics.notice}")
 
     def _publish(self, frame: PendingFrame, segmentation: Segmentation, inference: float) -> None:
         """Publish one frame's results, unless the node was deactivated meanwhile."""
@@ -228,10 +247,12 @@ class InferenceThread:
                 segmentation.classes, self.segmenter.confidence_threshold, now.to_msg()
             )
             publishers.publish(segmentation, frame.image, frame.header, self.settings)
-        end = time.monotonic()
+            end = time.monotonic()
+            latency = latency_of(frame.header.stamp, self._clock.now().nanoseconds)
+            frame.publish_points(segmentation, self.settings)
         frame.camera.statistics.published(
             end,
-            latency=latency_of(frame.header.stamp, self._clock.now().nanoseconds),
+            latency=latency,
             inference=inference,
             conversion=frame.conversion + end - start,
             overhead=end - frame.received - inference,

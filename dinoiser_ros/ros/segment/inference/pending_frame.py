@@ -4,19 +4,23 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dinoiser_ros.errors import ImageMessageError
 from dinoiser_ros.messages.decode import rgb_from_message
+from dinoiser_ros.ros.segment.points.cloud_maker import SegmentedFrame
 
 if TYPE_CHECKING:
     from sensor_msgs.msg import CompressedImage, Image
     from std_msgs.msg import Header
 
     from dinoiser_ros.ros.segment.image_subscription import ImageSubscription
+    from dinoiser_ros.ros.segment.points.depth_buffer import DepthMatch
+    from dinoiser_ros.segmentation import Segmentation
 
 
 @dataclass
@@ -29,6 +33,7 @@ class PendingFrame:
         image: (H, W, 3) uint8 RGB.
         received: monotonic seconds when the message arrived.
         conversion: seconds spent on reading the message.
+        depth: the depth of its moment, if the camera has depth.
     """
 
     camera: ImageSubscription
@@ -36,15 +41,31 @@ class PendingFrame:
     image: np.ndarray
     received: float
     conversion: float
+    depth: DepthMatch | None = None
+
+    def publish_points(self, segmentation: Segmentation, settings: Mapping[str, Any]) -> None:
+        """Publish the clouds of the image, if its camera has depth; to be called in the gate.
+
+        Args:
+            segmentation: of the image.
+            settings: all parameters.
+        """
+        if self.depth is not None and self.camera.points is not None:
+            segmented = SegmentedFrame(segmentation, self.image, self.header)
+            self.camera.points.publish(segmented, self.depth, settings)
 
 
 def read_frame(
-    camera: ImageSubscription, message: Image | CompressedImage, received: float
+    camera: ImageSubscription,
+    message: Image | CompressedImage,
+    received: float,
+    depth: DepthMatch | None = None,
 ) -> PendingFrame:
     """Decode a message of a camera; the camera's statistics note the attempt.
 
     Args:
         received: monotonic seconds when the message arrived.
+        depth: the depth of its moment, if the camera has depth.
 
     Raises:
         ImageMessageError: the message cannot be read; of kind "internal" if a library failed in a
@@ -58,4 +79,4 @@ def read_frame(
         raise
     except Exception as error:  # whatever a library does with a message it did not expect
         raise ImageMessageError("internal", f"an image could not be read: {error!r}") from error
-    return PendingFrame(camera, message.header, image, received, time.monotonic() - start)
+    return PendingFrame(camera, message.header, image, received, time.monotonic() - start, depth)

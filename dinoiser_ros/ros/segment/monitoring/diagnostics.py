@@ -139,6 +139,8 @@ def _judge(
             DiagnosticStatus.ERROR,
             f"images arrive but nothing was published for {since:.0f} s: see last_error",
         )
+    if statistics.notice:
+        return DiagnosticStatus.WARN, statistics.notice
     if window.latency_p95 > settings["warn_latency"]:
         return (
             DiagnosticStatus.WARN,
@@ -152,6 +154,8 @@ def _judge(
         )
     if window.bad:
         return DiagnosticStatus.WARN, f"{window.bad} bad images lately: see the log"
+    if window.without_depth:
+        return DiagnosticStatus.WARN, f"{window.without_depth} images lately had no depth"
     if waiting or now - statistics.last_published < patience:
         return DiagnosticStatus.OK, "segmenting"
     return DiagnosticStatus.OK, "idle: nobody subscribes to a result"
@@ -171,6 +175,8 @@ def _camera_details(totals: Totals, window: Window) -> dict[str, Any]:
         "overhead_p95_ms": window.overhead_p95 * 1e3,
         "carry_median_ms": window.carry_median * 1e3,
         "carry_p95_ms": window.carry_p95 * 1e3,
+        "points_median_ms": window.points_median * 1e3,
+        "points_p95_ms": window.points_p95 * 1e3,
         "drop_ratio": window.drop_ratio,
         "received": totals.received,
         "published": totals.published,
@@ -178,6 +184,8 @@ def _camera_details(totals: Totals, window: Window) -> dict[str, Any]:
         "carried": totals.carried,
         "dropped": totals.dropped,
         "not_wanted": totals.idle,
+        "points_published": totals.points,
+        "without_depth": totals.without_depth,
         "bad": sum(totals.bad.values()),
         **{f"bad_{kind}": count for kind, count in sorted(totals.bad.items())},
     }

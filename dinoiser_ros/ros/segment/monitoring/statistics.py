@@ -3,16 +3,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import threading
 from collections import Counter, deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from builtin_interfaces.msg import Time
 
 WINDOW = 10.0  # seconds that rates and latencies look back
+_VOTES = 10  # latest frames that tell whether a camera shows the world that the model knows
+_MOST_STRANGE = 6  # of them may be none of it: of a camera at home, single frames look so
 _MAX_SAMPLES = 2048  # of one series; more than a window holds at any useful rate
 # Seconds; more than that is a stamp of another clock (a played bag, a robot's uptime).
 MAX_LATENCY = 3600.0
@@ -50,6 +53,7 @@ class Window:
     rate_out: float
     drop_ratio: float
     bad: int
+    without_depth: int
     latency_median: float
     latency_p95: float
     inference_median: float
@@ -60,6 +64,8 @@ class Window:
     overhead_p95: float
     carry_median: float
     carry_p95: float
+    points_median: float
+    points_p95: float
 
 
 @dataclass
@@ -72,13 +78,21 @@ class Totals:
     carried: int = 0
     dropped: int = 0
     idle: int = 0
+    points: int = 0
+    without_depth: int = 0
     bad: Counter[str] = field(default_factory=Counter)
 
 
 class CameraStatistics:
-    """Counters and timings of one camera. All times in seconds, `now` of a monotonic clock."""
+    """Counters and timings of one camera. All times in seconds, `now` of a monotonic clock.
+
+    Attributes:
+        notice: what is wrong with the latest images as a whole, in one sentence; "" for nothing.
+    """
 
     def __init__(self, now: float) -> None:
+        self.notice = ""
+        self._familiar: deque[bool] = deque(maxlen=_VOTES)
         self._lock = threading.Lock()
         self._totals = Totals()
         self._series = {
@@ -93,6 +107,8 @@ class CameraStatistics:
                 "conversion",
                 "overhead",
                 "carry",
+                "points",
+                "without_depth",
             )
         }
         self.started = now
@@ -185,11 +201,27 @@ class CameraStatistics:
             self._series["carry"].add(now, carry)
             self.last_published = now
 
+    def familiar(self, known: bool) -> bool:
+        """Whether the latest frames are of the model's world, with one more that is, or is not."""
+        self._familiar.append(known)
+        return self._familiar.count(False) <= _MOST_STRANGE
+
+    def points(self, now: float, seconds: float) -> None:
+        """The clouds of a frame are out; making and publishing them took so many seconds."""
+        with self._lock:
+            self._totals.points += 1
+            self._series["points"].add(now, seconds)
+
+    def without_depth(self, now: float) -> None:
+        """Clouds of a frame were wanted, and no depth of its moment was there."""
+        with self._lock:
+            self._totals.without_depth += 1
+            self._series["without_depth"].add(now)
+
     def totals(self) -> Totals:
         """A copy of the counters."""
         with self._lock:
-            totals = self._totals
-            return replace(totals, bad=Counter(totals.bad))
+            return dataclasses.replace(self._totals, bad=Counter(self._totals.bad))
 
     def window(self, now: float) -> Window:
         """Rates and latencies of the last `WINDOW` seconds."""
@@ -200,7 +232,7 @@ class CameraStatistics:
             dropped = len(series["dropped"].values(now)) - len(series["carry"].values(now))
             quantiles = [
                 quantile(series[name].values(now), q)
-                for name in ("latency", "inference", "conversion", "overhead", "carry")
+                for name in ("latency", "inference", "conversion", "overhead", "carry", "points")
                 for q in (0.5, 0.95)
             ]
             return Window(
@@ -208,6 +240,7 @@ class CameraStatistics:
                 series["published"].rate(now),
                 max(dropped, 0) / received if received else 0.0,
                 len(series["bad"].values(now)),
+                len(series["without_depth"].values(now)),
                 *quantiles,
             )
 

@@ -35,7 +35,7 @@ class Inferred:
 
     Attributes:
         frame: the image.
-        segmentation: of it.
+        segmentation: of it, with the ids that messages carry.
         vocabulary, options: of the segmenter, then.
         inference: seconds that the network took.
     """
@@ -134,8 +134,12 @@ class CameraMasks:
 
     def _context_of(self, inferred: Inferred) -> int:
         last = self._inferred
-        same = last is not None and last.vocabulary is inferred.vocabulary
-        if not same or last is None or last.options != inferred.options:
+        if (
+            last is None
+            or last.vocabulary is not inferred.vocabulary
+            or last.segmentation.classes != inferred.segmentation.classes  # others by their ids
+            or last.options != inferred.options
+        ):
             self._context += 1
         return self._context
 
@@ -165,6 +169,7 @@ class CameraMasks:
             latency = latency_of(frame.header.stamp, now)
             end = time.monotonic()
             frame.camera.statistics.carried(end, latency, end - start)
+            self._publish_points(frame, carried, settings)
 
     def publish_inferred(
         self, inferred: Inferred, settings: Mapping[str, Any], smoothed: bool = False
@@ -185,6 +190,7 @@ class CameraMasks:
             conversion=frame.conversion + end - start,
             overhead=end - frame.received - inferred.inference,
         )
+        self._publish_points(frame, inferred.segmentation, settings)
 
     def _publish(
         self,
@@ -204,6 +210,12 @@ class CameraMasks:
             )
             self._published = frame.received
         return True
+
+    def _publish_points(
+        self, frame: PendingFrame, segmentation: Segmentation, settings: Mapping[str, Any]
+    ) -> None:
+        """Publish the clouds of an image whose mask is out, unless the node is inactive."""
+        self._gate.while_open(lambda: frame.publish_points(segmentation, settings))
 
 
 def _without_unsure(mask: Mask, threshold: float) -> np.ndarray:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sensor_msgs.msg import CompressedImage, Image
 
     from dinoiser_ros.ros.segment.image_subscription import ImageSubscription
+    from dinoiser_ros.ros.segment.points.depth_buffer import DepthMatch
 
 
 MOST_RESULTS = 2  # that wait; a faster network waits for this thread
@@ -72,7 +73,8 @@ class PropagationThread:
     ) -> None:
         """Leave a message; the newest one of a camera replaces the others."""
         if wanted(self._settings()):
-            self._queue.put(self._numbers[id(camera)], (message, received))
+            frame = (message, received, camera.expect_depth(message))
+            self._queue.put(self._numbers[id(camera)], frame)
 
     def begin(self, frame: PendingFrame) -> None:
         """A frame goes to the network."""
@@ -128,19 +130,24 @@ class PropagationThread:
             calls, taken = work
             for call in calls:
                 call()
-            for number, (message, received) in taken:
-                follow = partial(self._follow, message=message, received=received)
-                self._guarded(self._masks[number], follow)
+            for number, frame in taken:
+                self._guarded(self._masks[number], partial(self._follow, taken=frame))
 
     def _follow(
-        self, masks: CameraMasks, message: Image | CompressedImage, received: float
+        self,
+        masks: CameraMasks,
+        taken: tuple[Image | CompressedImage, float, DepthMatch | None],
     ) -> None:
-        frame = self._read(masks.camera, message, received)
+        frame = self._read(masks.camera, *taken)
         if frame is not None:
             masks.image(frame, self._settings())
 
     def _read(
-        self, camera: ImageSubscription, message: Image | CompressedImage, received: float
+        self,
+        camera: ImageSubscription,
+        message: Image | CompressedImage,
+        received: float,
+        depth: DepthMatch | None,
     ) -> PendingFrame | None:
         """A message as a frame; None if nobody wants it or it cannot be read.
 
@@ -148,14 +155,15 @@ class PropagationThread:
         """
         if not self._settings()["run_without_subscribers"]:
             with self._gate.passing():  # the inference thread may be changing the topics
-                if not camera.publishers.have_subscribers():
+                if not camera.have_subscribers():
                     return None
         start = time.monotonic()
         try:
             image = rgb_from_message(message)
         except ImageMessageError:
             return None
-        return PendingFrame(camera, message.header, image, received, time.monotonic() - start)
+        conversion = time.monotonic() - start
+        return PendingFrame(camera, message.header, image, received, conversion, depth)
 
     def _guarded(self, masks: CameraMasks, function: Callable[[CameraMasks], None]) -> bool:
         """Run a step of a camera; if it fails, say so, start the camera afresh, return False."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 
 class PublishingGate:
@@ -34,3 +34,9 @@ class PublishingGate:
         """Keep others out; gives whether results may be published."""
         with self._lock:
             yield self._open
+
+    def while_open(self, function: Callable[[], None]) -> None:
+        """Run a function that publishes, unless the gate is shut; keep others out meanwhile."""
+        with self.passing() as is_open:
+            if is_open:
+                function()

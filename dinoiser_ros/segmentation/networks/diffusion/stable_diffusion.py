@@ -16,6 +16,7 @@ from torch import Tensor
 
 from dinoiser_ros.errors import OptionError, WeightsError
 from dinoiser_ros.segmentation.weights.cache import is_offline
+from dinoiser_ros.segmentation.weights.tensor_checks import check_module
 
 from .unet_attention import self_attention_maps
 
@@ -117,6 +118,8 @@ def load_diffusion(
             "`diffusion`, a folder in diffusers' layout such as a copy of "
             f"{STABLE_DIFFUSION}."
         ) from error
+    for part in (pipeline.unet, pipeline.vae, pipeline.text_encoder):
+        check_module(part, f"Stable Diffusion in {place}")
     return from_pipeline(pipeline)
 
 

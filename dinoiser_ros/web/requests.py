@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a viewer may ask for by a message {"id": 1, "do": "change", ...}, and how it is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+from dinoiser_ros.errors import RequestError
+
+from .explanation import confused, heat_map, ranking
+from .frame import Frame, packed
+from .room import Room
+from .settings_file import settings_text
+from .snapshot import snapshot
+
+Answer = dict[str, Any] | bytes
+
+
+class Asker(Protocol):
+    """Who asks: a viewer.
+
+    Attributes:
+        room: where it is.
+    """
+
+    room: Room
+
+    def frame(self, asked: Mapping[str, Any]) -> Frame:
+        """The frame that a request is about; raises RequestError if the viewer has it no more."""
+
+
+async def answer(viewer: Asker, asked: Mapping[str, Any]) -> Answer:
+    """Do what is asked for.
+
+    Args:
+        viewer: who asks.
+        asked: the message.
+
+    Returns:
+        The result, for the viewer; bytes are sent as they are.
+
+    Raises:
+        DinoiserError: it is refused.
+    """
+    do = asked.get("do")
+    if not isinstance(do, str) or do not in _REQUESTS:
+        raise RequestError(f"There is no request {str(do)[:40]!r}.")
+    return await _REQUESTS[do](viewer, asked)
+
+
+async def _change(viewer: Asker, asked: Mapping[str, Any]) -> Answer:
+    """Change parameters: {"values": {name: value}}."""
+    values = asked.get("values")
+    if not isinstance(values, dict) or not values:
+        raise RequestError("A change needs values by the names of parameters.")
+    await viewer.room.change(lambda control: control.change(values))
+    return {}
+
+
+async def _undo(viewer: Asker, asked: Mapping[str, Any]) -> Answer:
+    """Take back the last change, whoever made it."""
+    return {"names": await viewer.room.change(lambda control: control.undo())}
+
+
+async def _load(viewer: Asker, asked: Mapping[str, Any]) -> Answer:
+    """Take the settings of a parameters file: {"text": content}."""
+    text = asked.get("text")
+    if not isinstance(text, str):
+        raise RequestError("The file has to be a text.")
+    names, notes = await viewer.room.change(lambda control: control.load(text))
+    return {"names": names, "notes": notes}
+
+
+async def _settings(viewer: Asker, asked: Mapping[str, Any]) -> Answer:
+    """The settings as a parameters file."""
+    return {"text": settings_text(viewer.room.backend.state().parameters)}
+
+
+async def _probe(viewer: Asker, asked: Mapping[str, Any]) -> Answer:
+    """What is at a point: {"camera", "number", "x", "y", "deep"}.
+
+    The class, its probability and the distance in metres come from the frame; with "deep" also the
+    runners-up, for which probabilities are computed.
+    """
+    frame = viewer.frame(asked)
+    x, y = _place(asked, "x"), _place(asked, "y")
+    found: dict[str, Any] = {"class": None, "probability": None, "ranking": None}
+    found["distance"] = frame.distance(x, y)
+    if frame.labels is not None:
+        height, width = frame.labels.shape
+        row, column = min(int(y * height), height - 1), min(int(x * width), width - 1)
+        class_id = int(frame.labels[row, column])
+        if class_id != frame.unlabeled:
+            found["class"] = frame.name_of(class_id)
+        if frame.confidence is not None:
+            rows, columns = frame.confidence.shape
+            row, column = min(int(y * rows), rows - 1), min(int(x * columns), columns - 1)
+            found["probability"] = round(int(frame.confidence[row, column]) / 255, 4)
+    if asked.get("deep") is True:
+        found["ranking"] = ranking(await viewer.room.probabilities(frame), x, y)
+    return found
+
+
+async def _why(viewer: Asker, asked: Mapping[str, Any]) -> Answer:
+    """Where one class is probable, and which prompts are confused: {"camera", "number", "class"}.
+
+    "class" is the name of a class.
+    """
+    frame = viewer.frame(asked)
+    grid = await viewer.room.probabilities(frame)
+    name = asked.get("class")
+    if name not in grid.class_names:
+        raise RequestError(f"There is no class {str(name)[:60]!r} any more.")
+    return {
+        "number": frame.number,
+        "class": name,
+        "heat": heat_map(grid, grid.class_names.index(name)),
+        "confused": confused(grid),
+    }
+
+
+async def _save(viewer: Asker, asked: Mapping[str, Any]) -> Answer:
+    """The picture, its masks and the settings as a zip file: {"id", "camera", "number"}."""
+    frame = viewer.frame(asked)
+    state = viewer.room.backend.state()
+    content = await viewer.room.run(snapshot, frame, state)
+    header = {"kind": "file", "answer": asked.get("id"), "name": f"dinoiser_{frame.number}.zip"}
+    return packed(header, content)
+
+
+def _place(asked: Mapping[str, Any], name: str) -> float:
+    value = asked.get(name)
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1:
+        return float(value)
+    raise RequestError(f"{name} has to be a number from 0 to 1.")
+
+
+_REQUESTS: dict[str, Callable[[Asker, Mapping[str, Any]], Awaitable[Answer]]] = {
+    "change": _change,
+    "undo": _undo,
+    "load": _load,
+    "settings": _settings,
+    "probe": _probe,
+    "why": _why,
+    "save": _save,
+}
