@@ -6,7 +6,7 @@
 
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-.PHONY: help setup build demo test colcon-test lint demo-model table robustness soak bench-node bench-points bench-web bench clean distclean
+.PHONY: help setup build demo test colcon-test lint demo-model table robustness motion soak bench-node bench-rate bench-points bench-web bench clean distclean
 
 SECONDS_OF_DEMO := $(if $(filter command line,$(origin SECONDS)),$(SECONDS),20)
 HEADLESS ?=
@@ -57,11 +57,17 @@ robustness: build ## The same under noise, blur, darkness, JPEG: docs/explanatio
 	@. tools/env.sh && exec python3 tools/run_module.py dinoiser_ros.evaluation.tables.robustness \
 		$(if $(LIMIT),--limit "$(LIMIT)",--limit 60 --state build/robustness.state --output docs/explanation/robustness.md)
 
+motion: build ## What carried and smoothed masks are worth on simulated drives: docs/explanation/motion.md
+	@. tools/env.sh && exec python3 tools/run_module.py dinoiser_ros.evaluation.motion.command --output docs/explanation/motion.md
+
 soak: build ## The node under faults, at full rate [FRAMES=20000]
 	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py soak --frames "$(FRAMES)"
 
 bench-node: build ## What the node costs on top of its engine
 	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py node_overhead
+
+bench-rate: build ## Masks a second of a slow network with rate_mode: propagate
+	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py mask_rate
 
 bench-points: build ## Cost and accuracy of the point clouds, in the simulator [PICTURE=points.png]
 	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py points \

@@ -51,6 +51,8 @@ def main() -> int:
         "image_topics": [RAW.topic, COMPRESSED.topic],
         "prompts": PROMPTS if options.quick else MANY_PROMPTS,
         "offline": True,
+        "rate_mode": "propagate" if options.over_time else "off",
+        "temporal": "smooth" if options.over_time else "off",
         **{name: getattr(options, name) for name in ("model", "weights", "heads", "device")},
     }
     print(f"soak: {options.frames} frames of two cameras, seed {options.seed}", flush=True)
@@ -197,7 +199,7 @@ class Soak:
 def _explain(result: Result, run: Soak, node_process: NodeUnderTest) -> None:
     """Everything that is not in the last line."""
     answered = result.counters.answered
-    print(f"  masks seen: {result.seen} of {answered} published", flush=True)
+    print(f"  masks seen: {result.seen}; frames segmented: {answered}", flush=True)
     print(f"  stamps that were zero or went back: {result.counters.bad_stamps}", flush=True)
     if run.calls is not None:
         for sort, (ms, name) in (
@@ -220,6 +222,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="of the faults and calls")
     parser.add_argument(
         "--quick", action="store_true", help="without 400 prompts and without a 8000x6000 image"
+    )
+    parser.add_argument(
+        "--over-time", action="store_true", help="with masks that are carried and fused"
     )
     parser.add_argument("--model", default="demo", help="name, or path of an OpenCLIP config")
     parser.add_argument("--weights", default="", help="path of the weights, if not the model's own")

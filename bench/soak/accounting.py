@@ -25,7 +25,7 @@ class Counters:
 
     Attributes:
         taken: frames that were received while the node worked.
-        answered: frames whose results were published.
+        answered: frames that were segmented, and published or carried on.
         dropped: frames that a newer one replaced.
         bad: messages that could not be used.
         bad_stamps: messages with a stamp of zero or before the last one's; they are answered.
@@ -52,7 +52,7 @@ class Counters:
         stamps = sum(total(name) for name in _ANSWERED_ANYWAY)
         return cls(
             total("received") - total("not_wanted"),
-            total("published"),
+            total("inferred"),
             total("dropped"),
             total("bad") - stamps,
             stamps,

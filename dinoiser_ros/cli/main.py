@@ -11,6 +11,7 @@ from importlib import metadata
 from types import ModuleType
 
 from dinoiser_ros.archives import command as archives
+from dinoiser_ros.doctor import command as doctor
 from dinoiser_ros.evaluation import command as evaluation
 from dinoiser_ros.export import command as export
 from dinoiser_ros.media import command as media
@@ -69,6 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     add_option_arguments(fetch, _METHOD)
     for command in (segment, page, measure, fetch):
         add_model_arguments(command)
+    examine = _described(commands, "doctor", "what this machine has, and whether it works", doctor)
+    examine.set_defaults(run=doctor.run)
     write = _described(commands, "export", "write a model as ONNX", export)
     add_file_arguments(write)
     write.set_defaults(run=_export, device="cpu", precision="float32")

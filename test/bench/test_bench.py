@@ -42,7 +42,7 @@ def run(module: str, *arguments: str) -> tuple[int, str]:
 CAMERA = {
     "received": "100",
     "not_wanted": "10",
-    "published": "40",
+    "inferred": "40",
     "dropped": "45",
     "bad": "7",
     "bad_size": "5",
@@ -54,7 +54,7 @@ CAMERA = {
 def test_counters_add_up_over_cameras() -> None:
     assert Counters.of([CAMERA]) == Counters(90, 40, 45, 5, 2)
     assert Counters.of([CAMERA]).lost == 0
-    assert Counters.of([CAMERA, {**CAMERA, "published": "37"}]).lost == 3
+    assert Counters.of([CAMERA, {**CAMERA, "inferred": "37"}]).lost == 3
 
 
 def mask(answers: Answers, tag: Tag, **changes: object) -> None:

@@ -18,6 +18,7 @@ LAYERS = [
     ["errors", "utils", "option_schema"],
     ["pictures", "geometry"],
     ["messages"],
+    ["temporal"],
     ["segmentation.weights", "segmentation.pixels"],
     ["segmentation.networks"],
     ["segmentation.text"],
@@ -34,6 +35,7 @@ LAYERS = [
     ["cli.arguments"],
     ["export"],
     ["training"],
+    ["doctor"],
     ["cli", "ros"],
 ]
 MOST_FILES = 14  # in a folder; whoever looks for a file reads all their names

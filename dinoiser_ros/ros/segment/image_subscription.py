@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from dinoiser_ros.ros.segment.monitoring.statistics import CameraStatistics
     from dinoiser_ros.ros.segment.points.camera_points import CameraPoints
+    from dinoiser_ros.ros.segment.points.depth_buffer import DepthMatch
 
     from .publishers import CameraPublishers
 
@@ -80,6 +81,16 @@ class ImageSubscription:
             f"{self.topic}: the image's stamp {fault}; the mask carries it on, but nothing can be "
             "synchronised with it: check the camera driver's clock"
         )
+
+    def expect_depth(self, message: Image | CompressedImage) -> DepthMatch | None:
+        """Look for the depth of an image; None for a camera without.
+
+        Whoever goes on with the image keeps it: the depth is held as long as it is.
+        """
+        if self.points is None:
+            return None
+        stamp = message.header.stamp
+        return self.points.expect(stamp.sec * 10**9 + stamp.nanosec)
 
     def subscribe(self) -> None:
         """Receive messages from now on."""

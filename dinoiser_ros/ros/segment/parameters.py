@@ -24,7 +24,7 @@ _SIDE = "(?:[1-9][0-9]{0,2}|[1-3][0-9]{3}|40[0-8][0-9]|409[0-6])"  # of a mask, 
 _TOPIC_OR_NONE = r"(?:[~/A-Za-z_][~/A-Za-z0-9_{}]*)?"
 _GROUP_OR_NONE = r"\s*|[^:]*[^:\s][^:]*:[^:]*[^:\s][^:]*"
 _GROUPS_HELP = "texts such as 'danger: person, traffic cone', or ''"
-OUTPUTS = ("mask", "confidence", "overlay", "class_masks", "masks")
+OUTPUTS = ("mask", "confidence", "overlay", "class_masks", "masks", "mask_origin")
 
 # Said of an engine option only where it is a parameter of the node.
 _NOTES = {"method": ": switch to or from it only before configure."}
@@ -191,6 +191,20 @@ SPECS: tuple[Option, ...] = (
         unit="Hz",
         minimum=0.0,
         maximum=1000.0,
+    ),
+    Option(
+        "rate_mode",
+        "off",
+        "What is published between two inferences: off: nothing; propagate: the last mask, carried "
+        "to each new image along the motion in the picture, with falling confidence.",
+        choices=("off", "propagate"),
+    ),
+    Option(
+        "temporal",
+        "off",
+        "Whether masks are fused over time along the motion in the picture: off, or smooth, which "
+        "flickers less.",
+        choices=("off", "smooth"),
     ),
     Option(
         "run_without_subscribers",

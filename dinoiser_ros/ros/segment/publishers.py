@@ -20,7 +20,7 @@ from sensor_msgs.msg import Image
 from vision_msgs.msg import LabelInfo
 
 from dinoiser_ros.messages.topic_names import class_topic_names
-from dinoiser_ros.msg import ClassMaskArray
+from dinoiser_ros.msg import ClassMaskArray, MaskOrigin
 
 from .parameters import mask_size
 from .result_messages import (
@@ -29,6 +29,7 @@ from .result_messages import (
     confidence_message,
     label_info_message,
     mask_message,
+    mask_origin_message,
     overlay_message,
 )
 
@@ -62,13 +63,15 @@ _PUBLISHERS: dict[str, tuple[type, QoSProfile]] = {
     "confidence": (Image, qos_profile_sensor_data),
     "overlay": (Image, RELIABLE),
     "class_masks": (ClassMaskArray, RELIABLE),
+    "mask_origin": (MaskOrigin, qos_profile_sensor_data),
 }
 
 
 class CameraPublishers:
     """The publishers of one camera.
 
-    Once the inference thread runs, it alone uses them. Another thread may call
+    Once the inference thread runs, it alone uses them, and the propagation thread, one at a time
+    (`PublishingGate`). Another thread may call
     `prepare_class_topics` and `remove_unused_class_topics`: each topic takes milliseconds.
 
     Args:
@@ -117,6 +120,10 @@ class CameraPublishers:
             with _yielding_to_services():
                 self._node.destroy_publisher(self._retired.pop())
 
+    def announced(self, classes: tuple[SegmentationClass, ...]) -> bool:
+        """Whether the last LabelInfo is about these classes."""
+        return self._announced is not None and self._announced[0] == classes
+
     def publish_label_info(
         self, classes: tuple[SegmentationClass, ...], threshold: float, stamp: Time
     ) -> None:
@@ -136,6 +143,8 @@ class CameraPublishers:
         image: np.ndarray,
         header: Header,
         settings: Mapping[str, Any],
+        inferred_stamp: Time | None = None,
+        smoothed: bool = False,
     ) -> None:
         """Publish one frame's results, those with a subscriber.
 
@@ -144,6 +153,9 @@ class CameraPublishers:
             image: (H, W, 3) uint8 RGB.
             header: the image message's; every output carries it unchanged.
             settings: the parameters "mask_size", "overlay_alpha" and "overlay_legend".
+            inferred_stamp: of the image that the segmentation was carried from; None if it is
+                `image` itself.
+            smoothed: whether earlier masks are fused into it.
         """
         size = mask_size(settings["mask_size"])
         make: dict[str, Callable[[], Any]] = {
@@ -151,6 +163,7 @@ class CameraPublishers:
             "confidence": lambda: confidence_message(segmentation, header, size),
             "class_masks": lambda: class_masks_message(segmentation, header),
             "overlay": lambda: overlay_message(segmentation, image, header, settings),
+            "mask_origin": lambda: mask_origin_message(header, inferred_stamp, smoothed),
         }
         pace = _yielding_to_services if segmentation.labels.size > _BIG else contextlib.nullcontext
         for name, publisher in self._publishers.items():

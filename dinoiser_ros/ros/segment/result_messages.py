@@ -12,7 +12,7 @@ from vision_msgs.msg import LabelInfo, VisionClass
 
 from dinoiser_ros.geometry.resampling import nearest_grid
 from dinoiser_ros.messages.encode import confidence_pixels, image_message
-from dinoiser_ros.msg import ClassMask, ClassMaskArray
+from dinoiser_ros.msg import ClassMask, ClassMaskArray, MaskOrigin
 from dinoiser_ros.visualization.class_regions import class_mask, class_regions
 
 if TYPE_CHECKING:
@@ -79,6 +79,19 @@ def class_masks_message(segmentation: Segmentation, header: Header) -> ClassMask
 def class_mask_message(segmentation: Segmentation, class_id: int, header: Header) -> Image:
     """One class as mono8: 255 where it is, 0 elsewhere."""
     return image_message(class_mask(segmentation.labels, class_id), "mono8", header)
+
+
+def mask_origin_message(header: Header, inferred_stamp: Time | None, smoothed: bool) -> MaskOrigin:
+    """Whether a mask was inferred or carried.
+
+    Args:
+        header: the image message's.
+        inferred_stamp: of the image that the mask was carried from; None if it was inferred.
+        smoothed: whether earlier masks are fused into it.
+    """
+    origin = MaskOrigin.INFERRED if inferred_stamp is None else MaskOrigin.CARRIED
+    stamp = header.stamp if inferred_stamp is None else inferred_stamp
+    return MaskOrigin(header=header, origin=origin, inferred_stamp=stamp, smoothed=smoothed)
 
 
 def overlay_message(

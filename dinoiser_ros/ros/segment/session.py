@@ -18,6 +18,7 @@ from dinoiser_ros.ros.segment.monitoring.throttled_log import ReportOnce
 from dinoiser_ros.ros.segment.points.camera_points import CameraPoints, PointTopics
 from dinoiser_ros.ros.segment.points.class_groups import class_groups, missing_classes
 from dinoiser_ros.ros.segment.points.depth_topics import topics_of_cameras
+from dinoiser_ros.ros.segment.propagation.propagation_thread import PropagationThread
 
 from . import engine
 from .class_numbering import ClassNumbering
@@ -76,6 +77,10 @@ class Session:
         self._thread = InferenceThread(
             segmenter, self.cameras, values, numbering, node.get_clock(), report, device_lost
         )
+        self._propagation = PropagationThread(
+            self.cameras, self._thread.gate, lambda: self.settings, node.get_clock(), report
+        )
+        self._thread.propagation = self._propagation
         self.changes = ParameterChanges(
             segmenter,
             self._thread,
@@ -86,7 +91,7 @@ class Session:
         )
         for camera in self.cameras:
             if camera.points is not None:
-                camera.points.guard = self._thread.while_active
+                camera.points.guard = self._thread.gate.while_open
         self._thread.call(self._announce_classes).result()
         report_text_cache(segmenter.text_cache_problem)
         for camera in self.cameras:
@@ -108,11 +113,13 @@ class Session:
             camera.last_stamp = 0
             if camera.points is not None:
                 camera.points.forget()
+        self._propagation.activate()
         self._thread.activate()
 
     def deactivate(self) -> None:
         """Stop; when this returns nothing more is published."""
         self._thread.deactivate()
+        self._propagation.deactivate()
 
     def close(self, timeout: float | None = None) -> None:
         """End the threads, take the topics away; wait at most `timeout` s for the frame in work."""
@@ -121,7 +128,8 @@ class Session:
             if camera.points is not None:
                 camera.points.close()
         self.changes.close()
-        if self._thread.close(timeout):
+        ended = self._thread.close(timeout)
+        if self._propagation.close(timeout) and ended:
             for camera in self.cameras:
                 camera.publishers.destroy()
                 if camera.points is not None:
@@ -195,6 +203,7 @@ class Session:
         if fault is not None:
             camera.statistics.bad("stamp", now)
             self._report(f"stamp {camera.topic}", fault)
+        self._propagation.put(camera, message, now)
         self._thread.put(camera, message, now)
 
     def _announce_classes(self) -> None:

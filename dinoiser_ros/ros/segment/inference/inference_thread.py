@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from dinoiser_ros.errors import ImageMessageError
 from dinoiser_ros.ros.segment.monitoring.statistics import latency_of
 from dinoiser_ros.ros.segment.monitoring.throttled_log import ReportOnce
-from dinoiser_ros.ros.segment.points.cloud_maker import SegmentedFrame
+from dinoiser_ros.ros.segment.propagation.camera_masks import Inferred
+from dinoiser_ros.ros.segment.propagation.publishing_gate import PublishingGate
 
 from .frame_queue import FrameQueue
 from .memory import HeapTrimmer
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from dinoiser_ros.ros.segment.class_numbering import ClassNumbering
     from dinoiser_ros.ros.segment.image_subscription import ImageSubscription
     from dinoiser_ros.ros.segment.points.depth_buffer import DepthMatch
+    from dinoiser_ros.ros.segment.propagation.propagation_thread import PropagationThread
     from dinoiser_ros.segmentation import Segmentation, Segmenter
 
 T = TypeVar("T")
@@ -34,8 +36,9 @@ T = TypeVar("T")
 class InferenceThread:
     """Segments the newest frame of each camera and publishes the results.
 
-    Nothing else publishes results, changes the vocabulary or changes options while it runs; hence
-    every mask is described by the LabelInfo published before it.
+    Nothing else changes the vocabulary or options while it runs, and only the propagation thread
+    publishes results, too: those of the classes in the last LabelInfo. Hence every mask is
+    described by the LabelInfo published before it.
 
     Args:
         segmenter: with prompts set.
@@ -48,6 +51,9 @@ class InferenceThread:
             is taken from then on.
 
     Attributes:
+        gate: what whoever publishes results passes.
+        propagation: gets the frames and results if masks are to be carried or fused; None, the
+            default, if they never are.
         settings, numbering: replaced as a whole, by calls that run in the thread.
         segmenter: as given.
     """
@@ -72,8 +78,8 @@ class InferenceThread:
         self._device_lost = device_lost
         self._queue = FrameQueue(len(self._cameras), time.monotonic)
         self._queue.pause()
-        self._publishing = threading.Lock()
-        self._active = False
+        self.gate = PublishingGate()
+        self.propagation: PropagationThread | None = None
         self._recovery = Recovery(segmenter, self._segment, self._skip, self._stop_for_lost_device)
         self._heap = HeapTrimmer()
         self._report_cuda_graphs = ReportOnce(report, "cuda graphs")
@@ -90,10 +96,7 @@ class InferenceThread:
         Args:
             received: monotonic seconds when the message arrived.
         """
-        points, stamp = camera.points, message.header.stamp
-        # Held by the frame, so that its depth is kept as long as it.
-        depth = points.expect(stamp.sec * 10**9 + stamp.nanosec) if points is not None else None
-        frame = (message, received, depth)
+        frame = (message, received, camera.expect_depth(message))
         left_out = self._queue.put(self._numbers[id(camera)], frame)
         if left_out is frame:
             camera.statistics.idle()
@@ -118,21 +121,14 @@ class InferenceThread:
 
     def activate(self) -> None:
         """Take frames from now on."""
-        self._active = True
+        self.gate.open()
         self._queue.resume()
 
     def deactivate(self) -> None:
         """Take and publish no more; when this returns nothing more is published."""
-        with self._publishing:
-            self._active = False
+        self.gate.shut()
         for number in self._queue.pause():
             self._cameras[number].statistics.idle()
-
-    def while_active(self, function: Callable[[], None]) -> None:
-        """Run a function that publishes, unless inactive; never while the thread publishes."""
-        with self._publishing:
-            if self._active:
-                function()
 
     def close(self, timeout: float | None = None) -> bool:
         """End the thread after the frame in work; whether it ended within `timeout` seconds."""
@@ -143,12 +139,13 @@ class InferenceThread:
 
     def publish_label_info(self) -> None:
         """Publish what the class ids mean where that changed; for calls that run in the thread."""
-        for camera in self._cameras:
-            camera.publishers.publish_label_info(
-                self.numbering.classes,
-                self.segmenter.confidence_threshold,
-                self._clock.now().to_msg(),
-            )
+        with self.gate.passing():
+            for camera in self._cameras:
+                camera.publishers.publish_label_info(
+                    self.numbering.classes,
+                    self.segmenter.confidence_threshold,
+                    self._clock.now().to_msg(),
+                )
 
     def _run(self) -> None:
         while True:
@@ -200,6 +197,9 @@ class InferenceThread:
     def _segment(self, batch: Sequence[PendingFrame]) -> None:
         """Segment and publish frames of one size."""
         start = time.monotonic()
+        if self.propagation is not None:
+            for frame in batch:
+                self.propagation.begin(frame)
         try:
             results = self.segmenter.segment_batch([frame.image for frame in batch])
         except Exception as error:  # out of memory, a picture the engine refuses, ...
@@ -209,11 +209,22 @@ class InferenceThread:
         self._report_cuda_graphs(self.segmenter.cuda_graphs_problem)
         for frame, segmentation in zip(batch, results, strict=True):
             try:
-                self._publish(frame, self.numbering.apply(segmentation), inference)
+                numbered = self.numbering.apply(segmentation)
+                if not self._hand_over(frame, numbered, inference):
+                    self._publish(frame, numbered, inference)
             except Exception as error:  # one camera's broken output must not cost another its mask
                 self._bad(frame.camera, "internal", f"a result was not published: {error!r}")
             self._watch_world(frame.camera, segmentation)
         self._heap.after_frame(batch[0].image)
+
+    def _hand_over(self, frame: PendingFrame, segmentation: Segmentation, inference: float) -> bool:
+        """Leave a result to the propagation thread, if that is to publish it."""
+        if self.propagation is None:
+            return False
+        segmenter = self.segmenter
+        return self.propagation.result(
+            Inferred(frame, segmentation, segmenter.vocabulary, segmenter.options, inference)
+        )
 
     def _watch_world(self, camera: ImageSubscription, segmentation: Segmentation) -> None:
         """Warn, once, if a camera's latest images are not of the world that the model knows."""
@@ -228,8 +239,8 @@ class InferenceThread:
         start = time.monotonic()
         publishers = frame.camera.publishers
         now = self._clock.now()
-        with self._publishing:
-            if not self._active:
+        with self.gate.passing() as is_open:
+            if not is_open:
                 frame.camera.statistics.idle()
                 return
             publishers.publish_label_info(
@@ -238,9 +249,7 @@ class InferenceThread:
             publishers.publish(segmentation, frame.image, frame.header, self.settings)
             end = time.monotonic()
             latency = latency_of(frame.header.stamp, self._clock.now().nanoseconds)
-            if frame.depth is not None and frame.camera.points is not None:
-                segmented = SegmentedFrame(segmentation, frame.image, frame.header)
-                frame.camera.points.publish(segmented, frame.depth, self.settings)
+            frame.publish_points(segmentation, self.settings)
         frame.camera.statistics.published(
             end,
             latency=latency,
@@ -250,7 +259,7 @@ class InferenceThread:
         )
 
     def _stop_for_lost_device(self, sentence: str) -> None:
-        if self._active:
+        if self.gate.is_open:
             self.deactivate()
             self._device_lost(sentence)
 

@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dinoiser_ros.errors import ImageMessageError
 from dinoiser_ros.messages.decode import rgb_from_message
+from dinoiser_ros.ros.segment.points.cloud_maker import SegmentedFrame
 
 if TYPE_CHECKING:
     from sensor_msgs.msg import CompressedImage, Image
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from dinoiser_ros.ros.segment.image_subscription import ImageSubscription
     from dinoiser_ros.ros.segment.points.depth_buffer import DepthMatch
+    from dinoiser_ros.segmentation import Segmentation
 
 
 @dataclass
@@ -39,6 +42,17 @@ class PendingFrame:
     received: float
     conversion: float
     depth: DepthMatch | None = None
+
+    def publish_points(self, segmentation: Segmentation, settings: Mapping[str, Any]) -> None:
+        """Publish the clouds of the image, if its camera has depth; to be called in the gate.
+
+        Args:
+            segmentation: of the image.
+            settings: all parameters.
+        """
+        if self.depth is not None and self.camera.points is not None:
+            segmented = SegmentedFrame(segmentation, self.image, self.header)
+            self.camera.points.publish(segmented, self.depth, settings)
 
 
 def read_frame(

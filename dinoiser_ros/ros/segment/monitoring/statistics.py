@@ -62,6 +62,8 @@ class Window:
     conversion_p95: float
     overhead_median: float
     overhead_p95: float
+    carry_median: float
+    carry_p95: float
     points_median: float
     points_p95: float
 
@@ -72,6 +74,8 @@ class Totals:
 
     received: int = 0
     published: int = 0
+    inferred: int = 0
+    carried: int = 0
     dropped: int = 0
     idle: int = 0
     points: int = 0
@@ -102,6 +106,7 @@ class CameraStatistics:
                 "inference",
                 "conversion",
                 "overhead",
+                "carry",
                 "points",
                 "without_depth",
             )
@@ -161,12 +166,39 @@ class CameraStatistics:
         """
         with self._lock:
             self._totals.published += 1
+            self._totals.inferred += 1
             self._series["published"].add(now)
             if latency is not None:
                 self._series["latency"].add(now, latency)
             self._series["inference"].add(now, inference)
             self._series["conversion"].add(now, conversion)
             self._series["overhead"].add(now, overhead)
+            self.last_published = now
+
+    def inferred(self, now: float, inference: float) -> None:
+        """A frame was segmented, but not published: masks of newer ones are carried from it.
+
+        Args:
+            inference: seconds spent in the segmenter.
+        """
+        with self._lock:
+            self._totals.inferred += 1
+            self._series["inference"].add(now, inference)
+
+    def carried(self, now: float, latency: float | None, carry: float) -> None:
+        """A mask that was carried to a frame is out.
+
+        Args:
+            latency: as for `published`.
+            carry: seconds that it took, its messages included.
+        """
+        with self._lock:
+            self._totals.published += 1
+            self._totals.carried += 1
+            self._series["published"].add(now)
+            if latency is not None:
+                self._series["latency"].add(now, latency)
+            self._series["carry"].add(now, carry)
             self.last_published = now
 
     def familiar(self, known: bool) -> bool:
@@ -196,16 +228,17 @@ class CameraStatistics:
         with self._lock:
             series = self._series
             received = len(series["received"].values(now))
-            dropped = len(series["dropped"].values(now))
+            # A frame that was dropped by the network, but got a carried mask, is not lost.
+            dropped = len(series["dropped"].values(now)) - len(series["carry"].values(now))
             quantiles = [
                 quantile(series[name].values(now), q)
-                for name in ("latency", "inference", "conversion", "overhead", "points")
+                for name in ("latency", "inference", "conversion", "overhead", "carry", "points")
                 for q in (0.5, 0.95)
             ]
             return Window(
                 series["received"].rate(now),
                 series["published"].rate(now),
-                dropped / received if received else 0.0,
+                max(dropped, 0) / received if received else 0.0,
                 len(series["bad"].values(now)),
                 len(series["without_depth"].values(now)),
                 *quantiles,

@@ -47,8 +47,8 @@ class _Job:
 class CameraPoints:
     """Makes clouds of one camera's segmented images.
 
-    `publish` is called by the inference thread; a depth message that arrives later than its mask
-    is made into clouds by the executor, through `guard`.
+    `publish` is called by the threads that publish masks, one at a time; a depth message that
+    arrives later than its mask is made into clouds by the executor, through `guard`.
 
     Args:
         node: publishers and subscriptions belong to it.

@@ -30,6 +30,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from dinoiser_ros.geometry.points import POINT
 from dinoiser_ros.geometry.surfaces import Surfaces
+from dinoiser_ros.msg import MaskOrigin
 from dinoiser_ros.srv import SetPrompts
 
 PROMPTS = ["background", "wooden floor", "traffic cone", "person"]
@@ -351,6 +352,39 @@ def test_a_group_follows_the_prompts(
 
     front.publish_until(lambda: ids() == {answer.class_ids[0]}, "points of a named class")
     assert client.call(SetPrompts, "/dinoiser/set_prompts", prompts=PROMPTS).success
+
+
+def test_carried_masks_have_clouds_with_the_depth_of_their_own_image(
+    client: Client, front: FakeDepthCamera, masks: list, clouds: Any
+) -> None:
+    changes = {"points_organized": True, "points_decimation": 1, "max_rate": 2.0}
+    assert client.set_parameters(rate_mode="propagate", **changes) == (True, "")
+    origins = client.collect(MaskOrigin, "/front/dinoiser/mask_origin", qos_profile_sensor_data)
+    points, own, depths = clouds("points"), front.depth, {}
+
+    def complete() -> int | None:
+        depths[front.sent[-1]] = front.depth
+        front.depth = np.roll(front.depth, 1, axis=0)  # another one for each image
+        carried = {stamp_of(m) for m in list(origins) if m.origin == MaskOrigin.CARRIED}
+        there = carried & {stamp_of(cloud) for cloud in list(points)} & set(depths)
+        exact = (
+            stamp
+            for stamp in there & {stamp_of(mask) for mask in list(masks)}
+            if np.array_equal(np.isfinite(points_of(of(points, stamp))["z"]), depths[stamp] > 0)
+        )
+        return next(exact, None)
+
+    try:
+        stamp = front.publish_until(complete, "a cloud of a carried mask")
+    finally:
+        front.depth = own
+        client.forget(origins)
+        reset = client.set_parameters(rate_mode="off", max_rate=0.0)
+    assert reset == (True, "")
+    found, mask = points_of(of(points, stamp)), pixels_of(of(masks, stamp))
+    seen = depths[stamp] > 0
+    np.testing.assert_allclose(found["z"][seen], depths[stamp][seen] / 1000, rtol=1e-5)
+    np.testing.assert_array_equal(found["class_id"], mask)
 
 
 def test_the_simulated_camera_is_seen_in_three_dimensions(

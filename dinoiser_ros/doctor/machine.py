@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Processor, memory and GPU, and what `auto` chooses on them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+
+import torch
+
+from dinoiser_ros.segmentation.device import (
+    BFLOAT16_WIDTH,
+    cpu_has_bfloat16,
+    resolve_device,
+    resolve_precision,
+)
+
+from .findings import NOTE, Finding
+
+_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "bf16", "i8mm")
+_WIDTHS = {"vit-b-16": 768, "demo": 192}  # channels, from which the precision follows
+_LEAST_MEMORY_GB = 3.0
+
+
+def processor(cpuinfo: str = "/proc/cpuinfo") -> list[Finding]:
+    """The processor, its instructions that matter, its cores, the memory."""
+    try:
+        text = Path(cpuinfo).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    names = [line.split(":", 1)[1].strip() for line in text.splitlines() if "model name" in line]
+    flags = [flag for flag in _FLAGS if flag in text.split()]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return [
+        Finding("system", f"{platform.platform()}, {platform.machine()}"),
+        Finding("processor", names[0] if names else platform.processor() or "unknown"),
+        Finding("instructions", ", ".join(flags) or "none of those that matter"),
+        Finding("cores for this process", f"{cores} of {os.cpu_count()}"),
+        _memory(),
+    ]
+
+
+def _memory(meminfo: str = "/proc/meminfo") -> Finding:
+    try:
+        lines = Path(meminfo).read_text(encoding="ascii").splitlines()
+        kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in lines if ":" in line}
+        free, total = kilobytes["MemAvailable"] / 1e6, kilobytes["MemTotal"] / 1e6
+    except (OSError, KeyError, ValueError, IndexError):
+        return Finding("memory", "unknown")
+    value = f"{free:.1f} of {total:.1f} GB available"
+    if free < _LEAST_MEMORY_GB:
+        return Finding("memory", value, NOTE, "vit-b-16 needs about 2 GB: end other programs")
+    return Finding("memory", value)
+
+
+def gpu() -> list[Finding]:
+    """The GPUs as the driver and as PyTorch see them."""
+    driver = _driver()
+    findings = [Finding("driver", driver or "no nvidia-smi")]
+    if torch.cuda.is_available():
+        names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+        findings.append(Finding("GPUs for PyTorch", ", ".join(names)))
+    elif driver and torch.version.cuda is None:
+        advice = "install PyTorch for CUDA: docs/how-to/install.md"
+        findings.append(
+            Finding("GPUs for PyTorch", "none: it was built without CUDA", NOTE, advice)
+        )
+    elif driver:
+        advice = "compare the driver with the CUDA version of PyTorch"
+        findings.append(Finding("GPUs for PyTorch", "none, although there is one", NOTE, advice))
+    else:
+        findings.append(Finding("GPUs for PyTorch", "none"))
+    return findings
+
+
+def _driver() -> str:
+    """The GPUs and the driver's version in one line; "" without."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return ""
+    query = [program, "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"nvidia-smi failed: {error}"
+    answer = (done.stdout if done.returncode == 0 else done.stderr).strip()
+    return "; ".join(answer.splitlines())[:300] or "nvidia-smi says nothing"
+
+
+def choices() -> list[Finding]:
+    """What `device: auto` and `precision: auto` choose here, and why."""
+    device = resolve_device("auto")
+    why = "PyTorch can use it" if device.type == "cuda" else "PyTorch can use no GPU"
+    findings = [Finding("device: auto", f"{device}, since {why}")]
+    for model, width in _WIDTHS.items():
+        precision = str(resolve_precision("auto", device, width)).removeprefix("torch.")
+        findings.append(
+            Finding(f"precision: auto, {model}", f"{precision}, since {_reason(device, width)}")
+        )
+    return findings
+
+
+def _reason(device: torch.device, width: int) -> str:
+    if device.type == "cuda":
+        return "it is a GPU"
+    if width < BFLOAT16_WIDTH:
+        return "a network of so few channels gains nothing by less"
+    if cpu_has_bfloat16():
+        return "the processor multiplies bfloat16 itself"
+    return "the processor has no instructions for bfloat16"

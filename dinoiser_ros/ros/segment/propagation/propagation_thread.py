@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The thread that carries and fuses masks, beside the one that infers them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from dinoiser_ros.errors import ImageMessageError
+from dinoiser_ros.messages.decode import rgb_from_message
+from dinoiser_ros.ros.segment.inference.frame_queue import FrameQueue
+from dinoiser_ros.ros.segment.inference.pending_frame import PendingFrame
+
+from .camera_masks import CameraMasks, Inferred
+from .publishing_gate import PublishingGate
+
+if TYPE_CHECKING:
+    from rclpy.clock import Clock
+    from sensor_msgs.msg import CompressedImage, Image
+
+    from dinoiser_ros.ros.segment.image_subscription import ImageSubscription
+    from dinoiser_ros.ros.segment.points.depth_buffer import DepthMatch
+
+
+MOST_RESULTS = 2  # that wait; a faster network waits for this thread
+_PATIENCE = 2.0  # seconds that it waits
+
+
+def wanted(settings: Mapping[str, Any]) -> bool:
+    """Whether the parameters ask for masks that are carried or fused."""
+    return bool(settings["rate_mode"] == "propagate" or settings["temporal"] == "smooth")
+
+
+class PropagationThread:
+    """Gets every image of each camera, the newest first, and every result of the network.
+
+    It publishes in the place of the inference thread while `wanted`. Whatever fails here is
+    reported, and the result is published as the network gave it.
+
+    Args:
+        cameras: at least one.
+        gate: shared with the inference thread.
+        settings: gives the parameters in force.
+        clock: the node's.
+        report: called with (kind, sentence) for what went wrong.
+    """
+
+    def __init__(
+        self,
+        cameras: Sequence[ImageSubscription],
+        gate: PublishingGate,
+        settings: Callable[[], Mapping[str, Any]],
+        clock: Clock,
+        report: Callable[[str, str], None],
+    ) -> None:
+        self._cameras = list(cameras)
+        self._numbers = {id(camera): number for number, camera in enumerate(cameras)}
+        self._masks = [CameraMasks(camera, gate, clock) for camera in cameras]
+        self._gate = gate
+        self._settings = settings
+        self._report = report
+        self._room = threading.Semaphore(MOST_RESULTS)
+        self._queue = FrameQueue(len(self._cameras), time.monotonic)
+        self._queue.pause()
+        self._thread = threading.Thread(target=self._run, name="propagation", daemon=True)
+        self._thread.start()
+
+    def put(
+        self, camera: ImageSubscription, message: Image | CompressedImage, received: float
+    ) -> None:
+        """Leave a message; the newest one of a camera replaces the others."""
+        if wanted(self._settings()):
+            frame = (message, received, camera.expect_depth(message))
+            self._queue.put(self._numbers[id(camera)], frame)
+
+    def begin(self, frame: PendingFrame) -> None:
+        """A frame goes to the network."""
+        if wanted(self._settings()):
+            self._call(frame.camera, lambda masks: masks.begin(frame))
+
+    def result(self, inferred: Inferred) -> bool:
+        """The network's answer; False if whoever has it is to publish it."""
+        settings = self._settings()
+        if not wanted(settings) or not self._room.acquire(timeout=_PATIENCE):
+            return False
+
+        def give() -> None:
+            self._room.release()
+            if not self._guarded(masks, lambda masks: masks.result(inferred, settings)):
+                self._guarded(masks, lambda masks: masks.publish_inferred(inferred, settings))
+
+        masks = self._masks[self._numbers[id(inferred.frame.camera)]]
+        if self._queue.call(give):
+            return True
+        self._room.release()
+        return False
+
+    def activate(self) -> None:
+        """Take images, from a fresh start."""
+        for camera in self._cameras:
+            self._call(camera, CameraMasks.reset)
+        self._queue.resume()
+
+    def deactivate(self) -> None:
+        """Take no more images."""
+        self._queue.pause()
+
+    def close(self, timeout: float | None = None) -> bool:
+        """End the thread; whether it ended within `timeout` seconds."""
+        self._queue.close()
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _call(self, camera: ImageSubscription, function: Callable[[CameraMasks], None]) -> None:
+        masks = self._masks[self._numbers[id(camera)]]
+
+        def run() -> None:
+            self._guarded(masks, function)
+
+        self._queue.call(run)
+
+    def _run(self) -> None:
+        while True:
+            work = self._queue.take(lambda: 0.0)
+            if work is None:
+                return
+            calls, taken = work
+            for call in calls:
+                call()
+            for number, frame in taken:
+                self._guarded(self._masks[number], partial(self._follow, taken=frame))
+
+    def _follow(
+        self,
+        masks: CameraMasks,
+        taken: tuple[Image | CompressedImage, float, DepthMatch | None],
+    ) -> None:
+        frame = self._read(masks.camera, *taken)
+        if frame is not None:
+            masks.image(frame, self._settings())
+
+    def _read(
+        self,
+        camera: ImageSubscription,
+        message: Image | CompressedImage,
+        received: float,
+        depth: DepthMatch | None,
+    ) -> PendingFrame | None:
+        """A message as a frame; None if nobody wants it or it cannot be read.
+
+        The inference thread counts and reports those that it cannot read.
+        """
+        if not self._settings()["run_without_subscribers"]:
+            with self._gate.passing():  # the inference thread may be changing the topics
+                if not camera.have_subscribers():
+                    return None
+        start = time.monotonic()
+        try:
+            image = rgb_from_message(message)
+        except ImageMessageError:
+            return None
+        conversion = time.monotonic() - start
+        return PendingFrame(camera, message.header, image, received, conversion, depth)
+
+    def _guarded(self, masks: CameraMasks, function: Callable[[CameraMasks], None]) -> bool:
+        """Run a step of a camera; if it fails, say so, start the camera afresh, return False."""
+        try:
+            function(masks)
+            return True
+        except Exception as error:  # the thread outlives whatever an image does
+            masks.reset()
+            topic = masks.camera.topic
+            self._report(
+                f"propagation {topic}",
+                f"{topic}: a mask was not carried: {type(error).__name__}: {error}",
+            )
+            return False
