@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch._dynamo  # before anything renders: triton's LLVM does not load after Mesa's
 from golden_data import GOLDEN, GOLDEN_MODEL, GOLDEN_PROMPTS
 from media_fakes import segment_by_brightness
 from ros_helpers import Client, FakeCamera
