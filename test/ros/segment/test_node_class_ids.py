@@ -161,6 +161,8 @@ def test_mask_and_confidence_have_the_size_asked_for(client: Client, camera: Fak
         client.collect(Image, f"/dinoiser/{name}", qos_profile_sensor_data)
         for name in ("mask", "confidence", "overlay")
     ]
+    # A service's answer says that prompts are in use; those set as a parameter may yet be embedded.
+    assert set_prompts(client, PROMPTS).success
     height, width = camera.pixels.shape[:2]
     for size in ((20, 32), (100, 64), (height, width), (1, 1)):
         assert client.set_parameters(mask_size=f"{size[1]}x{size[0]}") == (True, "")
