@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,7 +22,7 @@ from dinoiser_ros.ros.segment.inference.pending_frame import PendingFrame
 from dinoiser_ros.ros.segment.monitoring.statistics import CameraStatistics
 from dinoiser_ros.ros.segment.parameters import SPECS
 from dinoiser_ros.ros.segment.propagation import propagation_thread
-from dinoiser_ros.ros.segment.propagation.camera_masks import Inferred
+from dinoiser_ros.ros.segment.propagation.inferred import Inferred
 from dinoiser_ros.ros.segment.propagation.propagation_thread import PropagationThread
 from dinoiser_ros.ros.segment.propagation.publishing_gate import PublishingGate
 from dinoiser_ros.segmentation.result import Segmentation
@@ -296,3 +298,21 @@ def test_a_faster_network_waits(make: Callable, monkeypatch: pytest.MonkeyPatch)
     taken = [setup.thread.result(inferred) for _ in range(4)]
     held.set()
     assert taken == [True, True, False, False]
+
+
+def test_without_opencv_the_network_publishes_and_it_is_said(
+    make: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    masks = "dinoiser_ros.ros.segment.propagation.camera_masks"
+    monkeypatch.setitem(sys.modules, masks, None)
+    setup = make()
+    setup.image(0)
+    setup.begin(0)
+    assert not setup.result(0)
+    assert "install OpenCV" in setup.reports[0]
+
+
+def test_a_node_starts_without_opencv() -> None:
+    """Some cameras need it, and masks that are carried; the others do not wait for it either."""
+    code = "import sys; sys.modules['cv2'] = None; import dinoiser_ros.ros.segment.node"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from dinoiser_ros.errors import ImageMessageError
 from dinoiser_ros.ros.segment.monitoring.statistics import latency_of
 from dinoiser_ros.ros.segment.monitoring.throttled_log import ReportOnce
-from dinoiser_ros.ros.segment.propagation.camera_masks import Inferred
+from dinoiser_ros.ros.segment.propagation.inferred import Inferred
 from dinoiser_ros.ros.segment.propagation.publishing_gate import PublishingGate
 
 from .frame_queue import FrameQueue

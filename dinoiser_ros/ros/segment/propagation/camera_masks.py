@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from dinoiser_ros.ros.segment.monitoring.statistics import latency_of
 from dinoiser_ros.temporal.stream import Mask, MaskStream
 
+from .inferred import Inferred
 from .publishing_gate import PublishingGate
 
 if TYPE_CHECKING:
@@ -27,24 +28,6 @@ _SHARE = 0.3  # of the newest interval in the running means
 _CARRYING_PAYS = (
     1.5  # intervals between images in one between results, from which masks are carried
 )
-
-
-@dataclass(frozen=True)
-class Inferred:
-    """What the network said of a frame.
-
-    Attributes:
-        frame: the image.
-        segmentation: of it, with the ids that messages carry.
-        vocabulary, options: of the segmenter, then.
-        inference: seconds that the network took.
-    """
-
-    frame: PendingFrame
-    segmentation: Segmentation
-    vocabulary: object
-    options: object
-    inference: float
 
 
 class _Interval:

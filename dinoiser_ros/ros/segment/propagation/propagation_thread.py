@@ -14,7 +14,7 @@ from dinoiser_ros.messages.decode import rgb_from_message
 from dinoiser_ros.ros.segment.inference.frame_queue import FrameQueue
 from dinoiser_ros.ros.segment.inference.pending_frame import PendingFrame
 
-from .camera_masks import CameraMasks, Inferred
+from .inferred import Inferred
 from .publishing_gate import PublishingGate
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from dinoiser_ros.ros.segment.image_subscription import ImageSubscription
     from dinoiser_ros.ros.segment.points.depth_buffer import DepthMatch
+
+    from .camera_masks import CameraMasks
 
 
 MOST_RESULTS = 2  # that wait; a faster network waits for this thread
@@ -38,7 +40,8 @@ class PropagationThread:
     """Gets every image of each camera, the newest first, and every result of the network.
 
     It publishes in the place of the inference thread while `wanted`. Whatever fails here is
-    reported, and the result is published as the network gave it.
+    reported, and the result is published as the network gave it. OpenCV is loaded when masks are
+    first wanted: a node that carries none starts without it.
 
     Args:
         cameras: at least one.
@@ -58,7 +61,9 @@ class PropagationThread:
     ) -> None:
         self._cameras = list(cameras)
         self._numbers = {id(camera): number for number, camera in enumerate(cameras)}
-        self._masks = [CameraMasks(camera, gate, clock) for camera in cameras]
+        self._clock = clock
+        self._masks: list[CameraMasks] = []  # one for each camera, once they are wanted
+        self._loading = threading.Lock()
         self._gate = gate
         self._settings = settings
         self._report = report
@@ -72,19 +77,19 @@ class PropagationThread:
         self, camera: ImageSubscription, message: Image | CompressedImage, received: float
     ) -> None:
         """Leave a message; the newest one of a camera replaces the others."""
-        if wanted(self._settings()):
+        if self._is_wanted():
             frame = (message, received, camera.expect_depth(message))
             self._queue.put(self._numbers[id(camera)], frame)
 
     def begin(self, frame: PendingFrame) -> None:
         """A frame goes to the network."""
-        if wanted(self._settings()):
+        if self._is_wanted():
             self._call(frame.camera, lambda masks: masks.begin(frame))
 
     def result(self, inferred: Inferred) -> bool:
         """The network's answer; False if whoever has it is to publish it."""
         settings = self._settings()
-        if not wanted(settings) or not self._room.acquire(timeout=_PATIENCE):
+        if not self._is_wanted() or not self._room.acquire(timeout=_PATIENCE):
             return False
 
         def give() -> None:
@@ -100,8 +105,8 @@ class PropagationThread:
 
     def activate(self) -> None:
         """Take images, from a fresh start."""
-        for camera in self._cameras:
-            self._call(camera, CameraMasks.reset)
+        for masks in self._masks:
+            self._call(masks.camera, lambda masks: masks.reset())
         self._queue.resume()
 
     def deactivate(self) -> None:
@@ -113,6 +118,28 @@ class PropagationThread:
         self._queue.close()
         self._thread.join(timeout)
         return not self._thread.is_alive()
+
+    def _is_wanted(self) -> bool:
+        """Whether masks are to be carried or fused, and can be."""
+        return wanted(self._settings()) and self._loaded()
+
+    def _loaded(self) -> bool:
+        """Whether there are `_masks`; makes them the first time, and says why if that fails."""
+        with self._loading:
+            if not self._masks:
+                try:
+                    from .camera_masks import CameraMasks
+                except ImportError as error:
+                    self._report(
+                        "propagation",
+                        f"masks are neither carried nor fused: {error}; install OpenCV "
+                        "(python3-opencv), or set rate_mode and temporal to off",
+                    )
+                    return False
+                self._masks = [
+                    CameraMasks(camera, self._gate, self._clock) for camera in self._cameras
+                ]
+            return True
 
     def _call(self, camera: ImageSubscription, function: Callable[[CameraMasks], None]) -> None:
         masks = self._masks[self._numbers[id(camera)]]
