@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may use the page: the token, and what browsers are told so that no other site can use it."""
+"""Who may use the page, and where: options, the token, what keeps other sites out."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ import ipaddress
 import secrets
 import socket
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
-
-from aiohttp import web
 
 from dinoiser_ros.errors import OptionError
 
+if TYPE_CHECKING:
+    from aiohttp import web  # half a second, which programs that only declare options save
+
+PORT = 8088
+MOST_VIEWERS = 16
 LEAST_TOKEN = 16  # characters that somebody who guesses would need for long
 HEADERS = {
     # Nothing from elsewhere, no inline script or style, in no frame, and to no form.
@@ -27,6 +31,25 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """How the server serves.
+
+    Attributes:
+        address: to listen on, "localhost" or an IP address.
+        port: TCP port; 0: any free one.
+        token: that requests need; "": none on localhost, elsewhere one that is made up.
+        control: whether viewers may change anything.
+        most_viewers: how many there may be at once.
+    """
+
+    address: str = "localhost"
+    port: int = PORT
+    token: str = ""
+    control: bool = True
+    most_viewers: int = MOST_VIEWERS
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,7 @@ from dinoiser_ros.pictures.folders import is_picture_file
 from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.utils.progress import say
 
-from .local_backend import LocalBackend
-from .server import Server, ServerOptions
+from .access import ServerOptions
 
 DESCRIPTION = """Look at pictures in a browser, type prompts, and watch the masks change.
 
@@ -66,6 +65,9 @@ def run(options: argparse.Namespace, load: Callable[[], Segmenter]) -> int:
     Raises:
         DinoiserError: there is no picture, or the model, the prompts or the address cannot be used.
     """
+    from .local_backend import LocalBackend
+    from .server import Server  # half a second, which no other command waits for
+
     pictures = find_pictures(options.inputs)
     if len(pictures) > MOST_PICTURES:
         say(f"there are {len(pictures)} pictures: the page has the first {MOST_PICTURES}")

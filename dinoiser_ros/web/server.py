@@ -7,21 +7,18 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from aiohttp import WSCloseCode, web
 
 from dinoiser_ros.errors import OptionError
 
-from .access import HEADERS, Access
+from .access import HEADERS, Access, ServerOptions
 from .backend import Backend
 from .control import Control
 from .room import Room
 from .viewer import Viewer
 
-PORT = 8088
-MOST_VIEWERS = 16
 MOST_BYTES = 256 * 1024  # of a message from a viewer; a settings file is the largest
 _HEARTBEAT = 20.0  # seconds between pings; who does not answer is gone
 _START_TIMEOUT = 20.0  # seconds
@@ -32,25 +29,6 @@ _TYPES = {
     ".svg": "image/svg+xml",
 }
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@dataclass(frozen=True)
-class ServerOptions:
-    """How the server serves.
-
-    Attributes:
-        address: to listen on, "localhost" or an IP address.
-        port: TCP port; 0: any free one.
-        token: that requests need; "": none on localhost, elsewhere one that is made up.
-        control: whether viewers may change anything.
-        most_viewers: how many there may be at once.
-    """
-
-    address: str = "localhost"
-    port: int = PORT
-    token: str = ""
-    control: bool = True
-    most_viewers: int = MOST_VIEWERS
 
 
 class Server:

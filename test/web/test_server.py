@@ -21,9 +21,9 @@ from PIL import Image
 from web_fakes import FakeBackend, Visitor, labels_of
 
 from dinoiser_ros.errors import OptionError
-from dinoiser_ros.web.access import Access
+from dinoiser_ros.web.access import Access, ServerOptions
 from dinoiser_ros.web.frame import Frame
-from dinoiser_ros.web.server import MOST_BYTES, Server, ServerOptions, page_files
+from dinoiser_ros.web.server import MOST_BYTES, Server, page_files
 
 TOKEN = "a-token-of-the-test"
 

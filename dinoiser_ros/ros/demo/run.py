@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from dinoiser_ros.ros.domain import isolate_ros
 from dinoiser_ros.ros.tools.sim_frames import CameraOptions
 from dinoiser_ros.utils.closed_output import end_with_reader
-from dinoiser_ros.web.server import PORT
+from dinoiser_ros.web.access import PORT
 
 from .children import Children
 from .score import PROMPT_SETS, overall_iou

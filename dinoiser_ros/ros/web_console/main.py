@@ -13,7 +13,8 @@ from dinoiser_ros.ros.parameter_declaration import declare
 from dinoiser_ros.ros.process_arguments import Program
 from dinoiser_ros.ros.tools.process import NodeError, run_node
 from dinoiser_ros.utils.option import START, Option
-from dinoiser_ros.web.server import Server, ServerOptions
+from dinoiser_ros.web.access import ServerOptions
+from dinoiser_ros.web.server import Server
 
 from .backend import NodeBackend
 
