@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from dinoiser_ros.geometry.resampling import nearest_grid
+
 MAX_SIDE = 1280  # px; larger pictures are sent reduced by a whole factor
 JPEG_QUALITY = 80
 _NUMBERS = itertools.count(1)
@@ -116,10 +118,10 @@ def _encoded(frame: Frame, image: np.ndarray) -> bytes:
     }
     deflated = b""
     if frame.labels is not None:
-        labels = sampled(frame.labels, picture.height, picture.width)
+        labels = nearest_grid(frame.labels, (picture.height, picture.width))
         confidence = None
         if frame.confidence is not None:
-            confidence = sampled(frame.confidence, picture.height, picture.width)
+            confidence = nearest_grid(frame.confidence, (picture.height, picture.width))
         wide = labels.dtype.itemsize > 1
         header["wide"] = wide
         header["classes"] = shares(frame, labels, confidence)
@@ -131,20 +133,6 @@ def packed(header: dict[str, Any], content: bytes) -> bytes:
     """A header and what follows it as one binary message."""
     text = json.dumps(header).encode()
     return len(text).to_bytes(4, "little") + text + content
-
-
-def sampled(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """An array brought to another height and width by taking the nearest values."""
-    if pixels.shape == (height, width):
-        return pixels
-    rows = _centres(pixels.shape[0], height)
-    columns = _centres(pixels.shape[1], width)
-    result: np.ndarray = pixels[rows[:, None], columns[None, :]]
-    return result
-
-
-def _centres(count: int, wanted: int) -> np.ndarray:
-    return ((np.arange(wanted) + 0.5) * count / wanted).astype(np.int64).clip(0, count - 1)
 
 
 def shares(

@@ -9,9 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from dinoiser_ros.errors import RequestError
+from dinoiser_ros.messages.encode import confidence_pixels
 from dinoiser_ros.option_schema import FRAME_OPTIONS
 from dinoiser_ros.pictures.decode import read_picture
 from dinoiser_ros.segmentation import Segmenter
@@ -170,7 +169,7 @@ class LocalBackend:
         except Exception as error:  # one bad picture must not end the others
             self._last_error = sentence_of(error)
             return Frame(name, 0.0, lambda: read_picture(path))
-        confidence = np.rint(found.confidence * 255).astype(np.uint8)
+        confidence = confidence_pixels(found.confidence)
         names = {entry.id: entry.name for entry in found.classes}
         stamp = path.stat().st_mtime if path.exists() else 0.0
         labels, unlabeled = found.labels, found.unlabeled

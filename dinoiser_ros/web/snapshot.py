@@ -10,8 +10,10 @@ import zipfile
 import numpy as np
 from PIL import Image
 
+from dinoiser_ros.geometry.resampling import nearest_grid
+
 from .backend import State
-from .frame import Frame, sampled, shares
+from .frame import Frame, shares
 from .settings_file import settings_text
 
 
@@ -28,11 +30,11 @@ def snapshot(frame: Frame, state: State) -> bytes:
         archive.writestr("picture.png", _png(image))
         classes = []
         if frame.labels is not None:
-            labels = sampled(frame.labels, height, width)
+            labels = nearest_grid(frame.labels, (height, width))
             confidence = None
             archive.writestr("labels.png", _png(labels))
             if frame.confidence is not None:
-                confidence = sampled(frame.confidence, height, width)
+                confidence = nearest_grid(frame.confidence, (height, width))
                 archive.writestr("confidence.png", _png(confidence))
             for class_id, name, share, mean in shares(frame, labels, confidence):
                 file = f"masks/{class_id}.png"  # texts of people are no file names

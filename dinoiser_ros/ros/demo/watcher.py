@@ -12,11 +12,11 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.client import Client
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
-from rclpy.time import Time
 from sensor_msgs.msg import Image
 from vision_msgs.msg import LabelInfo
 
 from dinoiser_ros.messages.decode import rgb_from_message
+from dinoiser_ros.messages.stamps import stamp_of
 from dinoiser_ros.srv import SetPrompts
 
 from .score import Score, score_of
@@ -74,7 +74,7 @@ class Watcher(Node):
         return self._client.call_async(SetPrompts.Request(prompts=list(prompts)))
 
     def _on_truth(self, message: Image) -> None:
-        if self._ready is not None and _nanoseconds(message) >= self._ready:
+        if self._ready is not None and stamp_of(message) >= self._ready:
             self.frames += 1
         _keep(self._truths, message, _gray(message))
 
@@ -83,7 +83,7 @@ class Watcher(Node):
 
     def _on_labels(self, message: LabelInfo) -> None:
         names = [entry.class_name for entry in message.class_map]
-        self._labels = (_nanoseconds(message), names)
+        self._labels = (stamp_of(message), names)
         self._positions = np.full(256, 255, np.uint8)
         self._positions[[entry.class_id for entry in message.class_map]] = np.arange(len(names))
         if self._ready is None:
@@ -91,7 +91,7 @@ class Watcher(Node):
             self.frames = sum(stamp >= self._ready for stamp in self._truths)
 
     def _on_mask(self, message: Image) -> None:
-        stamp = _nanoseconds(message)
+        stamp = stamp_of(message)
         latency = (self.get_clock().now().nanoseconds - stamp) / 1e9
         number = self._prompt_set_at(stamp)
         truth = self._truths.get(stamp)
@@ -100,7 +100,7 @@ class Watcher(Node):
             self.latencies.append(latency)
 
     def _on_overlay(self, message: Image) -> None:
-        stamp = _nanoseconds(message)
+        stamp = stamp_of(message)
         number = self._prompt_set_at(stamp)
         picture = self._pictures.get(stamp)
         if number is not None and picture is not None:
@@ -124,7 +124,7 @@ class Watcher(Node):
 
 
 def _keep(store: OrderedDict[int, np.ndarray], message: Image, pixels: np.ndarray) -> None:
-    store[_nanoseconds(message)] = pixels
+    store[stamp_of(message)] = pixels
     while len(store) > _KEEP:
         store.popitem(last=False)
 
@@ -139,7 +139,3 @@ def _gray(message: Image) -> np.ndarray:
     """(H, W) uint8 of a mono8 message."""
     rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
     return rows[:, : message.width]
-
-
-def _nanoseconds(message: Any) -> int:
-    return Time.from_msg(message.header.stamp).nanoseconds

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 
+from dinoiser_ros.messages.stamps import stamp_of
 from dinoiser_ros.messages.topic_names import is_compressed_topic
-
-from .topic_subscription import TopicSubscription
+from dinoiser_ros.ros.topic_subscription import TopicSubscription
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -72,7 +72,7 @@ class ImageSubscription:
 
     def check_stamp(self, message: Image | CompressedImage) -> str | None:
         """What is wrong with the stamp of the newest message, in one sentence; None if nothing."""
-        stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+        stamp = stamp_of(message)
         before, self.last_stamp = self.last_stamp, stamp
         if stamp != 0 and stamp >= before:
             return None
@@ -89,8 +89,7 @@ class ImageSubscription:
         """
         if self.points is None:
             return None
-        stamp = message.header.stamp
-        return self.points.expect(stamp.sec * 10**9 + stamp.nanosec)
+        return self.points.expect(stamp_of(message))
 
     def subscribe(self) -> None:
         """Receive messages from now on."""

@@ -9,13 +9,21 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import (
+    DurabilityPolicy,
+    HistoryPolicy,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_profile_sensor_data,
+)
 from sensor_msgs.msg import CompressedImage, Image
 from vision_msgs.msg import LabelInfo
 
 from dinoiser_ros.errors import DinoiserError
 from dinoiser_ros.messages.decode import rgb_from_message
+from dinoiser_ros.messages.stamps import stamp_of
 from dinoiser_ros.messages.topic_names import is_compressed_topic
+from dinoiser_ros.ros.topic_subscription import TopicSubscription
 from dinoiser_ros.web.frame import Frame
 
 from .descriptions import depth_at, plain_pixels
@@ -24,19 +32,15 @@ from .frame_pairs import FramePairs, Group
 if TYPE_CHECKING:
     from rclpy.node import Node
 
-_SENSOR = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.BEST_EFFORT
-)
 _LATCHED = QoSProfile(
     history=HistoryPolicy.KEEP_LAST,
     depth=1,
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
+_SENSOR = qos_profile_sensor_data
 _MOST_DEPTHS = 30  # kept for images whose masks are still to come
 _NEAR = 100_000_000  # nanoseconds between an image and a depth image of the same moment
-_COMPRESSED_TYPE = "sensor_msgs/msg/CompressedImage"
-_RAW_TYPE = "sensor_msgs/msg/Image"
 
 
 class CameraLink:
@@ -67,9 +71,10 @@ class CameraLink:
         self._pairs = FramePairs()
         self._names: dict[int, str] = {}  # what each id meant last
         self._depths: deque[Image] = deque(maxlen=_MOST_DEPTHS)
-        self._images = 0
-        self._compressed = self._is_compressed(is_compressed_topic(topic))
-        self._image = self._subscribe_image()
+        self._image = TopicSubscription(
+            node, topic, is_compressed_topic(topic), True, _SENSOR, self._on_image
+        )
+        self._image.subscribe()
         self._others = [
             node.create_subscription(Image, f"{outputs}/mask", self._on_mask, _SENSOR),
             node.create_subscription(Image, f"{outputs}/confidence", self._on_confidence, _SENSOR),
@@ -81,36 +86,24 @@ class CameraLink:
 
     def close(self) -> None:
         """Receive no more."""
-        for subscription in (self._image, *self._others):
+        self._image.unsubscribe()
+        for subscription in self._others:
             self._node.destroy_subscription(subscription)
 
     def follow_type(self) -> None:
         """Subscribe anew if the camera turns out to publish the other type; called now and then."""
-        if self._images == 0 and self._is_compressed(self._compressed) != self._compressed:
-            self._node.destroy_subscription(self._image)
-            self._compressed = not self._compressed
-            self._image = self._subscribe_image()
-
-    def _subscribe_image(self) -> Any:
-        kind = CompressedImage if self._compressed else Image
-        return self._node.create_subscription(kind, self._topic, self._on_image, _SENSOR)
-
-    def _is_compressed(self, default: bool) -> bool:
-        infos = self._node.get_publishers_info_by_topic(self._topic)
-        types = {info.topic_type for info in infos} & {_COMPRESSED_TYPE, _RAW_TYPE}
-        return types == {_COMPRESSED_TYPE} if len(types) == 1 else default
+        self._image.follow_type()
 
     def _on_image(self, message: Image | CompressedImage) -> None:
-        self._images += 1
         size = len(message.data)
-        self._give(self._pairs.image(_stamp(message), message, size, time.monotonic()))
+        self._give(self._pairs.image(stamp_of(message), message, size, time.monotonic()))
 
     def _on_mask(self, message: Image) -> None:
         coming = self._node.count_publishers(f"{self._outputs}/confidence") > 0
-        self._give(self._pairs.mask(_stamp(message), message, time.monotonic(), coming))
+        self._give(self._pairs.mask(stamp_of(message), message, time.monotonic(), coming))
 
     def _on_confidence(self, message: Image) -> None:
-        self._give(self._pairs.confidence(_stamp(message), message))
+        self._give(self._pairs.confidence(stamp_of(message), message))
 
     def _on_depth(self, message: Image) -> None:
         self._depths.append(message)
@@ -128,20 +121,20 @@ class CameraLink:
         self._received(
             Frame(
                 self._topic,
-                _stamp(group.image) / 1e9,
+                stamp_of(group.image) / 1e9,
                 lambda: np.ascontiguousarray(rgb_from_message(group.image)),
                 labels,
                 confidence if confidence is None or confidence.dtype == np.uint8 else None,
                 self._names,
                 255 if labels is None or labels.dtype == np.uint8 else 65535,
-                self._distance(_stamp(group.image)),
+                self._distance(stamp_of(group.image)),
             )
         )
 
     def _distance(self, stamp: int) -> Callable[[float, float], float | None]:
         """How far away things are in an image, by the depth image that is nearest in time."""
-        near = min(self._depths, key=lambda depth: abs(_stamp(depth) - stamp), default=None)
-        if near is None or abs(_stamp(near) - stamp) > _NEAR:
+        near = min(self._depths, key=lambda depth: abs(stamp_of(depth) - stamp), default=None)
+        if near is None or abs(stamp_of(near) - stamp) > _NEAR:
             return lambda _x, _y: None
         return lambda x, y: depth_at(near, x, y)
 
@@ -152,8 +145,3 @@ def _pixels(message: Any) -> np.ndarray | None:
         return None if message is None else plain_pixels(message)
     except DinoiserError:
         return None
-
-
-def _stamp(message: Any) -> int:
-    stamp = message.header.stamp
-    return int(stamp.sec) * 10**9 + int(stamp.nanosec)

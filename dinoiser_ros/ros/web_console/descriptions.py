@@ -14,6 +14,7 @@ from rclpy.parameter import Parameter as RosParameter
 from sensor_msgs.msg import Image
 
 from dinoiser_ros.errors import ImageMessageError
+from dinoiser_ros.messages.decode import rows_of_bytes
 from dinoiser_ros.utils.option import CONFIGURE
 from dinoiser_ros.web.backend import Diagnostic, Parameter
 
@@ -115,9 +116,6 @@ def plain_pixels(message: Image) -> np.ndarray:
     if message.encoding not in types:
         raise ImageMessageError("encoding", f"a mask is {message.encoding}: it has to be mono8.")
     kind = np.dtype(types[message.encoding])
-    height, width, step = message.height, message.width, message.step
-    if not height or step < width * kind.itemsize or len(message.data) < height * step or not width:
-        raise ImageMessageError("size", "a mask is shorter than it says.")
-    rows = np.frombuffer(message.data, np.uint8, height * step).reshape(height, step)
-    pixels = np.ascontiguousarray(rows[:, : width * kind.itemsize]).view(kind)
+    rows = rows_of_bytes(message, message.height, message.width * kind.itemsize)
+    pixels = np.ascontiguousarray(rows).view(kind)
     return pixels.astype(kind.newbyteorder("=")) if kind.itemsize > 1 else pixels

@@ -10,6 +10,8 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from dinoiser_ros.messages.stamps import nanoseconds_of
+
 if TYPE_CHECKING:
     from builtin_interfaces.msg import Time
 
@@ -254,5 +256,5 @@ def quantile(values: list[float], q: float) -> float:
 
 def latency_of(stamp: Time, now: int) -> float | None:
     """Seconds from a message's stamp until `now` (ns); None if the stamp is of another clock."""
-    seconds = (now - (stamp.sec * 10**9 + stamp.nanosec)) * 1e-9
+    seconds = (now - nanoseconds_of(stamp)) * 1e-9
     return seconds if 0.0 <= seconds <= MAX_LATENCY else None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dinoiser_ros.errors import CameraInfoError, DepthMessageError
 from dinoiser_ros.messages.depth import check_depth
+from dinoiser_ros.messages.stamps import stamp_of
 
 from .cloud_maker import CloudMaker, SegmentedFrame
 from .cloud_publishers import CloudPublishers
@@ -138,8 +139,7 @@ class CameraPoints:
         except DepthMessageError as error:
             self._bad(error.kind, str(error))
             return
-        stamp = message.header.stamp
-        self._buffer.add(stamp.sec * 10**9 + stamp.nanosec, message)
+        self._buffer.add(stamp_of(message), message)
         if self._pending is not None:
             self.guard(lambda: self._go_on(0.0))
 

@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import PointCloud2
+
+from dinoiser_ros.ros.segment.publishers import RELIABLE
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from .class_groups import ClassGroup
 
 POINTS = "points"
-# Reliable serves costmaps, which ask for best effort, and viewers, which ask for reliable.
-_QOS = QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=2, reliability=ReliabilityPolicy.RELIABLE)
 
 
 class CloudPublishers:
@@ -31,7 +30,7 @@ class CloudPublishers:
     def __init__(self, node: Node, namespace: str, groups: Sequence[ClassGroup]) -> None:
         self._node = node
         self._publishers: dict[str, Any] = {
-            topic: node.create_publisher(PointCloud2, f"{namespace}/{topic}", _QOS)
+            topic: node.create_publisher(PointCloud2, f"{namespace}/{topic}", RELIABLE)
             for topic in (POINTS, *(group.topic for group in groups))
         }
 

@@ -9,19 +9,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo
 
-from dinoiser_ros.ros.segment.topic_subscription import TopicSubscription
+from dinoiser_ros.ros.topic_subscription import TopicSubscription
 
 if TYPE_CHECKING:
     from rclpy.node import Node
     from rclpy.subscription import Subscription
 
-# Sensor data. A few messages: depth is kept, so that one which waits for the executor is not lost.
-_QOS = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST, depth=5, reliability=ReliabilityPolicy.BEST_EFFORT
-)
+# A few messages deep: depth is kept, so that one which waits for the executor is not lost.
+_QOS = qos_profile_sensor_data
 _LINGER = 5.0  # seconds without a subscriber until the topics are let go
 _SETTLING = 2.0  # seconds after subscribing in which missing depth is no surprise
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dinoiser_ros.messages.stamps import stamp_of
 from dinoiser_ros.ros.segment.monitoring.statistics import latency_of
 from dinoiser_ros.temporal.stream import Mask, MaskStream
 
@@ -78,7 +79,7 @@ class CameraMasks:
 
     def image(self, frame: PendingFrame, settings: Mapping[str, Any]) -> None:
         """Follow the motion to the next image, and carry the last mask to it."""
-        stamp = frame.header.stamp.sec * 10**9 + frame.header.stamp.nanosec
+        stamp = stamp_of(frame)
         if stamp < self._stamp:  # a bag that starts again
             self._stream.reset()
         self._stamp, self._newest = stamp, frame
