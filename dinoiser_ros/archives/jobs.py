@@ -96,11 +96,9 @@ def entries_of(job: Job) -> tuple[Input, ...]:
     return job.entries if isinstance(job, WholeInputs) else (job.entry,)
 
 
-def split(job: Job) -> list[Job]:
+def split(job: WholeInputs) -> list[Job]:
     """The same work in the smallest jobs, so that one bad input takes no other with it."""
-    if isinstance(job, WholeInputs):
-        return [WholeInputs((entry,)) for entry in job.entries]
-    return [job]
+    return [WholeInputs((entry,)) for entry in job.entries]
 
 
 def _size(entry: Input) -> int:

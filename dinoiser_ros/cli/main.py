@@ -7,7 +7,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 from functools import partial
-from importlib import metadata
 from types import ModuleType
 
 from dinoiser_ros.archives import command as archives
@@ -23,6 +22,7 @@ from dinoiser_ros.training.heads.options import add_arguments
 from dinoiser_ros.training.maskclip_plus import options as plus_options
 from dinoiser_ros.utils.closed_output import end_with_reader
 from dinoiser_ros.utils.sentences import sentence_of
+from dinoiser_ros.utils.version import package_version
 from dinoiser_ros.web import command as web
 
 from .arguments import add_file_arguments, add_model_arguments, add_option_arguments, load
@@ -53,7 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dinoiser", description=__doc__)
-    parser.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
+    version = package_version() or "of the sources"
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     segment = _described(commands, "segment", "segment pictures, videos and bags by text", media)
     archives.add_arguments(segment)
@@ -84,14 +85,6 @@ def _parser() -> argparse.ArgumentParser:
     plus_options.add_arguments(plus)
     plus.set_defaults(run=_train_maskclip_plus)
     return parser
-
-
-def _version() -> str:
-    """The installed package's version, as in package.xml."""
-    try:
-        return metadata.version("dinoiser_ros")
-    except metadata.PackageNotFoundError:  # run from the sources
-        return "of the sources"
 
 
 def _described(

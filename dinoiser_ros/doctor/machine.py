@@ -17,12 +17,13 @@ from dinoiser_ros.segmentation.device import (
     resolve_device,
     resolve_precision,
 )
+from dinoiser_ros.utils.available_memory import available_memory
 
 from .findings import NOTE, Finding
 
 _FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "bf16", "i8mm")
 _WIDTHS = {"vit-b-16": 768, "demo": 192}  # channels, from which the precision follows
-_LEAST_MEMORY_GB = 3.0
+_LEAST_MEMORY = 3.0e9  # bytes
 
 
 def processor(cpuinfo: str = "/proc/cpuinfo") -> list[Finding]:
@@ -43,15 +44,13 @@ def processor(cpuinfo: str = "/proc/cpuinfo") -> list[Finding]:
     ]
 
 
-def _memory(meminfo: str = "/proc/meminfo") -> Finding:
-    try:
-        lines = Path(meminfo).read_text(encoding="ascii").splitlines()
-        kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in lines if ":" in line}
-        free, total = kilobytes["MemAvailable"] / 1e6, kilobytes["MemTotal"] / 1e6
-    except (OSError, KeyError, ValueError, IndexError):
+def _memory() -> Finding:
+    free = available_memory()  # within a container's limit
+    if free is None:
         return Finding("memory", "unknown")
-    value = f"{free:.1f} of {total:.1f} GB available"
-    if free < _LEAST_MEMORY_GB:
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    value = f"{free / 1e9:.1f} of {total / 1e9:.1f} GB available"
+    if free < _LEAST_MEMORY:
         return Finding("memory", value, NOTE, "vit-b-16 needs about 2 GB: end other programs")
     return Finding("memory", value)
 

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import argparse
-from importlib import metadata
 
 from dinoiser_ros.option_schema import FRAME_OPTIONS, MODEL_OPTIONS
+from dinoiser_ros.utils.version import package_version
 
 # They change where a model computes and how fast, but not which one it is.
 _WITHOUT_EFFECT = ("device", "offline", "cuda_graphs")
@@ -17,7 +17,5 @@ def described(options: argparse.Namespace) -> dict[str, object]:
     rows = (*MODEL_OPTIONS, *FRAME_OPTIONS)
     names = [option.name for option in rows if option.name not in _WITHOUT_EFFECT]
     found = {name: getattr(options, name) for name in (*names, "prompts") if hasattr(options, name)}
-    try:
-        return {**found, "dinoiser_ros": metadata.version("dinoiser_ros")}
-    except metadata.PackageNotFoundError:  # run from the sources
-        return found
+    version = package_version()
+    return {**found, "dinoiser_ros": version} if version else found

@@ -23,10 +23,10 @@ from torch import Tensor
 
 from dinoiser_ros.evaluation.datasets.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from dinoiser_ros.pictures.decode import read_picture
-from dinoiser_ros.pictures.folders import PICTURE_SUFFIXES
 from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.segmentation.inference.familiarity import FamiliarityTest
 from dinoiser_ros.sim.drive import SimulatedRobot
+from dinoiser_ros.training.common.image_folder import find_pictures
 from dinoiser_ros.training.demo.frame_store import HEIGHT, Split, open_split, render_split
 from dinoiser_ros.training.demo.splits import demo_splits
 
@@ -75,9 +75,7 @@ def strange_pictures(photographs: Path | None) -> Iterator[np.ndarray]:
     """Pictures of no simulated world; `photographs` is a folder, None for none."""
     yield from (other_picture(number) for number in range(_OTHERS))
     if photographs is not None:
-        for path in sorted(photographs.rglob("*")):
-            if path.suffix.lower() in PICTURE_SUFFIXES:
-                yield read_picture(path)
+        yield from map(read_picture, find_pictures(photographs))
 
 
 def mean_features(segmenter: Segmenter, pictures: Iterable[np.ndarray]) -> Tensor:

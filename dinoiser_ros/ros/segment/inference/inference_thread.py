@@ -188,6 +188,7 @@ class InferenceThread:
         if not self.settings["run_without_subscribers"] and not camera.have_subscribers():
             camera.statistics.idle()
             return None
+        camera.statistics.wanted(time.monotonic())
         try:
             return read_frame(camera, message, received, depth)
         except ImageMessageError as error:

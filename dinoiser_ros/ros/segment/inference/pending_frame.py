@@ -61,7 +61,7 @@ def read_frame(
     received: float,
     depth: DepthMatch | None = None,
 ) -> PendingFrame:
-    """Decode a message of a camera; the camera's statistics note the attempt.
+    """Decode a message of a camera.
 
     Args:
         received: monotonic seconds when the message arrived.
@@ -72,7 +72,6 @@ def read_frame(
             way that it does not document.
     """
     start = time.monotonic()
-    camera.statistics.wanted(start)
     try:
         image = rgb_from_message(message)
     except ImageMessageError:

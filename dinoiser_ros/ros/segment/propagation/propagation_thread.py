@@ -10,9 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dinoiser_ros.errors import ImageMessageError
-from dinoiser_ros.messages.decode import rgb_from_message
 from dinoiser_ros.ros.segment.inference.frame_queue import FrameQueue
-from dinoiser_ros.ros.segment.inference.pending_frame import PendingFrame
+from dinoiser_ros.ros.segment.inference.pending_frame import PendingFrame, read_frame
 
 from .inferred import Inferred
 from .publishing_gate import PublishingGate
@@ -184,13 +183,10 @@ class PropagationThread:
             with self._gate.passing():  # the inference thread may be changing the topics
                 if not camera.have_subscribers():
                     return None
-        start = time.monotonic()
         try:
-            image = rgb_from_message(message)
+            return read_frame(camera, message, received, depth)
         except ImageMessageError:
             return None
-        conversion = time.monotonic() - start
-        return PendingFrame(camera, message.header, image, received, conversion, depth)
 
     def _guarded(self, masks: CameraMasks, function: Callable[[CameraMasks], None]) -> bool:
         """Run a step of a camera; if it fails, say so, start the camera afresh, return False."""
