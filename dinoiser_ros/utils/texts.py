@@ -22,6 +22,18 @@ def without_invisible(text: str) -> str:
     return _INVISIBLE.sub("", text)
 
 
+def with_utf8_of_escapes(text: str) -> str:
+    """A text in which UTF-8 letters that Python could not read are read after all.
+
+    In a locale that is not UTF-8 (LC_ALL=C), arguments come as escaped bytes (PEP 383); a text that
+    was typed or written as UTF-8 is still that. Escapes that are no UTF-8 stay as they are.
+    """
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8")
+    except UnicodeError:
+        return text
+
+
 def same_look(text: str) -> str:
     """A key that texts share if they look the same, whatever characters they are written with.
 

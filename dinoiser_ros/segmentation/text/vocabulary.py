@@ -18,7 +18,7 @@ from torch import Tensor
 from dinoiser_ros.errors import PromptError
 from dinoiser_ros.messages.class_ids import unlabeled_id
 from dinoiser_ros.messages.prompt_ids import refuse_id
-from dinoiser_ros.utils.texts import same_look, shorten, without_invisible
+from dinoiser_ros.utils.texts import same_look, shorten, with_utf8_of_escapes, without_invisible
 
 BACKGROUND = "background"
 MAX_CLASSES = 65534  # ids are uint16 in the messages; 65535 is unlabeled, 65534 `not_finite`
@@ -136,11 +136,14 @@ def _clean(prompt: str, which: str) -> str:
     if not isinstance(prompt, str):
         raise PromptError(f"{which} is a {type(prompt).__name__}: give a text.")
     # Composed and decomposed letters look the same.
-    text = " ".join(unicodedata.normalize("NFC", without_invisible(prompt)).split())
+    visible = without_invisible(with_utf8_of_escapes(prompt))
+    text = " ".join(unicodedata.normalize("NFC", visible).split())
     if not text:
         raise PromptError(f"{which} is empty: write what to look for, for example 'person'.")
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
-        raise PromptError(f"{which} has control characters or broken Unicode: write plain text.")
+        raise PromptError(
+            f"{which} has control characters or broken Unicode: write plain text in UTF-8."
+        )
     return text
 
 

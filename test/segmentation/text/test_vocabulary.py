@@ -48,6 +48,11 @@ def test_background_alone_stays_alone():
     assert parse_prompts(["Background"])[0] == ("Background",)
 
 
+def test_arguments_that_a_locale_could_not_read_are_read_as_utf8():
+    typed = "Fußboden: 床, café".encode().decode("ascii", "surrogateescape")  # LC_ALL=C
+    assert parse_prompts([typed, "wall"]) == parse_prompts(["Fußboden: 床, café", "wall"])
+
+
 @pytest.mark.parametrize(
     ("prompts", "reason"),
     [
@@ -65,6 +70,7 @@ def test_background_alone_stays_alone():
         (["floor: carpet,, tiles", "person"], "empty part"),
         (["per\x00son", "x"], "control characters"),
         (["\ud800", "x"], "control characters or broken Unicode"),
+        (["latin\udce9", "x"], "broken Unicode: write plain text in UTF-8"),
         (["x" * 10_000, "person"], "10000 characters"),
         (["p" * (MAX_PHRASE_LENGTH + 1), "person"], "201 characters"),
         (["wall", "7=person"], r"Prompt 2 \('7=person'\) has the id 7 where none can be"),
