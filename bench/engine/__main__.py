@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How long the engine takes: `make bench`.
 
-ViT-B/16 with seeded random weights, so that nothing is downloaded; CLIP-DINOiser with a background
+A model (ViT-B/16) with seeded random weights, so that nothing is downloaded; CLIP-DINOiser with a background
 class; images at their own size. `fp32` is the float32 reference path; `float32` what that precision
 runs; `best` what precision "auto" chooses on this machine; `blocks` are the bare 11 blocks of
 open_clip's own module, which no implementation can do without. All are timed in turns, on the same
@@ -47,7 +47,7 @@ def main() -> int:
     options = _parser().parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
-    segmenters = make_segmenters(options.device, options.precision)
+    segmenters = make_segmenters(options.model, options.device, options.precision)
     options.rounds = options.rounds or ROUNDS.get(segmenters.best.device.type, ROUNDS["cpu"])
     machine = describe(segmenters)
     print(", ".join(f"{key}: {value}" for key, value in machine.items()))
@@ -65,7 +65,7 @@ def main() -> int:
         sections[title] = measure(segmenters, options)
         print(f"\n{table(title, sections[title])}", flush=True)
     if options.start_rounds:
-        startup = measure_startup(options.precision, options.start_rounds)
+        startup = measure_startup(options.model, options.precision, options.start_rounds)
         sections["start of a process"] = {"480x640": startup.times}
         machine["peak_mb"], machine["weights_mb"] = startup.peak_mb, startup.weights_mb
         print(f"\n{table('start of a process', sections['start of a process'])}")
@@ -207,6 +207,7 @@ def _size(text: str) -> tuple[int, int]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="vit-b-16", help="a name or a config (%(default)s)")
     parser.add_argument("--rounds", type=int, default=0, help="0: 9 on a CPU, 300 on a GPU")
     parser.add_argument("--start-rounds", type=int, default=3, help="processes started; 0: none")
     parser.add_argument("--sizes", type=_size, nargs="+", default=[(448, 448), (480, 640)])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is timed: ViT-B/16 with seeded random weights, random heads, random texts, random images."""
+"""What is timed: a model with seeded random weights, random heads, random texts, random images."""
 
 from __future__ import annotations
 
@@ -49,14 +49,15 @@ class TimedSegmenters:
                 segmenter.use(vocabulary)
 
 
-def make_segmenters(device: str, precision: str, seed: int = 0) -> TimedSegmenters:
+def make_segmenters(model: str, device: str, precision: str, seed: int = 0) -> TimedSegmenters:
     """The segmenters, with the same random weights; no download.
 
     Args:
+        model: as `Segmenter` takes it, of CLIP's shape.
         device, precision: of the best one, as `Segmenter` takes them.
     """
-    spec = find_model("vit-b-16")
-    clip, tokenizer, heads = random_parts(seed)
+    spec = find_model(model)
+    clip, tokenizer, heads = random_parts(model, seed)
     exact = LoadedModel(copy.deepcopy(clip), tokenizer, heads)
     loaded = LoadedModel(clip, tokenizer, heads)
     reference = {"precision": "float32", "plain": True, "cuda_graphs": False}
@@ -73,10 +74,10 @@ def make_segmenters(device: str, precision: str, seed: int = 0) -> TimedSegmente
     )
 
 
-def random_parts(seed: int = 0) -> tuple[nn.Module, object, DinoiserHeads]:
-    """ViT-B/16's CLIP with random weights, its tokenizer, and heads."""
+def random_parts(model: str, seed: int = 0) -> tuple[nn.Module, object, DinoiserHeads]:
+    """A model's CLIP with random weights, its tokenizer, and heads."""
     torch.manual_seed(seed)
-    spec = find_model("vit-b-16")
+    spec = find_model(model)
     clip = open_clip.CLIP(**read_config(spec.config))  # whose blocks can be called
     width = clip.visual.conv1.out_channels
     tensors = (

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From the start of a process to its first mask, and the memory that takes; ViT-B/16 from a file.
+"""From the start of a process to its first mask, and the memory that takes; weights from a file.
 
 Beside it what no implementation can do without: importing torch and open_clip, and reading the
 weights. Each is a process of its own; the disk's cache is warm, as are those of Python and prompts.
@@ -32,7 +32,7 @@ _FIRST_MASK = f"""
 import sys
 import numpy as np
 from dinoiser_ros.segmentation import Segmenter
-segmenter = Segmenter("vit-b-16", sys.argv[1], sys.argv[2], precision=sys.argv[3], offline=True,
+segmenter = Segmenter(sys.argv[4], sys.argv[1], sys.argv[2], precision=sys.argv[3], offline=True,
     inference_size=0)
 segmenter.set_prompts({_PROMPTS!r})
 segmenter.segment(np.zeros({(*_SIZE, 3)!r}, np.uint8))
@@ -59,16 +59,16 @@ class Startup:
     weights_mb: float
 
 
-def measure_startup(precision: str, rounds: int) -> Startup:
+def measure_startup(model: str, precision: str, rounds: int) -> Startup:
     """Start processes in turns.
 
     Args:
-        precision: as `Segmenter` takes it.
+        model, precision: as `Segmenter` takes them.
     """
     with tempfile.TemporaryDirectory(prefix="dinoiser_bench_") as folder:
-        files = _write_weights(Path(folder))
+        files = _write_weights(model, Path(folder))
         scripts = {"imports and weights": _BARE, "first mask": _FIRST_MASK}
-        arguments = [*map(str, files), precision]
+        arguments = [*map(str, files), precision, model]
         cache = {"DINOISER_CACHE": folder}
         runs = [
             {name: _run(script, arguments, cache) for name, script in scripts.items()}
@@ -80,11 +80,11 @@ def measure_startup(precision: str, rounds: int) -> Startup:
     return Startup(times, peaks.median, size)
 
 
-def _write_weights(folder: Path) -> tuple[Path, Path]:
+def _write_weights(model: str, folder: Path) -> tuple[Path, Path]:
     """Random weights of CLIP, as the hub has them, and of heads."""
-    model, _, heads = random_parts()
+    clip, _, heads = random_parts(model)
     clip_file, heads_file = folder / "clip.safetensors", folder / "heads.safetensors"
-    save_file(model.state_dict(), clip_file)
+    save_file(clip.state_dict(), clip_file)
     save_file(heads.state_dict(), heads_file)
     return clip_file, heads_file
 

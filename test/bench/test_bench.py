@@ -172,7 +172,7 @@ def test_a_short_soak() -> None:
 
 def test_a_short_benchmark_of_the_engine(tmp_path: Path) -> None:
     quick = ["--sizes", "32x48", "48x48", "--rounds", "1", "--prompts", "2", "40"]
-    quick += ["--start-rounds", "1"]
+    quick += ["--start-rounds", "1", f"--model={GOLDEN_MODEL['model']}"]
     status, output = run("engine", *quick, "--output", str(tmp_path))
     assert status == 0, output
     number = r"([\d.]+)"
@@ -190,7 +190,7 @@ def test_a_short_benchmark_of_the_engine(tmp_path: Path) -> None:
     ]  # fmt: skip
     start = measured["start of a process"]["480x640"]
     assert all(start[name]["median_ms"] > 0 for name in ("imports and weights", "first mask"))
-    assert measured["machine"]["peak_mb"] > measured["machine"]["weights_mb"] > 500
+    assert measured["machine"]["peak_mb"] > measured["machine"]["weights_mb"] > 0
     assert list(measured["prompts, 48x48"]["best"]) == ["2 prompts", "40 prompts"]
     assert list(measured["fixed classes, 48x48"]["best"]) == ["dinoiser", "deeplabv3", "lraspp"]
     with Image.open(tmp_path / "bench.png") as plot:
