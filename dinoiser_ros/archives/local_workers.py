@@ -137,8 +137,9 @@ class _Process:
 
 
 def _start(task: Task, device: str, threads: int) -> _Process:
-    # A fork of a process that has used CUDA or threads cannot.
-    context = multiprocessing.get_context("spawn")
+    # A fork of a process that has used CUDA or threads cannot; the fork server has only imported.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([Worker.__module__])
     here, there = context.Pipe()
     process = context.Process(target=_serve, args=(there, task, device, threads), daemon=True)
     # Ctrl-C is for the driver, which ends this process; also while it still imports its modules.

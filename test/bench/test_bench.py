@@ -151,7 +151,7 @@ def test_every_kind_comes_first_once_then_at_random(kinds: tuple) -> None:
 @pytest.mark.xdist_group("nodes")
 def test_a_short_soak() -> None:
     """Not that the targets hold on a busy machine, but that it says what it found."""
-    status, output = run("soak", "--frames", "300", "--quick", *MODEL)
+    status, output = run("soak", "--frames", "150", "--quick", *MODEL)
     line = output.splitlines()[-1]
     found = re.fullmatch(
         r"soak: in=(\d+) out=(\d+) dropped=(\d+) bad=(\d+) crashes=(\d+) lost=(-?\d+) "
@@ -161,7 +161,7 @@ def test_a_short_soak() -> None:
     assert found, line
     taken, answered, dropped, bad, crashes, lost = (int(text) for text in found.groups()[:6])
     growth, worst = (float(text) for text in found.groups()[6:])
-    assert taken >= 300 and taken == answered + dropped + bad + lost
+    assert taken >= 150 and taken == answered + dropped + bad + lost
     assert answered and bad and worst > 0.0
     assert crashes == 0 and lost == 0
     not_met = [text for text in output.splitlines() if "NOT MET" in text]

@@ -14,6 +14,8 @@ import sys
 from multiprocessing.connection import Connection
 from typing import Any, TextIO
 
+import torch
+
 # What a node has imported once it is active.
 _PRELOADED = [
     "torch",
@@ -73,4 +75,5 @@ def _run(code: str, arguments: list[str], environment: dict[str, Any], output: C
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = ["-c", *arguments]
+    torch.set_num_threads(int(environment.get("OMP_NUM_THREADS", 1)))  # read at the import, before
     exec(compile(code, "<the test's program>", "exec"), {"__name__": "__main__"})

@@ -3,16 +3,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from golden_data import (
     GOLDEN,
     GOLDEN_MODEL,
     GOLDEN_PROMPTS,
-    OLD_OPEN_CLIP,
-    needs_old_open_clip,
-    run_with_old_open_clip,
 )
 
 from dinoiser_ros.segmentation import Segmenter
@@ -86,20 +81,10 @@ def test_stage_by_stage_with_a_model_of_open_clip(expected, monkeypatch):
     check_everything(segmenter, expected)
 
 
-@needs_old_open_clip
-def test_stage_by_stage_on_open_clip_2_24():
-    done = run_with_old_open_clip("import test_golden; test_golden.main()", Path(__file__).parent)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["matched", "with", str(OLD_OPEN_CLIP / "open_clip")]
-
-
 def main() -> None:
-    """Compare everything with whatever open_clip is first on the path, and say which it was."""
-    import open_clip
-
+    """Compare with whatever open_clip is first on the path: test_old_open_clip.py runs this."""
     model.is_plain_config = lambda config: False
     segmenter = Segmenter(**GOLDEN_MODEL, inference_size=0, device="cpu", precision="float32")
     segmenter.set_prompts(GOLDEN_PROMPTS)
     with np.load(GOLDEN / "expected.npz") as arrays:
         check_everything(segmenter, dict(arrays))
-    print("matched with", Path(open_clip.__file__).parent)

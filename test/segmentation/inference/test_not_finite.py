@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from dino_files import write_dino
+from engine.segmenters import random_vocabulary
 from golden_data import GOLDEN_MODEL, GOLDEN_PROMPTS
 from plus_files import write_plus
 from torch import nn
@@ -28,7 +29,9 @@ BAD = [math.nan, math.inf]
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Segmenter:
     dino = write_dino(tmp_path_factory.mktemp("dino") / "dino.safetensors")
-    return Segmenter(**GOLDEN_MODEL, dino=dino, device="cpu", precision="float32")
+    segmenter = Segmenter(**GOLDEN_MODEL, dino=dino, device="cpu", precision="float32")
+    segmenter.set_prompts(GOLDEN_PROMPTS)
+    return segmenter
 
 
 @pytest.fixture(params=["on the host", "packed"])
@@ -37,7 +40,7 @@ def segmenter(made: Segmenter, request: pytest.FixtureRequest) -> Segmenter:
     mine = copy.copy(made)
     mine._parts = copy.deepcopy(made.parts)
     mine.set_options(**vars(Options()))
-    mine.set_prompts(GOLDEN_PROMPTS)
+    mine.use(made.vocabulary)
     if request.param == "packed":
         mine._replays = Replays(torch.device("cpu"), None)
     return mine
@@ -105,14 +108,14 @@ def test_one_image_of_a_batch(segmenter: Segmenter, monkeypatch: pytest.MonkeyPa
 
 
 def test_with_more_classes_than_8_bits_have(segmenter: Segmenter) -> None:
-    segmenter.set_prompts([f"thing {number}" for number in range(260)])
+    segmenter.use(random_vocabulary(260, segmenter.backbone.dim, segmenter.device))
     segmenter.segment(IMAGE)
     spoil(segmenter.backbone.visual.conv1.weight, math.nan)
     refused(segmenter)
 
 
 def test_all_254_labels_of_8_bits_are_results(segmenter: Segmenter) -> None:
-    segmenter.set_prompts([f"thing {number}" for number in range(254)])
+    segmenter.use(random_vocabulary(254, segmenter.backbone.dim, segmenter.device))
     assert segmenter.segment(IMAGE).unlabeled == 255
 
 

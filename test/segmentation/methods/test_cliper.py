@@ -3,15 +3,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import naive_dinoiser as naive
 import naive_methods
 import numpy as np
 import open_clip
 import pytest
 import torch
-from golden_data import GOLDEN, OLD_OPEN_CLIP, needs_old_open_clip, run_with_old_open_clip
+from golden_data import GOLDEN
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -117,19 +115,11 @@ def test_the_authors_numbers(cliper, authors, name):
     check_the_authors_numbers(cliper, authors, name)
 
 
-@needs_old_open_clip
-def test_the_authors_numbers_on_open_clip_2_24():
-    done = run_with_old_open_clip("import test_cliper; test_cliper.main()", Path(__file__).parent)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["matched", "with", str(OLD_OPEN_CLIP / "open_clip")]
-
-
 def main() -> None:
-    """Compare with whatever open_clip is first on the path, and say which it was."""
+    """Compare with whatever open_clip is first on the path: test_old_open_clip.py runs this."""
     with np.load(GOLDEN / "cliper_expected.npz") as arrays:
         for name in NAMES:
             check_the_authors_numbers(load(), dict(arrays), name)
-    print("matched with", Path(open_clip.__file__).parent)
 
 
 def test_the_naive_numbers(cliper, authors):

@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
-import sys
 import threading
 
 import pytest
 import torch
+from forked_process import ForkedProcess
 from golden_data import GOLDEN_MODEL, GOLDEN_PROMPTS
 from hypothesis import given
 from hypothesis import strategies as st
@@ -167,11 +166,10 @@ for step in range(60):
 
 
 def test_two_processes_share_a_folder(tmp_path):
-    command = [sys.executable, "-c", STORE_MANY, str(tmp_path)]
-    processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    processes = [ForkedProcess(STORE_MANY, [str(tmp_path)], dict(os.environ)) for _ in range(2)]
     for process in processes:
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors
+        errors = process.stdout.read()
+        assert process.wait(120) == 0, errors
     assert 20 <= len(files(tmp_path)) <= 21, "at most one more, of whoever was last"
 
 

@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 
 import open_clip
 import pytest
 import torch
-from golden_data import GOLDEN_MODEL, OLD_OPEN_CLIP, needs_old_open_clip, run_with_old_open_clip
+from golden_data import GOLDEN_MODEL
 from hypothesis import given
 from hypothesis import strategies as st
 from open_clip import OPENAI_IMAGENET_TEMPLATES as TEMPLATES
@@ -60,16 +59,6 @@ def check_golden() -> None:
 def test_as_encode_text(monkeypatch):
     monkeypatch.setattr(model, "is_plain_config", model.is_plain_config)  # and back again
     check_golden()
-
-
-@needs_old_open_clip
-def test_as_encode_text_of_open_clip_2_24():
-    done = run_with_old_open_clip(
-        "import test_tower as t, open_clip; t.check_golden(); print(open_clip.__file__)",
-        Path(__file__).parent,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(str(OLD_OPEN_CLIP))
 
 
 @pytest.mark.parametrize("most", [40, 300])

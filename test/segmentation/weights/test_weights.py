@@ -9,8 +9,8 @@ import http.server
 import os
 import resource
 import shutil
+import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from forked_process import ForkedProcess
 from golden_data import GOLDEN, GOLDEN_MODEL
 from safetensors.torch import load_file, save_file
 
@@ -259,11 +260,11 @@ def test_a_download_that_is_killed_leaves_nothing_broken(server, cache):
         "find_file((parse_source(sys.argv[1]),))"
     )
     url = f"{server.url}/heads.safetensors"
-    process = subprocess.Popen([sys.executable, "-c", program, url])
+    process = ForkedProcess(program, [url], dict(os.environ))
     try:
         assert server.stalled.wait(60)
-        process.kill()
-        process.wait()
+        process.send_signal(signal.SIGKILL)
+        process.wait(60)
     finally:
         go_on.set()
     assert all(path.name.startswith(".partial-") for path in files_in(cache))
@@ -278,21 +279,18 @@ def test_two_processes_fetch_the_same_file_at_once(server, cache):
         "import sys; from dinoiser_ros.segmentation.weights.sources import *; "
         "print(find_file((parse_source(sys.argv[1]),)))"
     )
-    command = [sys.executable, "-c", program, f"{server.url}/heads.safetensors"]
-    pair = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
+    arguments = [f"{server.url}/heads.safetensors"]
+    pair = [ForkedProcess(program, arguments, dict(os.environ)) for _ in range(2)]
     try:
         end = time.monotonic() + 60
         while server.requests < 2 and time.monotonic() < end:
             time.sleep(0.01)
     finally:
         go_on.set()
-    answers = [process.communicate(timeout=60) for process in pair]
+    answers = [process.stdout.read() for process in pair]
     assert server.requests == 2, "both were fetching at the same time"
-    assert [process.returncode for process in pair] == [0, 0], answers
-    (found,) = {output.strip() for output, _ in answers}
+    assert [process.wait(60) for process in pair] == [0, 0], answers
+    (found,) = {output.strip() for output in answers}
     assert Path(found).read_bytes() == (GOLDEN / "heads.safetensors").read_bytes()
     assert files_in(cache) == [Path(found)], "and nothing else is left"
 

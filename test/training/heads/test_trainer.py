@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
-import sys
 
 import pytest
 import torch
+from forked_process import ForkedProcess
 from head_batches import SCHEDULE, batch, new_heads
 from paths import ROOT
 
@@ -124,17 +123,15 @@ def test_two_processes_train_what_one_trains(tmp_path):
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
         "WORLD_SIZE": "2",
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join(sys.path),
     }
-    command = [sys.executable, str(ROOT / "test" / "helpers" / "training_team.py"), str(tmp_path)]
+    program = (ROOT / "test" / "helpers" / "training_team.py").read_text()
     both = [
-        subprocess.Popen(command, env={**environment, "RANK": str(rank)}, stderr=subprocess.PIPE)
+        ForkedProcess(program, [str(tmp_path)], {**environment, "RANK": str(rank)})
         for rank in range(2)
     ]
     for process in both:
-        _, error = process.communicate(timeout=300)
-        assert process.returncode == 0, error.decode()
+        output = process.stdout.read()
+        assert process.wait(300) == 0, output
     results = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
     assert same(*(result["heads"] for result in results)), "both processes hold the same heads"
     alone, losses = trained()
