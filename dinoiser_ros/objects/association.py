@@ -38,7 +38,8 @@ def overlap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     ends = np.minimum((a[:, :2] + a[:, 2:] / 2)[:, None], (b[:, :2] + b[:, 2:] / 2)[None])
     common = np.prod(np.clip(ends - starts, 0.0, None), axis=2)
     areas = np.prod(a[:, 2:], axis=1)[:, None] + np.prod(b[:, 2:], axis=1)[None] - common
-    return common / np.maximum(areas, 1e-9)
+    ratio: np.ndarray = common / np.maximum(areas, 1e-9)
+    return ratio
 
 
 def costs(tracks: Places, seen: Places) -> np.ndarray:

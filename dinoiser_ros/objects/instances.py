@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .depth_jumps import filled, jumps
+from .depth_parts import joined
 
 MOST = 255  # objects of one image: their numbers fit 8 bits
 
@@ -55,11 +56,13 @@ def find_instances(
     min_size: int,
     depth: np.ndarray | None = None,
     depth_jump: float = 0.0,
+    min_confidence: float = 0.0,
 ) -> Instances:
     """Find the objects of some classes.
 
-    Pixels are connected with those above, below and beside them. Of more than `MOST` objects the
-    largest are kept.
+    Pixels are connected with those above, below and beside them, unless the depth jumps between
+    them; parts that a jump separates are still one object if it is no farther from one to the other
+    (a table's leg behind another one). Of more than `MOST` objects the largest are kept.
 
     Args:
         labels: (H, W) uint8 or uint16 class ids.
@@ -68,6 +71,7 @@ def find_instances(
         min_size: fewest pixels of an object.
         depth: (H, W) float32 metres, NaN where there is none; None for none at all.
         depth_jump: metres from one pixel to the next at which an object ends.
+        min_confidence: mean of an object, in [0, 1].
     """
     mask = np.zeros(labels.shape, np.uint8)
     table = np.zeros(int(np.iinfo(labels.dtype).max) + 1, bool)
@@ -77,38 +81,40 @@ def find_instances(
     if box is None:
         return Instances(mask, ())
     part = labels[box]
-    measured = None if depth is None else filled(depth[box])
-    if measured is not None and not np.isfinite(measured[0, 0]):
-        measured = None
-    numbers, stats = _components(part, inside[box], measured, depth_jump)
-    counts = np.bincount(numbers.ravel(), minlength=len(stats))
+    numbers = _components(part, inside[box], None if depth is None else depth[box], depth_jump)
+    counts = np.bincount(numbers.ravel())
     counts[0] = 0
     order = np.argsort(-counts, kind="stable")[:MOST]
     order = order[counts[order] >= max(min_size, 1)]
     if not len(order):
         return Instances(mask, ())
-    values = np.zeros(len(stats), np.uint8)
+    values = np.zeros(len(counts), np.uint8)
     values[order] = np.arange(1, len(order) + 1)
     np.take(values, numbers, out=mask[box])
-    found = mask[box]
-    sums = np.bincount(found.ravel(), weights=confidence[box].ravel(), minlength=len(order) + 1)
-    top, left = box[0].start, box[1].start
-    objects = []
-    for value, number in enumerate(order.tolist(), start=1):
-        x, y, width, height, first = stats[number]
-        objects.append(
-            Instance(
-                value,
-                int(part.ravel()[first]),
-                left + x,
-                top + y,
-                width,
-                height,
-                int(counts[number]),
-                float(sums[value] / counts[number]),
-            )
-        )
-    return Instances(mask, tuple(objects))
+    objects = list(_described(mask, labels, confidence, len(order)))
+    sure = [one for one in objects if one.confidence >= min_confidence]
+    if len(sure) < len(objects):
+        renamed = np.zeros(len(objects) + 1, np.uint8)
+        renamed[[one.value for one in sure]] = np.arange(1, len(sure) + 1)
+        mask = renamed[mask]
+        sure = [replace(one, value=value) for value, one in enumerate(sure, start=1)]
+    return Instances(mask, tuple(sure))
+
+
+def _described(
+    mask: np.ndarray, labels: np.ndarray, confidence: np.ndarray, count: int
+) -> Iterator[Instance]:
+    """What there is to say of each object of a mask."""
+    import cv2
+
+    for value in range(1, count + 1):
+        own = (mask == value).view(np.uint8)
+        x, y, width, height = cv2.boundingRect(own)
+        box = (slice(y, y + height), slice(x, x + width))
+        pixels = int(cv2.countNonZero(own[box]))
+        sure = cv2.mean(confidence[box], own[box])[0]
+        class_id = labels[y, x + int(own[y, x : x + width].argmax())]
+        yield Instance(value, int(class_id), x, y, width, height, pixels, sure)
 
 
 def _box_of(inside: np.ndarray) -> tuple[slice, slice] | None:
@@ -121,34 +127,32 @@ def _box_of(inside: np.ndarray) -> tuple[slice, slice] | None:
 
 def _components(
     labels: np.ndarray, inside: np.ndarray, depth: np.ndarray | None, depth_jump: float
-) -> tuple[np.ndarray, list[tuple[int, int, int, int, int]]]:
-    """Number the connected parts.
+) -> np.ndarray:
+    """Number the connected parts: (H, W) int32, 0 outside of objects.
 
     OpenCV connects whatever touches. So pixels are drawn at every second place of a larger picture,
     and between two of them a link if they belong together.
-
-    Returns:
-        (H, W) int32, 0 outside; and for each number x, y, width, height, and the index of a pixel.
     """
     import cv2
 
     height, width = labels.shape
     picture = np.zeros((2 * height - 1, 2 * width - 1), np.uint8)
-    picture[::2, ::2] = inside
     across = (labels[:, 1:] == labels[:, :-1]) & inside[:, 1:]
     down = (labels[1:] == labels[:-1]) & inside[1:]
-    if depth is not None:
-        across &= ~jumps(depth, 1, depth_jump)
-        down &= ~jumps(depth, 0, depth_jump)
+    cut_across = cut_down = None
+    if depth is not None and np.isfinite(depth).any():
+        depth = filled(depth)
+        cut_across = across & jumps(depth, 1, depth_jump)
+        cut_down = down & jumps(depth, 0, depth_jump)
+        across &= ~cut_across
+        down &= ~cut_down
+    picture[::2, ::2] = inside
     picture[::2, 1::2] = across
     picture[1::2, ::2] = down
-    _, drawn, stats, _ = cv2.connectedComponentsWithStats(picture, connectivity=4)
-    numbers = np.ascontiguousarray(drawn[::2, ::2])
-    first = np.zeros(len(stats), np.intp)
-    flat = numbers.ravel()
-    first[flat[::-1]] = np.arange(flat.size - 1, -1, -1)
-    boxes = [
-        (int(x) // 2, int(y) // 2, int(w + 1) // 2, int(h + 1) // 2, int(f))
-        for (x, y, w, h, _), f in zip(stats, first, strict=True)
-    ]
-    return numbers, boxes
+    _, drawn = cv2.connectedComponents(picture, connectivity=4)
+    numbers: np.ndarray = np.ascontiguousarray(drawn[::2, ::2])
+    if depth is None or cut_across is None or cut_down is None:
+        return numbers
+    beside = np.stack([numbers[:, :-1][cut_across], numbers[:, 1:][cut_across]], axis=1)
+    above = np.stack([numbers[:-1][cut_down], numbers[1:][cut_down]], axis=1)
+    return joined(numbers, depth, np.concatenate([beside, above]), depth_jump)

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parts of a mask that jumps of the depth separate, joined where they are one object after all."""
+
+from __future__ import annotations
+
+import numpy as np
+
+_TAIL = 0.05  # share of a part's pixels, at either end of its depths, that is left out
+_MOST_PARTS = 64  # that are looked at, the largest; crumbs stay by themselves
+_LEAST = 30  # pixels of a part that is more than a crumb
+
+
+def joined(
+    numbers: np.ndarray, depth: np.ndarray, neighbours: np.ndarray, least: float
+) -> np.ndarray:
+    """Join parts beside each other whose depths are not apart.
+
+    A jump between two pixels does not make two objects: a table's back leg is seen right behind its
+    front leg, and its top reaches from one to the other. Two people have a gap between them.
+
+    Args:
+        numbers: (H, W) int32, of the part that each pixel belongs to.
+        depth: (H, W) float32 metres without holes.
+        neighbours: (n, 2) numbers of parts that touch where the depth jumps.
+        least: metres between the depths of two objects.
+
+    Returns:
+        (H, W) int32; joined parts have the number of one of them.
+    """
+    pairs = np.unique(np.sort(neighbours, axis=1), axis=0)
+    pairs = pairs[pairs[:, 0] != pairs[:, 1]]
+    if not len(pairs):
+        return numbers
+    counts = np.bincount(numbers.ravel())
+    parts = np.unique(pairs)
+    parts = parts[counts[parts] >= _LEAST]
+    parts = parts[np.argsort(-counts[parts], kind="stable")[:_MOST_PARTS]]
+    extents = {int(part): _extent(depth[numbers == part]) for part in parts}
+    links = [(int(a), int(b)) for a, b in pairs if int(a) in extents and int(b) in extents]
+    names = np.arange(len(counts), dtype=numbers.dtype)
+    while links:
+        gap, a, b = min((_gap(extents[a], extents[b]), a, b) for a, b in links)
+        if gap >= least:
+            break
+        extents[a] = (min(extents[a][0], extents[b][0]), max(extents[a][1], extents[b][1]))
+        names[names == b] = a
+        renamed = ({a if part == b else part for part in link} for link in links)
+        links = [(min(link), max(link)) for link in renamed if len(link) == 2]
+    result: np.ndarray = names[numbers]
+    return result
+
+
+def _extent(depths: np.ndarray) -> tuple[float, float]:
+    """Nearest and farthest depth, without the tails."""
+    low, high = np.quantile(depths, [_TAIL, 1 - _TAIL])
+    return float(low), float(high)
+
+
+def _gap(a: tuple[float, float], b: tuple[float, float]) -> float:
+    """Metres between two ranges, 0 if they overlap."""
+    return max(a[0] - b[1], b[0] - a[1], 0.0)
