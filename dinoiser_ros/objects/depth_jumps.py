@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where a surface ends and a farther or nearer one begins, between neighbouring pixels.
 
-A plane is linear in inverse depth, at whatever angle it is seen. So a step of the inverse depth is
-a jump only if neither side continues with steps like it.
+A plane is linear in inverse depth, at whatever angle it is seen. So a large step of the inverse
+depth is a jump only if neither side goes on with steps like it.
 """
 
 from __future__ import annotations
@@ -49,13 +49,11 @@ def jumps(depth: np.ndarray, axis: int, least: float) -> np.ndarray:
     """
     inverse = np.moveaxis(1.0 / depth, axis, 0)
     steps = np.diff(inverse, axis=0)
-    surprise = np.abs(steps)
+    surprise = np.abs(steps)  # beside a jump, where both others are no guide
     if len(steps) > _APART:
         change = np.abs(steps[_APART:] - steps[:-_APART])
-        before, after = np.full_like(steps, np.inf), np.full_like(steps, np.inf)
-        before[_APART:], after[:-_APART] = change, change
-        both = np.minimum(before, after)
-        surprise = np.where(np.isfinite(both), both, surprise)
+        np.minimum(surprise[_APART:], change, out=surprise[_APART:])
+        np.minimum(surprise[:-_APART], change, out=surprise[:-_APART])
     # A difference of inverse depths, times both depths, is the difference of the depths.
     found = surprise > least * inverse[1:] * inverse[:-1]
     return np.moveaxis(found, 0, axis)
