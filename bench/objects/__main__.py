@@ -93,7 +93,7 @@ def segmenter_of(model: str) -> Callable[[np.ndarray], Masks]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="objects", description=__doc__.splitlines()[0])
     parser.add_argument("--drives", nargs="+", default=HELD_OUT, help="patrol:SEED or loop:SEED")
-    parser.add_argument("--seconds", type=float, default=14.0, help="of each drive")
+    parser.add_argument("--seconds", type=float, default=12.0, help="of each drive")
     parser.add_argument("--model", default="demo", help="model whose masks are used; '' for none")
     parser.add_argument("--picture", type=Path, help="PNG file to draw a hidden object into")
     return parser

@@ -100,6 +100,11 @@ class Scores:
         return float(2 * common[pairs].sum() / total) if total else float("nan")
 
     @property
+    def f1(self) -> float:
+        """Of the detections, in [0, 1]: what IDF1 would be if no object ever changed its number."""
+        return 2 * self.hits / max(2 * self.hits + self.misses + self.wrong, 1)
+
+    @property
     def mota(self) -> float:
         """At most 1."""
         return 1 - (self.misses + self.wrong + self.switches) / max(self.hits + self.misses, 1)
@@ -107,10 +112,16 @@ class Scores:
     def __str__(self) -> str:
         recall = self.hits / max(self.hits + self.misses, 1)
         precision = self.hits / max(self.hits + self.wrong, 1)
-        return (
-            f"IDF1 {self.idf1:.3f}  MOTA {self.mota:6.3f}  recall {recall:.3f}  precision "
-            f"{precision:.3f}  switches {self.switches:2}  numbers {len(self._found):3} of "
-            f"{len(self._true)} objects  kept after hiding {self.survived}/{self.hidden}"
+        return "  ".join(
+            [
+                f"IDF1 {self.idf1:.3f} (F1 {self.f1:.3f})",
+                f"MOTA {self.mota:6.3f}",
+                f"recall {recall:.3f}",
+                f"precision {precision:.3f}",
+                f"switches {self.switches:2}",
+                f"numbers {len(self._found):3} of {len(self._true)} objects",
+                f"kept after hiding {self.survived}/{self.hidden}",
+            ]
         )
 
 

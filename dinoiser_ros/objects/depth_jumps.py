@@ -36,18 +36,18 @@ def filled(depth: np.ndarray) -> np.ndarray:
     return result
 
 
-def jumps(depth: np.ndarray, axis: int, least: float) -> np.ndarray:
+def jumps(inverse: np.ndarray, axis: int, least: float) -> np.ndarray:
     """Between which neighbours along an axis the depth jumps.
 
     Args:
-        depth: (H, W) float32 metres, above 0, without holes.
+        inverse: (H, W) float32, 1 / metres, without holes.
         axis: 0 for neighbours above each other, 1 for those beside each other.
         least: metres that make a jump, measured from where the surface on either side would go on.
 
     Returns:
         (H - 1, W) or (H, W - 1) bool.
     """
-    inverse = np.moveaxis(1.0 / depth, axis, 0)
+    inverse = np.moveaxis(inverse, axis, 0)
     steps = np.diff(inverse, axis=0)
     surprise = np.abs(steps)  # beside a jump, where both others are no guide
     if len(steps) > _APART:

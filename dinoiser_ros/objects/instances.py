@@ -142,10 +142,11 @@ def _components(
     cut_across = cut_down = None
     if depth is not None and np.isfinite(depth).any():
         depth = filled(depth)
-        cut_across = across & jumps(depth, 1, depth_jump)
-        cut_down = down & jumps(depth, 0, depth_jump)
-        across &= ~cut_across
-        down &= ~cut_down
+        inverse = 1.0 / depth
+        cut_across = across & jumps(inverse, 1, depth_jump)
+        cut_down = down & jumps(inverse, 0, depth_jump)
+        across ^= cut_across
+        down ^= cut_down
     picture[::2, ::2] = inside
     picture[::2, 1::2] = across
     picture[1::2, ::2] = down

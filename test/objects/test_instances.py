@@ -103,7 +103,7 @@ def test_parts_end_at_jumps_as_in_a_flood_fill(seed: int) -> None:
 def test_jumps_are_those_of_a_naive_look_at_each_pair(seed: int, axis: int) -> None:
     rng = np.random.default_rng(seed)
     depth = rng.uniform(0.5, 6.0, rng.integers(1, 8, 2)).astype(np.float32).astype(np.float64)
-    found = jumps(depth, axis, 1.0)
+    found = jumps(1 / depth, axis, 1.0)
     for place in np.ndindex(found.shape):
         beside = (place[0] + 1, place[1]) if axis == 0 else (place[0], place[1] + 1)
         assert found[place] == naive_jump(depth, place, beside, 1.0)
@@ -112,12 +112,12 @@ def test_jumps_are_those_of_a_naive_look_at_each_pair(seed: int, axis: int) -> N
 def test_a_slanted_plane_has_no_jumps_and_one_mixed_pixel_hides_none() -> None:
     rows = np.arange(40, dtype=np.float32)
     floor = np.tile((100 / (rows + 5))[:, np.newaxis], (1, 6))  # 20 m to 2 m, 3 m from row to row
-    assert not jumps(floor, 0, 0.1).any()
+    assert not jumps(1 / floor, 0, 0.1).any()
     edge = np.array([[2, 2, 2, 2, 3, 4, 4, 4, 4]], np.float32)
-    assert jumps(edge, 1, 0.5).ravel().tolist() == [False] * 3 + [True] * 2 + [False] * 3
+    assert jumps(1 / edge, 1, 0.5).ravel().tolist() == [False] * 3 + [True] * 2 + [False] * 3
     pole = np.array([[4, 4, 4, 2, 2, 2, 4, 4, 4]], np.float32)
     assert (
-        jumps(pole, 1, 0.5).ravel().tolist()
+        jumps(1 / pole, 1, 0.5).ravel().tolist()
         == [False] * 2 + [True] + [False] * 2 + [True] + [False] * 2
     )
 
