@@ -6,7 +6,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
+from dinoiser_ros.objects.association import overlap
 from dinoiser_ros.objects.found import FoundObject
 
 from .drives import TrueFrame
@@ -16,7 +18,7 @@ Shown = tuple[np.ndarray, list[FoundObject], str]
 
 
 class Strip:
-    """Draws the first object that is hidden with most other objects around.
+    """Draws an object that is hidden and found again, with as many other objects as possible.
 
     Args:
         path: of a PNG file; None to draw nothing.
@@ -43,9 +45,13 @@ class Strip:
             return
         shown = [
             (self._recent[start - _BEFORE], "before"),
-            (self._recent[(start + end) // 2], "hidden"),
+            (self._recent[(start + end) // 2], "hidden by a board"),
             (self._recent[-1], "after"),
         ]
+        target = self._recent[start][0].hidden
+        numbers = {_number(*shown[0][0], target), _number(*shown[2][0], target)}
+        if len(numbers) > 1 or 0 in numbers:
+            return
         if not self._best or len(shown[0][0][1]) > len(self._best[0][1]):
             self._best = [(one.rgb, objects, title) for (one, objects), title in shown]
 
@@ -60,7 +66,7 @@ class Strip:
         from matplotlib.patches import Rectangle
 
         colours = pyplot.get_cmap("tab10")
-        figure, axes = pyplot.subplots(1, len(self._best), figsize=(13, 3.5), layout="constrained")
+        figure, axes = pyplot.subplots(1, len(self._best), figsize=(13, 3.8), layout="constrained")
         for axis, (image, found, title) in zip(axes, self._best, strict=True):
             axis.imshow(image)
             axis.set_title(title)
@@ -72,6 +78,24 @@ class Strip:
                 distance = f"  {one.box.centre[2]:.1f} m" if one.box else ""
                 text = f"{one.class_name} {one.track or ''}{distance}"
                 style = {"facecolor": colour, "edgecolor": "none", "pad": 1.5}
-                axis.text(at.x, at.y - 6, text, color="white", fontsize=8, bbox=style)
+                x, y = min(at.x, image.shape[1] - 90), max(at.y - 6, 14)
+                axis.text(x, y, text, color="white", fontsize=8, bbox=style)
         figure.savefig(self._path, dpi=75)
         pyplot.close(figure)
+        # A palette is enough, and a third of the bytes.
+        Image.open(self._path).convert("RGB").quantize(128).save(self._path, optimize=True)
+
+
+def _number(frame: TrueFrame, found: list[FoundObject], target: int | None) -> int:
+    """The number that an instance was found with, 0 if it was not."""
+    rows, columns = np.nonzero(frame.instances == target)
+    if not len(rows):
+        return 0
+    sides = np.ptp(columns) + 1, np.ptp(rows) + 1
+    box = np.array([[columns.min() + sides[0] / 2, rows.min() + sides[1] / 2, *sides]])
+    for one in found:
+        at = one.instance
+        place = [at.x + at.width / 2, at.y + at.height / 2, at.width, at.height]
+        if overlap(box, np.array([place]))[0, 0] > 0.7:
+            return one.track
+    return 0
