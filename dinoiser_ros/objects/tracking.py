@@ -14,7 +14,7 @@ from .motion_filter import MotionFilter
 
 MOST_TRACKS = 512  # of one camera
 _BACK = 1.0  # seconds; no driver disorders images by so much
-_MOST_MISSES = 300  # images without it that a track outlives, whatever the clock says
+_MOST_MISSES = 3600  # images without it that a track outlives, whatever the clock says
 _HELPERS = 3  # objects that must have moved in common before it is taken for the camera's motion
 
 # Centre x and y, width, height, in units of the box's size; then x, y, z in metres.

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dinoiser_ros.objects.tracking import MOST_TRACKS, Observation, Tracker
+from dinoiser_ros.objects.tracking import _MOST_MISSES, MOST_TRACKS, Observation, Tracker
 
 STEP = 0.1
 
@@ -104,7 +104,7 @@ def test_memory_is_bounded_whatever_comes() -> None:
         assert len(run.tracker) <= MOST_TRACKS
     frozen = Run()
     frozen.settle(at(100))
-    for _ in range(400):  # a camera whose stamp stands still
+    for _ in range(_MOST_MISSES + 1):  # a camera whose stamp stands still
         frozen.see(passed=0.0)
     assert len(frozen.tracker) == 0
 

@@ -174,7 +174,8 @@ class CameraObjects:
             segmentation.labels, segmentation.confidence, names, limits, space
         )
         self._tracker.memory = settings["track_memory"]
-        seconds = stamp_of(frame) * 1e-9
+        # Some drivers leave the stamp at zero: then the moment of publishing has to do.
+        seconds = stamp_of(frame) * 1e-9 or time.monotonic()
         return instances, follow(self._tracker, seconds, instances, boxes, names)
 
     def _failed(self, reason: str) -> None:
