@@ -14,6 +14,7 @@ from .motion_filter import MotionFilter
 
 MOST_TRACKS = 512  # of one camera
 _BACK = 1.0  # seconds; no driver disorders images by so much
+_SLOWEST = 10.0  # seconds between two images that still show the same objects
 _MOST_MISSES = 3600  # images without it that a track outlives, whatever the clock says
 _HELPERS = 3  # objects that must have moved in common before it is taken for the camera's motion
 
@@ -126,8 +127,13 @@ class Tracker:
             self.reset()
         passed = 0.0 if self._now is None else max(seconds - self._now, 0.0)
         self._now = seconds if self._now is None else max(seconds, self._now)
-        # What would be forgotten anyway must not be predicted for hours.
-        self._tracks = [t for t in self._tracks if self._now - t.last_seen <= self.memory]
+        # Nobody looked meanwhile: what was in the last image is not hidden, the network is slow.
+        known = {False: self.memory, True: max(self.memory, _SLOWEST)}
+        self._tracks = [
+            track
+            for track in self._tracks
+            if self._now - track.last_seen <= known[track.misses == 0]
+        ]
         for track in self._tracks:
             track.predict(passed)
 

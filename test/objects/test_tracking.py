@@ -67,6 +67,15 @@ def test_after_its_memory_it_is_another_one() -> None:
     assert after[1] == before[1] and after[0] not in before
 
 
+def test_a_slow_network_sees_the_same_objects() -> None:
+    """Nothing is hidden between two images, however short the memory; but hours are too long."""
+    run = Run(memory=1.0)
+    for _ in range(4):
+        numbers = run.see(at(100), at(500), passed=4.0)
+    assert numbers == [1, 2]
+    assert run.see(at(100), at(500), passed=60.0) == [0, 0]
+
+
 def test_those_that_cross_keep_their_numbers() -> None:
     """In the image they are in one place; in space one is behind the other."""
     run = Run()
