@@ -17,6 +17,10 @@ that no image waits for another. All numbers are medians over the same run:
   transport of the image, the overhead, the inference and the transport of the outputs together;
   "unexplained" is what is left without the last one.
 
+The cost of clouds and objects is added to the overhead only if somebody subscribes to them. It is
+measured in this process, before all that: processor time in one thread, from messages to messages,
+for frames of the simulator with their true masks made as coarse as a network's.
+
 All processes use config/fastdds_images.xml, so that no image gets lost between them.
 /diagnostics look back 10 s, so that a run of 20 s (the default) does not see the first images,
 which warm the engine up.
@@ -36,12 +40,17 @@ from typing import IO, Any
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from image_publisher import SIZE, TOPIC
+from objects.cost import median_objects_ms
+from points.__main__ import rendered
+from points.cost import median_ms
+from points.masks import in_patches
 from processes import Helper, NodeUnderTest, make_room_for_images
 from rclpy.executors import ExternalShutdownException
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
 from dinoiser_ros.ros.domain import isolate_ros
+from dinoiser_ros.sim.gl import RendererUnavailable
 
 MAX_OVERHEAD_MS = 5.0
 _START_TIMEOUT = 180.0  # seconds until the first answer of the node
@@ -49,6 +58,7 @@ _FIRST_ANSWER = 1.0  # seconds until another image is sent while there was no an
 _PAUSE = 0.02  # seconds between an answer and the next image
 _TRANSPORT_SECONDS = 5.0  # that the bare transport is measured for
 _LEAST_IMAGES = 10  # for a median
+_COST_FRAMES = 8  # that the cost of clouds and objects is measured with
 # As the node subscribes to its camera.
 NEWEST = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.BEST_EFFORT
@@ -59,6 +69,7 @@ _PROMPTS = ["background", "floor", "wall", "person", "chair", "table"]
 def main() -> int:
     """Measure and print; returns 0 if the overhead is within the target, else 1."""
     options = _parser().parse_args()
+    extras = _costs_of_more()
     isolate_ros()
     make_room_for_images()
     rclpy.init(args=[])
@@ -81,7 +92,7 @@ def main() -> int:
         publisher.stop()
         node.destroy_node()
         rclpy.try_shutdown()
-    return _report(transport, arrival, values)
+    return _report(transport, arrival, values, extras)
 
 
 class MeasurementError(Exception):
@@ -189,8 +200,27 @@ def _with_node(
         process.close()
 
 
-def _report(transport: float, arrival: float, values: dict[str, str]) -> int:
+def _costs_of_more() -> dict[str, float]:
+    """Processor time of a frame's clouds and objects in milliseconds, by what is subscribed to."""
+    try:
+        frames = rendered(_COST_FRAMES)
+    except RendererUnavailable as error:
+        print(f"  clouds and objects were not measured: {error}", flush=True)
+        return {}
+    masks = [in_patches(frame.labels, 16) for frame in frames]
+    return {
+        "points and three groups": median_ms(frames, masks),
+        "detections and instances": median_objects_ms(frames, masks, depth=False),
+        "the same with depth and detections_3d": median_objects_ms(frames, masks, depth=True),
+    }
+
+
+def _report(
+    transport: float, arrival: float, values: dict[str, str], extras: dict[str, float]
+) -> int:
     """Print the result (milliseconds, and the camera's diagnostics); returns the exit status."""
+    for name, cost in extras.items():
+        print(f"  {name}: {cost:.1f} ms of processor time")
     names = ("overhead", "inference", "conversion")
     overhead, inference, conversion = (float(values[f"{name}_median_ms"]) for name in names)
     print(

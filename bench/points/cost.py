@@ -46,7 +46,7 @@ def median_ms(frames: list[RenderedFrame], masks: list[np.ndarray], **changes: A
     """
     settings: Mapping[str, Any] = {n: BY_NAME[n].default for n in BY_NAME} | changes
     maker, topics = CloudMaker("/depth", GROUPS), [POINTS, *(group.topic for group in GROUPS)]
-    jobs = [_job(frame, labels) for frame, labels in zip(frames, masks, strict=True)]
+    jobs = [frame_messages(frame, labels) for frame, labels in zip(frames, masks, strict=True)]
     times = []
     for _ in range(_ROUNDS):
         for frame, depth, info in jobs:
@@ -57,7 +57,10 @@ def median_ms(frames: list[RenderedFrame], masks: list[np.ndarray], **changes: A
     return statistics.median(times) * 1e3
 
 
-def _job(frame: RenderedFrame, labels: np.ndarray) -> tuple[SegmentedFrame, Image, CameraInfo]:
+def frame_messages(
+    frame: RenderedFrame, labels: np.ndarray
+) -> tuple[SegmentedFrame, Image, CameraInfo]:
+    """A frame with a mask as the node has them: segmented, with messages of depth and camera."""
     classes = parse_prompts(CLASSES)[1]
     confidence = np.full(labels.shape, 0.9, np.float32)
     segmented = SegmentedFrame(Segmentation(labels, confidence, classes, 255), frame.rgb, Header())

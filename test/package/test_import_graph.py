@@ -16,7 +16,7 @@ from paths import ROOT
 # about it. A name stands for a module, or for a package with everything in it that is not listed.
 LAYERS = [
     ["errors", "utils", "option_schema"],
-    ["pictures", "geometry"],
+    ["pictures", "geometry", "objects"],
     ["messages"],
     ["temporal"],
     ["segmentation.weights", "segmentation.pixels"],

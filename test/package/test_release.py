@@ -44,7 +44,7 @@ def test_pixi_brings_what_package_xml_and_pip_ask_for():
     conda = {
         "python3-numpy": "numpy", "python3-opencv": "opencv", "python3-pil": "pillow",
         "python3-tqdm": "tqdm", "python3-yaml": "pyyaml", "python3-hypothesis": "hypothesis",
-        "python3-pytest": "pytest", "python3-aiohttp": "aiohttp",
+        "python3-pytest": "pytest", "python3-aiohttp": "aiohttp", "python3-scipy": "scipy",
         "torch": "pytorch", "PyYAML": "pyyaml",
     }  # fmt: skip
     named = {conda.get(name, f"ros-kilted-{name.replace('_', '-')}") for name in dependencies()}

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sensor_msgs.msg import CompressedImage, Image
 
     from dinoiser_ros.ros.segment.monitoring.statistics import CameraStatistics
+    from dinoiser_ros.ros.segment.objects.camera_objects import CameraObjects
     from dinoiser_ros.ros.segment.points.camera_points import CameraPoints
     from dinoiser_ros.ros.segment.points.depth_buffer import DepthMatch
 
@@ -39,9 +40,10 @@ class ImageSubscription:
         statistics: what is counted of it.
         on_message: called with this object and each message, in a callback group of its own.
         points: what makes its clouds, if it has depth.
+        objects: what finds its objects.
 
     Attributes:
-        topic, publishers, statistics, points: as given.
+        topic, publishers, statistics, points, objects: as given.
         last_stamp: nanoseconds of the newest message's stamp, 0 for none.
     """
 
@@ -54,11 +56,13 @@ class ImageSubscription:
         statistics: CameraStatistics,
         on_message: Callable[[ImageSubscription, Any], None],
         points: CameraPoints | None = None,
+        objects: CameraObjects | None = None,
     ) -> None:
         self.topic = topic
         self.publishers = publishers
         self.statistics = statistics
         self.points = points
+        self.objects = objects
         self.last_stamp = 0
         automatic = input_type == "auto"
         self._subscription = TopicSubscription(
@@ -105,5 +109,5 @@ class ImageSubscription:
 
     def have_subscribers(self) -> bool:
         """Whether anybody subscribes to something that a frame would be segmented for."""
-        wanted = self.publishers.have_subscribers()
-        return wanted or (self.points is not None and self.points.have_subscribers())
+        makers = (self.publishers, self.points, self.objects)
+        return any(maker is not None and maker.have_subscribers() for maker in makers)

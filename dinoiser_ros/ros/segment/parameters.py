@@ -17,6 +17,7 @@ from dinoiser_ros.messages.class_ids import BY_NAME as IDS_BY_NAME
 from dinoiser_ros.messages.class_ids import POLICIES
 from dinoiser_ros.option_schema import FRAME_OPTIONS, MODEL_OPTIONS
 from dinoiser_ros.ros.parameter_declaration import check
+from dinoiser_ros.ros.segment.objects.object_options import OBJECT_OPTIONS, OBJECT_OUTPUTS
 from dinoiser_ros.utils.option import CONFIGURE, START, Option, by_name, did_you_mean
 
 _LOGGED = 1000  # characters of accepted values in the log
@@ -24,7 +25,10 @@ _SIDE = "(?:[1-9][0-9]{0,2}|[1-3][0-9]{3}|40[0-8][0-9]|409[0-6])"  # of a mask, 
 _TOPIC_OR_NONE = r"(?:[~/A-Za-z_][~/A-Za-z0-9_{}]*)?"
 _GROUP_OR_NONE = r"\s*|[^:]*[^:\s][^:]*:[^:]*[^:\s][^:]*"
 _GROUPS_HELP = "texts such as 'danger: person, traffic cone', or ''"
-OUTPUTS = ("mask", "confidence", "overlay", "class_masks", "masks", "mask_origin")
+OUTPUTS = (
+    *("mask", "confidence", "overlay", "class_masks", "masks", "mask_origin"),
+    *OBJECT_OUTPUTS,
+)
 
 # Said of an engine option only where it is a parameter of the node.
 _NOTES = {"method": ": switch to or from it only before configure."}
@@ -184,6 +188,7 @@ SPECS: tuple[Option, ...] = (
         False,
         "~/points in rows and columns, NaN where there is no depth; false: only points with depth.",
     ),
+    *OBJECT_OPTIONS,
     Option(
         "max_rate",
         0.0,

@@ -15,6 +15,8 @@ from dinoiser_ros.messages.topic_names import output_namespaces
 from dinoiser_ros.ros.segment.inference.inference_thread import InferenceThread
 from dinoiser_ros.ros.segment.monitoring.statistics import CameraStatistics
 from dinoiser_ros.ros.segment.monitoring.throttled_log import ReportOnce
+from dinoiser_ros.ros.segment.objects.camera_objects import CameraObjects
+from dinoiser_ros.ros.segment.objects.object_classes import missing_objects
 from dinoiser_ros.ros.segment.points.camera_points import CameraPoints, PointTopics
 from dinoiser_ros.ros.segment.points.class_groups import class_groups, missing_classes
 from dinoiser_ros.ros.segment.points.depth_topics import topics_of_cameras
@@ -72,7 +74,7 @@ class Session:
         prompts = engine.resolve_prompts(segmenter, values["prompts"])
         numbering = ClassNumbering(values["id_policy"]).after(prompts, segmenter.classes)
         self._groups = class_groups(values)
-        self._missing: str | None = None  # classes of groups that no prompt has
+        self._missing: dict[str, str | None] = {}  # classes that parameters name and no prompt has
         self.cameras = self._make_cameras(node, values)
         self._thread = InferenceThread(
             segmenter, self.cameras, values, numbering, node.get_clock(), report, device_lost
@@ -132,8 +134,9 @@ class Session:
         if self._propagation.close(timeout) and ended:
             for camera in self.cameras:
                 camera.publishers.destroy()
-                if camera.points is not None:
-                    camera.points.destroy()
+                for maker in (camera.points, camera.objects):
+                    if maker is not None:
+                        maker.destroy()
 
     def segment(self, message: Image | CompressedImage) -> Future[Segmentation]:
         """Segment one image message, before the frames that wait.
@@ -177,6 +180,15 @@ class Session:
         for topic, namespace, depth in zip(topics, namespaces, depth_topics, strict=True):
             publishers = CameraPublishers(node, namespace, values["outputs"])
             statistics = CameraStatistics(time.monotonic())
+            objects = CameraObjects(
+                node,
+                topic,
+                namespace,
+                values["outputs"],
+                None if depth is None else depth[0],
+                statistics,
+                self._report,
+            )
             points = None
             if depth is not None:
                 points = CameraPoints(
@@ -186,11 +198,18 @@ class Session:
                     statistics,
                     self._report,
                     partial(getattr, publishers, "announced_classes"),
+                    objects,
                 )
-            input_type = values["input_type"]
             cameras.append(
                 ImageSubscription(
-                    node, topic, input_type, publishers, statistics, self._receive, points
+                    node,
+                    topic,
+                    values["input_type"],
+                    publishers,
+                    statistics,
+                    self._receive,
+                    points,
+                    objects,
                 )
             )
         return cameras
@@ -221,8 +240,12 @@ class Session:
                 f"{classes} classes do not fit 8 bits: masks are mono16 and "
                 "65535 is unlabeled; use at most 254 prompts where a mono8 mask is needed",
             )
-        missing = missing_classes(self._groups, self.segmenter.classes)
-        if missing is not None and missing != self._missing:
-            self._report("groups", missing)
-        self._missing = missing
+        faults = {
+            "groups": missing_classes(self._groups, self.segmenter.classes),
+            "objects": missing_objects(self.settings["object_classes"], self.segmenter.classes),
+        }
+        for kind, missing in faults.items():
+            if missing is not None and missing != self._missing.get(kind):
+                self._report(kind, missing)
+        self._missing = faults
         self._thread.publish_label_info()

@@ -384,8 +384,8 @@ def test_without_a_package_it_is_said_what_to_install(
 
 def test_label_info_is_the_standard_one():
     store = typestore("ros2_humble")
-    for name, wanted in STANDARD_HASHES.items():
-        assert store.hash_rihs01(f"vision_msgs/msg/{name}") == f"RIHS01_{wanted}"
+    for name in ("LabelInfo", "VisionClass"):
+        assert store.hash_rihs01(f"vision_msgs/msg/{name}") == f"RIHS01_{STANDARD_HASHES[name]}"
 
 
 @pytest.mark.parametrize(

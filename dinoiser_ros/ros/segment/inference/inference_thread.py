@@ -250,7 +250,7 @@ class InferenceThread:
             publishers.publish(segmentation, frame.image, frame.header, self.settings)
             end = time.monotonic()
             latency = latency_of(frame.header.stamp, self._clock.now().nanoseconds)
-            frame.publish_points(segmentation, self.settings)
+            frame.publish_more(segmentation, self.settings)
         frame.camera.statistics.published(
             end,
             latency=latency,

@@ -43,16 +43,18 @@ class PendingFrame:
     conversion: float
     depth: DepthMatch | None = None
 
-    def publish_points(self, segmentation: Segmentation, settings: Mapping[str, Any]) -> None:
-        """Publish the clouds of the image, if its camera has depth; to be called in the gate.
+    def publish_more(self, segmentation: Segmentation, settings: Mapping[str, Any]) -> None:
+        """Publish clouds, if the camera has depth, and objects; to be called in the gate.
 
         Args:
             segmentation: of the image.
             settings: all parameters.
         """
+        segmented = SegmentedFrame(segmentation, self.image, self.header)
         if self.depth is not None and self.camera.points is not None:
-            segmented = SegmentedFrame(segmentation, self.image, self.header)
             self.camera.points.publish(segmented, self.depth, settings)
+        elif self.camera.objects is not None:
+            self.camera.objects.publish(segmented, None, None, settings)
 
 
 def read_frame(

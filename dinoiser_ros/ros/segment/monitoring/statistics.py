@@ -68,6 +68,8 @@ class Window:
     carry_p95: float
     points_median: float
     points_p95: float
+    objects_median: float
+    objects_p95: float
 
 
 @dataclass
@@ -81,6 +83,7 @@ class Totals:
     dropped: int = 0
     idle: int = 0
     points: int = 0
+    objects: int = 0
     without_depth: int = 0
     bad: Counter[str] = field(default_factory=Counter)
 
@@ -110,6 +113,7 @@ class CameraStatistics:
                 "overhead",
                 "carry",
                 "points",
+                "objects",
                 "without_depth",
             )
         }
@@ -214,8 +218,14 @@ class CameraStatistics:
             self._totals.points += 1
             self._series["points"].add(now, seconds)
 
+    def objects(self, now: float, seconds: float) -> None:
+        """The objects of a frame are out; finding and publishing them took so many seconds."""
+        with self._lock:
+            self._totals.objects += 1
+            self._series["objects"].add(now, seconds)
+
     def without_depth(self, now: float) -> None:
-        """Clouds of a frame were wanted, and no depth of its moment was there."""
+        """Clouds or objects of a frame were wanted, and no depth of its moment was there."""
         with self._lock:
             self._totals.without_depth += 1
             self._series["without_depth"].add(now)
@@ -234,7 +244,15 @@ class CameraStatistics:
             dropped = len(series["dropped"].values(now)) - len(series["carry"].values(now))
             quantiles = [
                 quantile(series[name].values(now), q)
-                for name in ("latency", "inference", "conversion", "overhead", "carry", "points")
+                for name in (
+                    "latency",
+                    "inference",
+                    "conversion",
+                    "overhead",
+                    "carry",
+                    "points",
+                    "objects",
+                )
                 for q in (0.5, 0.95)
             ]
             return Window(

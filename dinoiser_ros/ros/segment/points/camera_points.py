@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from rclpy.node import Node
 
     from dinoiser_ros.ros.segment.monitoring.statistics import CameraStatistics
+    from dinoiser_ros.ros.segment.objects.camera_objects import CameraObjects
     from dinoiser_ros.segmentation import SegmentationClass
 
     from .class_groups import ClassGroup
@@ -58,6 +60,7 @@ class CameraPoints:
         statistics: of the camera.
         report: called with (kind, sentence) for what went wrong.
         announced: the classes of the last label info.
+        objects: of the camera; gets each image with its depth, or without where there is none.
 
     Attributes:
         guard: runs a function unless the node is inactive, and never two at a time with `publish`.
@@ -71,11 +74,13 @@ class CameraPoints:
         statistics: CameraStatistics,
         report: Callable[[str, str], None],
         announced: Callable[[], tuple[SegmentationClass, ...]],
+        objects: CameraObjects,
     ) -> None:
         self.guard: Callable[[Callable[[], None]], None] = lambda function: None
         self._statistics = statistics
         self._report = report
         self._announced = announced
+        self._objects = objects
         self._buffer = DepthBuffer()
         self._maker = CloudMaker(topics.depth, groups)
         self._publishers = CloudPublishers(node, topics.outputs, groups)
@@ -83,8 +88,8 @@ class CameraPoints:
         self._pending: _Job | None = None
 
     def have_subscribers(self) -> bool:
-        """Whether anybody wants a cloud."""
-        return bool(self._publishers.wanted())
+        """Whether anybody wants a cloud or objects."""
+        return bool(self._publishers.wanted()) or self._objects.have_subscribers()
 
     def expect(self, stamp: int) -> DepthMatch:
         """An image arrived: look for its depth from now on; `stamp` in nanoseconds."""
@@ -101,7 +106,7 @@ class CameraPoints:
     def publish(
         self, frame: SegmentedFrame, match: DepthMatch, settings: Mapping[str, Any]
     ) -> None:
-        """Publish the clouds of an image, now or when its depth has arrived.
+        """Publish clouds and objects of an image, now or when its depth has arrived.
 
         Args:
             frame: what was segmented.
@@ -144,7 +149,7 @@ class CameraPoints:
             self.guard(lambda: self._go_on(0.0))
 
     def _go_on(self, begun_before: float) -> None:
-        """Make the pending clouds if their depth is known, or has been waited for since then."""
+        """Make what is pending if its depth is known, or has been waited for since then."""
         job = self._pending
         if job is None or not (job.match.final or job.begun <= begun_before):
             return
@@ -161,15 +166,21 @@ class CameraPoints:
     def _make(self, job: _Job) -> None:
         wanted = self._publishers.wanted()
         # Prompts that changed meanwhile gave other meanings to the ids.
-        if not wanted or job.frame.segmentation.classes != self._announced():
+        if job.frame.segmentation.classes != self._announced():
             return
-        depth = self._depth_of(job)
-        info = self._input.info
+        if not wanted and not self._objects.have_subscribers():
+            return
+        depth, info = self._depth_of(job), self._input.info
+        # A depth that cannot be used is the clouds' to report, if there are any.
+        with contextlib.suppress(*((DepthMessageError, CameraInfoError) if wanted else ())):
+            self._objects.publish(job.frame, depth, info, job.settings)
         if depth is None:
             return
         if info is None:
             if self._input.settled:
                 raise CameraInfoError("no camera_info arrives: is the topic's name right?")
+            return
+        if not wanted:
             return
         start = time.monotonic()
         for topic, cloud in self._maker.clouds(job.frame, depth, info, wanted, job.settings):

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,17 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from std_msgs.msg import Header
 
-from dinoiser_ros.errors import CameraInfoError, DepthMessageError
-from dinoiser_ros.geometry.camera_model import CameraModel, ray_directions
 from dinoiser_ros.geometry.points import PointGrid, packed_colours
-from dinoiser_ros.geometry.resampling import nearest_grid, present_ids, same_view
+from dinoiser_ros.geometry.resampling import nearest_grid, present_ids
 from dinoiser_ros.geometry.surfaces import Surfaces
-from dinoiser_ros.messages.camera_info import camera_from_message
-from dinoiser_ros.messages.depth import metres_from_message
 from dinoiser_ros.messages.point_cloud import dense_cloud, organized_cloud
 
 from .class_groups import ClassGroup, class_ids
 from .cloud_publishers import POINTS
+from .depth_view import DepthView
 
 if TYPE_CHECKING:
     from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
@@ -53,13 +49,10 @@ class CloudMaker:
     """
 
     def __init__(self, depth_topic: str, groups: Sequence[ClassGroup]) -> None:
-        self._named_rectified = _is_named_rectified(depth_topic)
+        self._view = DepthView(depth_topic)
         self._groups = {group.topic: group for group in groups}
         self._surfaces = Surfaces()
         self._grid = PointGrid()
-        self._view: tuple[CameraModel, int] | None = None
-        self._rays = np.empty((2, 0, 0), np.float32)
-        self._no_ray: np.ndarray | None = None
         self._bgra: np.ndarray = np.empty((0, 0, 4), np.uint8)
 
     def clouds(
@@ -87,24 +80,18 @@ class CloudMaker:
             CameraInfoError: so does the camera_info.
         """
         labels = frame.segmentation.labels
-        depth = metres_from_message(depth_message)
-        if not same_view(depth.shape, labels.shape):
-            raise DepthMessageError(
-                "depth_size",
-                f"the depth is {_by(depth)} and the image {_by(labels)}: publish depth that is "
-                "registered to the image",
-            )
+        depth = self._view.metres(depth_message, labels.shape)
         step = int(settings["points_decimation"])
-        self._look(info, depth, settings["depth_rectified"], step)
-        if self._no_ray is not None:
-            depth[self._no_ray] = np.nan
+        self._view.look(info, depth.shape, settings["depth_rectified"], step)
+        if self._view.no_ray is not None:
+            depth[self._view.no_ray] = np.nan
         part = np.ascontiguousarray(depth[::step, ::step])
         if self._bgra.shape[:2] != frame.image.shape[:2]:
             self._bgra = np.empty((*frame.image.shape[:2], 4), np.uint8)
         colours = packed_colours(frame.image, self._bgra)
         sources = (labels, frame.segmentation.confidence, colours)
         grids = [nearest_grid(source, depth.shape, step) for source in sources]
-        self._grid.project(part, self._rays, *grids)
+        self._grid.project(part, self._view.rays, *grids)
         header = Header(stamp=frame.header.stamp)
         header.frame_id = depth_message.header.frame_id or frame.header.frame_id
         groups = [self._groups[topic] for topic in wanted if topic in self._groups]
@@ -127,30 +114,3 @@ class CloudMaker:
         for number in ids:
             self._surfaces.add_trusted(labels, number, mask)
         return mask
-
-    def _look(self, info: CameraInfo, depth: np.ndarray, rectified: str, step: int) -> None:
-        """Have the viewing rays of each pixel of a depth image, or of one in `step`, ready."""
-        whether = self._named_rectified if rectified == "auto" else rectified == "on"
-        camera = camera_from_message(info, whether)
-        if not same_view((camera.height, camera.width), depth.shape):
-            raise CameraInfoError(
-                f"the camera_info is of {camera.width}x{camera.height} pixels and the depth of "
-                f"{_by(depth)}: name the camera_info of the camera that depth is registered to"
-            )
-        camera = camera.scaled(depth.shape[1], depth.shape[0])
-        if (camera, step) == self._view:
-            return
-        rays = ray_directions(camera)
-        missing = np.isnan(rays[0])
-        self._no_ray = missing if missing.any() else None
-        self._rays = np.ascontiguousarray(rays[:, ::step, ::step])
-        self._view = camera, step
-
-
-def _by(image: np.ndarray) -> str:
-    return f"{image.shape[1]}x{image.shape[0]}"
-
-
-def _is_named_rectified(topic: str) -> bool:
-    """Whether a topic's name says so, as image_pipeline's do: image_rect, image_rect_raw."""
-    return re.search(r"(?:^|[/_])rect(?:ified)?(?:[/_]|$)", topic) is not None

@@ -153,7 +153,7 @@ class CameraMasks:
             latency = latency_of(frame.header.stamp, now)
             end = time.monotonic()
             frame.camera.statistics.carried(end, latency, end - start)
-            self._publish_points(frame, carried, settings)
+            self._publish_more(frame, carried, settings)
 
     def publish_inferred(
         self, inferred: Inferred, settings: Mapping[str, Any], smoothed: bool = False
@@ -174,7 +174,7 @@ class CameraMasks:
             conversion=frame.conversion + end - start,
             overhead=end - frame.received - inferred.inference,
         )
-        self._publish_points(frame, inferred.segmentation, settings)
+        self._publish_more(frame, inferred.segmentation, settings)
 
     def _publish(
         self,
@@ -195,11 +195,11 @@ class CameraMasks:
             self._published = frame.received
         return True
 
-    def _publish_points(
+    def _publish_more(
         self, frame: PendingFrame, segmentation: Segmentation, settings: Mapping[str, Any]
     ) -> None:
-        """Publish the clouds of an image whose mask is out, unless the node is inactive."""
-        self._gate.while_open(lambda: frame.publish_points(segmentation, settings))
+        """Publish clouds and objects of an image whose mask is out, unless the node is inactive."""
+        self._gate.while_open(lambda: frame.publish_more(segmentation, settings))
 
 
 def _without_unsure(mask: Mask, threshold: float) -> np.ndarray:
