@@ -90,6 +90,8 @@ def write_onnx(
 def describe(path: Path, segmenter: Segmenter, graph: Graph) -> dict[str, str]:
     """Put into a file's metadata how it is to be used; returns what was put there."""
     options = graph.options
+    backbone = segmenter.backbone
+    mean, std = backbone.statistics if backbone else (MEAN, STD)
     entries = {
         "model": segmenter.model_name,
         "method": segmenter.options.method,
@@ -101,8 +103,8 @@ def describe(path: Path, segmenter: Segmenter, graph: Graph) -> dict[str, str]:
         "texts": "(classes, phrases, embedding_dim) unit vectors: the mean over the templates of "
         "the normalised text embeddings, normalised",
         "templates": [template("{}") for template in TEMPLATES],
-        "mean": MEAN,
-        "std": STD,
+        "mean": mean,
+        "std": std,
         "gamma": options.gamma,
         "delta": options.delta,
         "ks_threshold": options.ks_threshold,

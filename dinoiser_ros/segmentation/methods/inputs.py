@@ -15,6 +15,7 @@ from dinoiser_ros.segmentation.networks.diffusion.stable_diffusion import Diffus
 from dinoiser_ros.segmentation.networks.dino import DinoTower, LastLayer
 from dinoiser_ros.segmentation.networks.dinoiser_heads import DELTA, GAMMA, DinoiserHeads
 from dinoiser_ros.segmentation.networks.embedding_network import EmbeddingNetwork
+from dinoiser_ros.segmentation.networks.similarity import Similarity
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,11 @@ class MethodInputs:
     def backbone(self) -> Backbone:
         """The backbone."""
         return self.parts.clip_backbone
+
+    @property
+    def similarity(self) -> Similarity:
+        """How the model's cosines become scores."""
+        return self.parts.clip_backbone.similarity
 
     @property
     def heads(self) -> DinoiserHeads:

@@ -9,6 +9,7 @@ from typing import Any
 
 from dinoiser_ros.errors import WeightsError
 from dinoiser_ros.segmentation.networks.plain_clip import TEXT_DEFAULTS, VISION_DEFAULTS
+from dinoiser_ros.segmentation.networks.siglip.config import is_siglip
 
 MAX_BYTES = 1 << 20  # of a file; open_clip's are below 2 kB
 _MAX_DEPTH, _MAX_ENTRIES = 6, 500
@@ -73,7 +74,8 @@ def check_sizes(
     Raises:
         WeightsError: a tensor is missing or has another shape.
     """
-    wanted = dict(_vision_shapes(config, prefix))
+    shapes_of = _siglip_shapes if is_siglip(dict(config)) else _vision_shapes
+    wanted = dict(shapes_of(config, prefix))
     if prefix:
         wanted |= dict(_text_shapes(config))
     missing = [name for name in wanted if name not in shapes]
@@ -95,6 +97,15 @@ def _vision_shapes(config: Mapping[str, Any], prefix: str) -> Iterator[tuple[str
         if isinstance(side, int):
             yield f"{prefix}positional_embedding", (1 + (side // patch) ** 2, width)
     yield f"{prefix}proj", (width, config["embed_dim"])
+    yield from _block_shapes(f"{prefix}transformer", vision)
+
+
+def _siglip_shapes(config: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Shape]]:
+    vision = config["vision_cfg"]
+    width, patch, side = vision["width"], vision["patch_size"], vision["image_size"]
+    yield f"{prefix}conv1.weight", (width, 3, patch, patch)
+    yield f"{prefix}positional_embedding", (1, (side // patch) ** 2, width)
+    yield f"{prefix}attn_pool.latent", (1, 1, width)
     yield from _block_shapes(f"{prefix}transformer", vision)
 
 

@@ -13,6 +13,7 @@ from dinoiser_ros.segmentation.networks.diffusion.stable_diffusion import Diffus
 from dinoiser_ros.segmentation.networks.dino import DinoTower
 from dinoiser_ros.segmentation.networks.dinoiser_heads import DinoiserHeads, heads_from_state
 from dinoiser_ros.segmentation.networks.open_clip_types import ClipModel, Tokenizer, patch_size
+from dinoiser_ros.segmentation.networks.siglip.config import is_siglip, own_name
 from dinoiser_ros.segmentation.text.identity import text_names
 from dinoiser_ros.segmentation.text.stored_tower import StoredText
 from dinoiser_ros.segmentation.weights.checkpoint import (
@@ -21,15 +22,17 @@ from dinoiser_ros.segmentation.weights.checkpoint import (
     check_fit,
     copy_into,
     read_checkpoint,
+    renamed,
 )
 from dinoiser_ros.segmentation.weights.download import Progress
 from dinoiser_ros.segmentation.weights.sources import Source, find_file, parse_source
 from dinoiser_ros.segmentation.weights.uninitialised import Uninitialised
 
-from .building import build_clip, compare_sizes, read_config
+from .building import build_clip, build_siglip, compare_sizes, read_config, read_statistics
 from .dino_files import read_dino
 from .maskclip_plus_checkpoint import ClosedSet, read_closed_set
-from .registry import ModelSpec
+from .specs import ModelSpec, Statistics
+from .tokenizer_files import load_tokenizer
 
 PathLike = str | os.PathLike[str]
 
@@ -47,6 +50,7 @@ class LoadedModel:
 
     Attributes:
         text: the weights of `clip`'s text tower, if they are still in their file.
+        statistics: of the images' channels in its training; None for the family's own.
     """
 
     clip: ClipModel
@@ -55,6 +59,7 @@ class LoadedModel:
     dino: DinoTower | None = None
     diffusion: Diffusion | None = None
     text: StoredText | None = None
+    statistics: Statistics | None = None
 
 
 def load_model(
@@ -99,9 +104,18 @@ def load_model(
     loaded_diffusion = load_diffusion(diffusion, offline) if wants_diffusion else None
     path = find_file(weight_sources, offline, progress)
     state, _ = read_checkpoint(path)
+    siglip = is_siglip(config)
+    state = renamed(state, own_name) if siglip else state
     compare_sizes(config, state, str(path), spec.name)
+    clip: ClipModel
+    tokenizer: Tokenizer
     with Uninitialised():
-        clip, tokenizer = build_clip(config, spec.name)
+        if siglip:
+            clip = build_siglip(config, spec.name)
+        else:
+            clip, tokenizer = build_clip(config, spec.name)
+    if siglip:
+        tokenizer = load_tokenizer(spec, path, clip, offline, progress)
     text = _fill_clip(clip, state, path)
     clip.eval().requires_grad_(False)
     head_path = _find_part(head_sources, bool(heads) or "heads" in needs, offline, progress)
@@ -113,6 +127,7 @@ def load_model(
         load_dino(dino_path, clip, spec.dino_config) if dino_path else None,
         loaded_diffusion,
         text,
+        spec.statistics or read_statistics(spec.config),
     )
 
 

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -51,6 +52,15 @@ class StoredTensors(Mapping[str, Tensor]):
                 self.shapes = {n: torch.Size(s.get_shape()) for n, s in slices.items()}
                 self.types = {n: stored_type(s.get_dtype()) for n, s in slices.items()}
                 self.metadata: dict[str, str] = dict(file.metadata() or {})
+        self._stored_names = {name: name for name in self.shapes}
+
+    def renamed(self, own_name: Callable[[str], str]) -> StoredTensors:
+        """The same tensors by other names."""
+        other = copy.copy(self)
+        other.shapes = {own_name(name): shape for name, shape in self.shapes.items()}
+        other.types = {own_name(name): kind for name, kind in self.types.items()}
+        other._stored_names = {own_name(n): stored for n, stored in self._stored_names.items()}
+        return other
 
     @property
     def path(self) -> Path:
@@ -64,7 +74,7 @@ class StoredTensors(Mapping[str, Tensor]):
             unchanged = _version(self._path) == self._version
             with safe_open(self._path, framework="pt") as file:
                 if unchanged:
-                    tensor: Tensor = file.get_tensor(name)
+                    tensor: Tensor = file.get_tensor(self._stored_names[name])
                     return tensor
         raise WeightsError(f"{self._path} was changed since it was opened: start again.")
 
@@ -96,6 +106,13 @@ def read_checkpoint(
     with reading(path):
         content = torch.load(path, map_location="cpu", weights_only=True)
     return _plain_state(content, path, nested), {}
+
+
+def renamed(state: State, own_name: Callable[[str], str]) -> State:
+    """The same tensors by other names; none is read from its file for it."""
+    if isinstance(state, StoredTensors):
+        return state.renamed(own_name)
+    return {own_name(name): tensor for name, tensor in state.items()}
 
 
 @contextlib.contextmanager

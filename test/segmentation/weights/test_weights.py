@@ -404,7 +404,7 @@ def test_heads_bring_their_thresholds(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"model": "vit-z-99"}, "no model 'vit-z-99': use 'vit-b-16' or .*'demo'"),
+        ({"model": "vit-z-99"}, "no model 'vit-z-99': use one of 'vit-b-16', .*'demo'"),
         ({"model": GOLDEN / "expected.npz"}, "cannot be read as JSON"),
         ({"weights": None}, "no weights of its own: give `weights`"),
         ({"heads": None}, "no heads of its own: give `heads`, or use method 'maskclip'"),

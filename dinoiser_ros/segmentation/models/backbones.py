@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The dense feature extractor that belongs to a model."""
+
+from __future__ import annotations
+
+from dinoiser_ros.segmentation.networks.clip_backbone import Backbone
+from dinoiser_ros.segmentation.networks.open_clip_types import ClipModel
+from dinoiser_ros.segmentation.networks.siglip.backbone import SiglipBackbone, similarity_of
+from dinoiser_ros.segmentation.networks.siglip.towers import SiglipModel
+
+from .specs import Statistics
+
+
+def backbone_of(
+    clip: ClipModel, layer: int, plain: bool = False, statistics: Statistics | None = None
+) -> Backbone:
+    """The backbone of a model, which computes with its vision tower.
+
+    Args:
+        clip: the model, on its device, in evaluation mode.
+        layer, plain, statistics: see `Backbone`.
+
+    Raises:
+        WeightsError, OptionError: see `Backbone`.
+    """
+    if isinstance(clip, SiglipModel):
+        return SiglipBackbone(clip.visual, layer, plain, statistics, similarity_of(clip))
+    return Backbone(clip.visual, layer, plain, statistics)
