@@ -19,6 +19,7 @@ from dinoiser_ros.segmentation.methods.inputs import MethodInputs, MethodOptions
 from dinoiser_ros.segmentation.methods.registry import METHODS
 from dinoiser_ros.segmentation.networks.blocks import WrittenOutBlock
 from dinoiser_ros.segmentation.networks.clip_backbone import Backbone
+from dinoiser_ros.segmentation.networks.dinov2.backbone import DinoV2Backbone
 from dinoiser_ros.segmentation.networks.siglip.backbone import SiglipBackbone
 from dinoiser_ros.segmentation.options import method_options
 
@@ -45,6 +46,12 @@ class OpenVocabulary:
     def embeddings(self) -> Tensor:
         """(K * S, d)."""
         return self.texts.flatten(0, 1)
+
+    @property
+    def phrase_class(self) -> Tensor:
+        """(K * S,)."""
+        classes = torch.arange(self.texts.shape[0], device=self.texts.device)
+        return classes.unsqueeze(1).expand(self.texts.shape[:2]).flatten()
 
     def best_of_phrases(self, scores: Tensor) -> Tensor:
         """(B, K * S, h, w) -> (B, K, h, w): the score of a class is the best of its phrases."""
@@ -73,7 +80,7 @@ class Graph(nn.Module):
             )
         self.method = METHODS[options.method]
         self.filters = self.method.filters_background and options.background_filter != "off"
-        if self.filters and options.background_source != "objectness":
+        if self.filters and not self.method.delta and options.background_source != "objectness":
             raise ExportError(
                 f"The background source {options.background_source!r} cannot be exported: use "
                 "'objectness'."
@@ -179,7 +186,15 @@ class TraceableSiglip(_Traceable, SiglipBackbone):
     """A SigLIP, see `_Traceable`."""
 
 
-_TRACEABLE: dict[str, type[_Traceable]] = {"clip": TraceableClip, "siglip": TraceableSiglip}
+class TraceableDinoV2(_Traceable, DinoV2Backbone):
+    """A DINOv2, see `_Traceable`."""
+
+
+_TRACEABLE: dict[str, type[_Traceable]] = {
+    "clip": TraceableClip,
+    "siglip": TraceableSiglip,
+    "dinov2": TraceableDinoV2,
+}
 
 
 def traceable(backbone: Backbone) -> Backbone:

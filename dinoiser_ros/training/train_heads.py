@@ -78,7 +78,7 @@ def run(options: HeadOptions) -> Path | None:
 def load_backbone(options: HeadOptions, device: torch.device) -> Backbone:
     """The frozen CLIP that the heads are for, loaded as the engine loads it."""
     spec = find_model(options.model)
-    model = load_model(spec, options.weights, needs=frozenset(), offline=options.offline)
+    model = load_model(spec, options.weights, needs=frozenset({"clip"}), offline=options.offline)
     layer = options.thresholds.intermediate_layer
     clip = model.clip.to(device)
     return backbone_of(clip, layer, plain=True, statistics=model.statistics)  # under autocast

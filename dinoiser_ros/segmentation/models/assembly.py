@@ -12,6 +12,7 @@ from dinoiser_ros.segmentation.methods.inputs import Parts
 from dinoiser_ros.segmentation.networks.dinoiser_heads import INTERMEDIATE_LAYER
 from dinoiser_ros.segmentation.text.cache import TextCache
 from dinoiser_ros.segmentation.text.encoder import TextEncoder
+from dinoiser_ros.segmentation.text.mapped_encoder import MappedTextEncoder
 from dinoiser_ros.segmentation.text.trained_phrases import TrainedText
 
 from .backbones import backbone_of
@@ -68,7 +69,12 @@ def assemble(
         loaded.dino and loaded.dino.to(device, dtype),
         loaded.diffusion and loaded.diffusion.to(device, dtype),
     )
-    text = TextEncoder(clip, loaded.tokenizer, text_cache, loaded.text)
+    text: TextEncoder
+    if loaded.projection is not None:
+        mapping = loaded.projection.to(device)
+        text = MappedTextEncoder(clip, loaded.tokenizer, text_cache, loaded.text, mapping)
+    else:
+        text = TextEncoder(clip, loaded.tokenizer, text_cache, loaded.text)
     return Assembly(parts, text, spec.name, spec.inference_size)
 
 

@@ -125,7 +125,7 @@ def _json_of(config: str | Path) -> Any:
 
 
 def compare_sizes(
-    config: dict[str, Any], state: State, source: str, name: str, prefix: str = "visual."
+    config: dict[str, Any], state: State, source: str, name: str, prefix: str | None = "visual."
 ) -> None:
     """Compare a config with the weights that it shall be filled with, before it is built.
 

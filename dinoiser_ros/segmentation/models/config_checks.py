@@ -61,7 +61,7 @@ def _entries(config: Mapping[str, Any], name: str) -> Iterator[tuple[str, Any]]:
 
 
 def check_sizes(
-    config: Mapping[str, Any], shapes: Mapping[str, Sequence[int]], source: str, prefix: str
+    config: Mapping[str, Any], shapes: Mapping[str, Sequence[int]], source: str, prefix: str | None
 ) -> None:
     """Compare a config with weights by a few tensors that tell all sizes.
 
@@ -69,14 +69,14 @@ def check_sizes(
         config: see `read_config`; one that `check_config` accepts.
         shapes: of the weights, by their names.
         source: what to call the weights in an error message.
-        prefix: "visual." for a CLIP; "" for a vision tower alone.
+        prefix: "visual." for a CLIP; "" for a vision tower alone, None for a text tower alone.
 
     Raises:
         WeightsError: a tensor is missing or has another shape.
     """
     shapes_of = _siglip_shapes if is_siglip(dict(config)) else _vision_shapes
-    wanted = dict(shapes_of(config, prefix))
-    if prefix:
+    wanted = {} if prefix is None else dict(shapes_of(config, prefix))
+    if prefix != "":
         wanted |= dict(_text_shapes(config))
     missing = [name for name in wanted if name not in shapes]
     differing = [n for n, shape in wanted.items() if n in shapes and tuple(shapes[n]) != shape]

@@ -22,7 +22,7 @@ DATA_FOLDER = Path(__file__).parent / "data"
 """The files of the embedded models."""
 ZOO = Path(__file__).parent / "zoo"
 """Registry entries. The families are listed in this order, the default model first."""
-FAMILIES = ("clip_dinoiser", "openai", "openclip", "siglip", "demo")
+FAMILIES = ("clip_dinoiser", "openai", "openclip", "siglip", "talk2dino", "demo")
 
 
 def _read_zoo() -> dict[str, Callable[[], ModelSpec]]:

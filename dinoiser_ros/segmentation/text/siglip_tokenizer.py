@@ -53,7 +53,8 @@ class SiglipTokenizer:
     @property
     def highest_id(self) -> int:
         """The largest id that a text can have."""
-        return self._tokenizer.get_vocab_size(with_added_tokens=False) - 1
+        size: int = self._tokenizer.get_vocab_size(with_added_tokens=False)
+        return size - 1
 
     def encode(self, text: str) -> list[int]:
         """The token ids of a text, without end and padding."""

@@ -54,12 +54,13 @@ class StoredTensors(Mapping[str, Tensor]):
                 self.metadata: dict[str, str] = dict(file.metadata() or {})
         self._stored_names = {name: name for name in self.shapes}
 
-    def renamed(self, own_name: Callable[[str], str]) -> StoredTensors:
-        """The same tensors by other names."""
+    def renamed(self, own_name: Callable[[str], str | None]) -> StoredTensors:
+        """See the function of this name."""
         other = copy.copy(self)
-        other.shapes = {own_name(name): shape for name, shape in self.shapes.items()}
-        other.types = {own_name(name): kind for name, kind in self.types.items()}
-        other._stored_names = {own_name(n): stored for n, stored in self._stored_names.items()}
+        names = {new: name for name in self.shapes if (new := own_name(name)) is not None}
+        other.shapes = {new: self.shapes[name] for new, name in names.items()}
+        other.types = {new: self.types[name] for new, name in names.items()}
+        other._stored_names = {new: self._stored_names[name] for new, name in names.items()}
         return other
 
     @property
@@ -108,11 +109,11 @@ def read_checkpoint(
     return _plain_state(content, path, nested), {}
 
 
-def renamed(state: State, own_name: Callable[[str], str]) -> State:
-    """The same tensors by other names; none is read from its file for it."""
+def renamed(state: State, own_name: Callable[[str], str | None]) -> State:
+    """The same tensors by other names, without those that get None; none is read for it."""
     if isinstance(state, StoredTensors):
         return state.renamed(own_name)
-    return {own_name(name): tensor for name, tensor in state.items()}
+    return {new: tensor for name, tensor in state.items() if (new := own_name(name)) is not None}
 
 
 @contextlib.contextmanager

@@ -33,9 +33,10 @@ ASKED = {
     "dinoiser-keys-predictions": {"features", "intermediate", "keys"},
     "cliper": {"attention", "layers"},
     "cliper-diffusion": {"attention", "layers"},
+    "talk2dino": {"features", "cls_scores"},
     "maskclip+": set(),
 }
-RUNNABLE = sorted(set(METHODS) - {"cliper-diffusion", "maskclip+"})
+RUNNABLE = sorted(set(METHODS) - {"cliper-diffusion", "talk2dino", "maskclip+"})
 
 
 def make(folder: Path, precision: str) -> Segmenter:
