@@ -22,8 +22,10 @@ def talk2dino(inputs: MethodInputs) -> Tensor:
     background = vocabulary.background
     if background is None or not inputs.options.filter_background:
         return vocabulary.best_of_phrases(scores)
-    scores = cleaned(scores, inputs, _of_background(vocabulary))
-    classes = vocabulary.best_of_phrases(scores)
+    others = cleaned(scores, inputs, _of_background(vocabulary))
+    if isinstance(background, Tensor):  # an exported graph learns only now whether there is one
+        others = torch.where(background.amax() > 0.5, others, scores)
+    classes = vocabulary.best_of_phrases(others)
     constant = torch.full_like(classes[:, :1], inputs.options.delta)
     # A comparison with a constant would hide that a score is not finite.
     constant = constant + 0.0 * classes.sum(dim=1, keepdim=True)
@@ -35,11 +37,10 @@ def talk2dino(inputs: MethodInputs) -> Tensor:
 
 def _of_background(vocabulary: ClassTexts) -> Tensor:
     """(P,) bool: the phrases of the background."""
-    background, phrases = vocabulary.background, len(vocabulary.embeddings)
+    background = vocabulary.background
     assert background is not None, "else there is nothing to clean"
-    if isinstance(background, Tensor):  # an exported graph's, in which classes have equally many
-        shared = phrases // background.shape[0]
-        return (background > 0.5).unsqueeze(1).expand(-1, shared).flatten()
+    if isinstance(background, Tensor):  # an exported graph's
+        return background.index_select(0, vocabulary.phrase_class) > 0.5
     return vocabulary.phrase_class.eq(background)
 
 

@@ -81,7 +81,7 @@ def _smoothed(table: Tensor, count: int) -> Tensor:
     rows = torch.arange(side, device=table.device) + 0.5
     widths = torch.ones_like(rows[:1]) * (side / count)
     distance = (rows[None, :] - places[:, None]).abs() / widths.clamp(min=1.0)
-    weights = _cubic(distance)
+    weights = _cubic(distance).to(table.dtype)
     return torch.einsum("ij,jmw->imw", weights / weights.sum(dim=1, keepdim=True), table)
 
 
