@@ -109,6 +109,16 @@ def test_key_smoothing_changes_no_label_by_its_scale(golden, segmenter):
     assert found.max() <= plain.max() + 1e-6
 
 
+def test_bfloat16_gives_the_same_up_to_rounding(golden, tmp_path):
+    files = write_siglip(tmp_path, golden, golden["kind"] == "siglip2")
+    low = Segmenter(
+        **files, method="maskclip", inference_size=0, device="cpu", precision="bfloat16"
+    )
+    with_texts(low, golden["text"])
+    found = low.probabilities(golden["wide.image_u8"])
+    np.testing.assert_allclose(found, golden["wide.probabilities"], atol=0.03)
+
+
 def test_pytorch_files_are_read_as_well(golden, segmenter, tmp_path):
     files = write_siglip(tmp_path, golden, golden["kind"] == "siglip2", ".pt")
     other = Segmenter(**files, method="maskclip", inference_size=0, device="cpu")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
@@ -11,10 +12,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 from paths import GOLDEN
+from recorded_graph import record
 from talk2dino_files import PROMPTS, write_talk2dino
 
-from dinoiser_ros.errors import OptionError, PromptError, WeightsError
+from dinoiser_ros.errors import NotFiniteError, OptionError, PromptError, WeightsError
 from dinoiser_ros.segmentation import Segmenter
+from dinoiser_ros.segmentation.inference.cuda_graph_cache import Replays
 from dinoiser_ros.segmentation.methods.talk2dino import BACKGROUND
 from dinoiser_ros.segmentation.networks.clip_backbone import Request
 from dinoiser_ros.segmentation.networks.dinov2.backbone import _smoothed
@@ -105,6 +108,39 @@ def test_a_class_of_phrases_scores_as_the_best(golden, segmenter):
     segmenter.set_prompts(["thing: person, traffic cone", "wooden floor"])
     found = segmenter.probabilities(golden["square.image_u8"])
     near(found[0], golden["square.scores"][1:].max(axis=0))
+
+
+@pytest.mark.parametrize("background", [True, False])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_what_is_not_finite_is_refused(golden, segmenter, background, value):
+    """Also where the background's score is a constant."""
+    spoilt = copy.copy(segmenter)
+    spoilt._parts = copy.deepcopy(segmenter.parts)
+    spoilt.set_prompts(["background", *PROMPTS] if background else PROMPTS)
+    with torch.no_grad():
+        spoilt.backbone.visual.conv1.weight.view(-1)[0] = value
+    with pytest.raises(NotFiniteError):
+        spoilt.segment(golden["square.image_u8"])
+
+
+def test_frames_are_replayed_as_cuda_graphs_are(golden, segmenter):
+    """Two vocabularies in turns, through a recording of operators in the place of a graph."""
+    image, replayed = golden["wide.image_u8"], copy.copy(segmenter)
+    replayed._replays = Replays(torch.device("cpu"), record)
+    for prompts in (PROMPTS, ["background", *PROMPTS]):
+        for other in (segmenter, replayed):
+            other.set_prompts(prompts)
+        for _ in range(3):
+            wanted, found = segmenter.segment(image), replayed.segment(image)
+            assert (wanted.labels == found.labels).mean() > 0.999
+            np.testing.assert_allclose(wanted.confidence, found.confidence, atol=0.6 / 255)
+
+
+def test_bfloat16_gives_the_same_up_to_rounding(golden, model):
+    low = Segmenter(model, method="talk2dino", **{**CPU, "precision": "bfloat16"})
+    low.set_prompts(PROMPTS)
+    found = low.probabilities(golden["large.image_u8"])
+    np.testing.assert_allclose(found, golden["large.scores"], atol=5e-3)
 
 
 @pytest.mark.parametrize("method", ["dinoiser", "maskclip", "maskclip-ks", "cliper"])
