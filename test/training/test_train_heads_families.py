@@ -93,4 +93,4 @@ def test_a_dinov2_has_no_use_for_heads(folder, capsys):
     with np.load(GOLDEN / "talk2dino_expected.npz") as golden:
         model = write_talk2dino(folder, golden)
     assert main(["train-heads", str(folder / "in"), "--model", str(model), "--device", "cpu"]) == 1
-    assert "needs a CLIP" in capsys.readouterr().err
+    assert "is a model of Talk2DINO and no CLIP" in capsys.readouterr().err

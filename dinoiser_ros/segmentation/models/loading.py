@@ -199,13 +199,16 @@ def _check_kind(spec: ModelSpec, needs: frozenset[str]) -> None:
             f"The method 'maskclip+' {MODEL_PARTS['network']}, which {spec.name} is not: give the "
             "path of one as `model`."
         )
-    if spec.is_talk2dino != ("talk2dino" in needs):
-        kind = "talk2dino" if "talk2dino" in needs else "clip"
-        if kind in needs:
-            raise WeightsError(
-                f"The method {MODEL_PARTS[kind]} ({spec.name} is another kind): use another "
-                f"`model` or `method`{'' if kind == 'talk2dino' else ', such as talk2dino'}."
-            )
+    if "talk2dino" in needs and not spec.is_talk2dino:
+        raise WeightsError(
+            f"The method 'talk2dino' {MODEL_PARTS['talk2dino']}, which {spec.name} is not: use "
+            "another `model` or `method`."
+        )
+    if "clip" in needs and spec.is_talk2dino:
+        raise WeightsError(
+            f"{spec.name} is a model of Talk2DINO and no CLIP: use the method 'talk2dino', or "
+            "another `model`."
+        )
     if spec.config is None and not spec.is_talk2dino:
         raise WeightsError(
             f"{spec.name} is a checkpoint of maskclip+ without a CLIP: use the method 'maskclip+', "
