@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from dinoiser_ros.errors import ImageError, OptionError
 
 from . import vit
-from .blocks import BlockHalves, PlainBlock, attend_with, attention_maps, projection
+from .blocks import BlockHalves, PlainBlock, SummedMaps, attend_with, projection
 from .onednn_blocks import fastest_block
 from .open_clip_types import (
     ResidualBlock,
@@ -184,7 +184,7 @@ class Backbone:
         x, grid = self._embed(images, request.positions)
         intermediate: Tensor | None = None
         layers: list[Tensor] = []
-        summed = _SummedMaps()
+        summed = SummedMaps()
         normed = x
         whole = len(self.blocks) - self._spared
         for index, (block, halves) in enumerate(
@@ -291,20 +291,3 @@ class Backbone:
         """(B, N, width): the keys of the patches, from the last block's input."""
         block = self.blocks[-1]
         return projection(block.attn, block.ln_1(x), 1)[:, 1:]
-
-
-class _SummedMaps:
-    """Attention by way of its maps, which are added up from block to block.
-
-    Attributes:
-        total: (B, heads, T, T) float32; None before the first block.
-    """
-
-    def __init__(self) -> None:
-        self.total: Tensor | None = None
-
-    def attend(self, attn: nn.MultiheadAttention, x: Tensor) -> Tensor:
-        """(B, T, width) -> (B, T, width)."""
-        maps = attention_maps(attn, x)
-        self.total = maps if self.total is None else self.total + maps
-        return attend_with(attn, x, maps)
