@@ -6,7 +6,7 @@
 
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-.PHONY: help setup build demo test colcon-test lint demo-model table robustness motion soak bench-node bench-rate bench-points bench-objects bench-web bench clean distclean
+.PHONY: help setup build demo test colcon-test lint demo-model table robustness motion soak bench-node bench-rate bench-points bench-objects bench-web bench-models bench clean distclean
 
 SECONDS_OF_DEMO := $(if $(filter command line,$(origin SECONDS)),$(SECONDS),20)
 HEADLESS ?=
@@ -88,6 +88,9 @@ docs: ## Build the documentation site into build/site; links are checked
 
 bench: build ## How long the engine takes, stage by stage
 	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py engine
+
+bench-models: build ## What a frame costs with each model, beside ViT-B/16
+	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py model_speed
 
 clean: ## Remove what was built
 	rm -rf build install log demo_output bench_output .pytest_cache .ruff_cache .mypy_cache .hypothesis *.egg-info

@@ -77,6 +77,8 @@ setup(
         "parquet": ["pyarrow>=12"],
         # `dinoiser export`. PyTorch's tracing exporter is used, which needs no onnxscript.
         "export": ["onnx>=1.14", "onnxruntime>=1.15"],
+        # Models of SigLIP: their tokenizers.
+        "siglip": ["tokenizers>=0.15"],
         "sim": ["mujoco>=3.2", "PyOpenGL>=3.1.7"],
         # DINO teachers by their timm names; local files of them need nothing.
         "train": ["timm>=0.9"],

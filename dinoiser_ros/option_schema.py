@@ -32,6 +32,7 @@ METHOD_NAMES = (
     "maskclip-ks-pd",
     "cliper",
     "cliper-diffusion",
+    "talk2dino",
     "maskclip+",
 )  # what they compute is in `segmentation.methods.registry`
 
@@ -58,9 +59,10 @@ class ModelOptions:
 
     model: str = _model_row(
         "vit-b-16",
-        "Name of a model (vit-b-16 for real cameras, vit-b-16-openai for the method cliper, demo "
-        "for the simulated world) or path of an OpenCLIP config JSON, or of a checkpoint "
-        "(.safetensors) for the method maskclip+.",
+        "Name of a model (vit-b-16 for real cameras, vit-b-16-openai for the method cliper, "
+        "talk2dino-b-14 for the method talk2dino, demo for the simulated world; `dinoiser models` "
+        "lists all) or path of an OpenCLIP config or a model's own entry (.json), or of a "
+        "checkpoint (.safetensors) for the method maskclip+.",
         pattern=r".*\S.*",
         values_help="a name or a path",
     )
@@ -144,7 +146,7 @@ class FrameOptions:
         minimum=0.0,
         maximum=1.0,
         unset=-1.0,
-        unset_means="the value that belongs to the heads",
+        unset_means="the value that belongs to the heads, or 0.55 with the method talk2dino",
     )
     ks_threshold: float = _frame_row(
         1.0,  # every patch that is not entirely sure

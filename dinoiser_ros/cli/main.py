@@ -25,6 +25,7 @@ from dinoiser_ros.utils.sentences import sentence_of
 from dinoiser_ros.utils.version import package_version
 from dinoiser_ros.web import command as web
 
+from . import models
 from .arguments import add_file_arguments, add_model_arguments, add_option_arguments, load
 
 _METHOD = [option for option in FRAME_OPTIONS if option.name == "method"]
@@ -71,6 +72,8 @@ def _parser() -> argparse.ArgumentParser:
     add_option_arguments(fetch, _METHOD)
     for command in (segment, page, measure, fetch):
         add_model_arguments(command)
+    listed = _described(commands, "models", "list the models and what is on this disk", models)
+    listed.set_defaults(run=models.run)
     examine = _described(commands, "doctor", "what this machine has, and whether it works", doctor)
     examine.set_defaults(run=doctor.run)
     write = _described(commands, "export", "write a model as ONNX", export)

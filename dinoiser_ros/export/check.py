@@ -188,7 +188,9 @@ def _classify(
 ) -> Tensor:
     """(B, K, h, w), with all thresholds moved up (1), down (-1) or left alone (0)."""
     options, parts = method_options(segmenter.options, segmenter.heads), segmenter.parts
-    names = ("delta", "ks_threshold", "pd_threshold")
+    # The method talk2dino gives its delta as a probability and compares nothing with it.
+    own = METHODS[segmenter.options.method].delta is not None
+    names = ("ks_threshold", "pd_threshold") if own else ("delta", "ks_threshold", "pd_threshold")
     moved = {name: getattr(options, name) + by * _NEAR for name in names}
     options = dataclasses.replace(options, gamma=options.gamma + by * _NEAR_COSINE, **moved)
     if parts.heads is not None:

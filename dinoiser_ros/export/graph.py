@@ -19,7 +19,8 @@ from dinoiser_ros.segmentation.methods.inputs import MethodInputs, MethodOptions
 from dinoiser_ros.segmentation.methods.registry import METHODS
 from dinoiser_ros.segmentation.networks.blocks import WrittenOutBlock
 from dinoiser_ros.segmentation.networks.clip_backbone import Backbone
-from dinoiser_ros.segmentation.networks.vit import resize_positions
+from dinoiser_ros.segmentation.networks.dinov2.backbone import DinoV2Backbone
+from dinoiser_ros.segmentation.networks.siglip.backbone import SiglipBackbone
 from dinoiser_ros.segmentation.options import method_options
 
 # Those on the features that `dense_features` gives, not CLIPer's; and maskclip+, which needs none.
@@ -45,6 +46,12 @@ class OpenVocabulary:
     def embeddings(self) -> Tensor:
         """(K * S, d)."""
         return self.texts.flatten(0, 1)
+
+    @property
+    def phrase_class(self) -> Tensor:
+        """(K * S,)."""
+        classes = torch.arange(self.texts.shape[0], device=self.texts.device)
+        return classes.unsqueeze(1).expand(self.texts.shape[:2]).flatten()
 
     def best_of_phrases(self, scores: Tensor) -> Tensor:
         """(B, K * S, h, w) -> (B, K, h, w): the score of a class is the best of its phrases."""
@@ -73,7 +80,7 @@ class Graph(nn.Module):
             )
         self.method = METHODS[options.method]
         self.filters = self.method.filters_background and options.background_filter != "off"
-        if self.filters and options.background_source != "objectness":
+        if self.filters and not self.method.delta and options.background_source != "objectness":
             raise ExportError(
                 f"The background source {options.background_source!r} cannot be exported: use "
                 "'objectness'."
@@ -81,7 +88,7 @@ class Graph(nn.Module):
         self.options: MethodOptions = method_options(options, segmenter.heads)
         self.parts: Parts = segmenter.parts
         if segmenter.backbone is not None:
-            self.parts = replace(self.parts, backbone=TraceableBackbone(segmenter.backbone))
+            self.parts = replace(self.parts, backbone=traceable(segmenter.backbone))
         self.pixels = pixels
         # So that the exporter knows the weights as such; they are read through `parts`.
         self.weights = segmenter.network or segmenter.parts.clip_backbone.visual
@@ -148,7 +155,7 @@ class Graph(nn.Module):
         return full[..., :height, :width]
 
 
-class TraceableBackbone(Backbone):
+class _Traceable(Backbone):
     """A backbone with every size read from the images, and nothing kept from one call to the next.
 
     Args:
@@ -156,7 +163,10 @@ class TraceableBackbone(Backbone):
     """
 
     def __init__(self, backbone: Backbone) -> None:
-        super().__init__(backbone.visual, backbone.intermediate_layer, plain=True)
+        super().__init__(
+            backbone.visual, backbone.intermediate_layer, plain=True,
+            statistics=backbone.statistics, similarity=backbone.similarity,
+        )  # fmt: skip
         self._halves = [WrittenOutBlock(block) for block in self.blocks]
 
     def _pad(self, images: Tensor) -> Tensor:
@@ -165,4 +175,28 @@ class TraceableBackbone(Backbone):
         return F.pad(images, (0, more, 0, more))
 
     def _position(self, grid: tuple[int, int], mode: str) -> Tensor:
-        return resize_positions(self.visual.positional_embedding, grid, mode)
+        return self._resized_positions(grid, mode)
+
+
+class TraceableClip(_Traceable):
+    """A CLIP, see `_Traceable`."""
+
+
+class TraceableSiglip(_Traceable, SiglipBackbone):
+    """A SigLIP, see `_Traceable`."""
+
+
+class TraceableDinoV2(_Traceable, DinoV2Backbone):
+    """A DINOv2, see `_Traceable`."""
+
+
+_TRACEABLE: dict[str, type[_Traceable]] = {
+    "clip": TraceableClip,
+    "siglip": TraceableSiglip,
+    "dinov2": TraceableDinoV2,
+}
+
+
+def traceable(backbone: Backbone) -> Backbone:
+    """The same backbone in a form that can be traced."""
+    return _TRACEABLE[backbone.family](backbone)

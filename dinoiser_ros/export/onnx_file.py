@@ -15,6 +15,7 @@ import torch
 from dinoiser_ros.errors import ExportError
 from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.segmentation.networks.clip_backbone import MEAN, STD
+from dinoiser_ros.segmentation.text.mapped_encoder import MappedTextEncoder
 from dinoiser_ros.segmentation.text.templates import TEMPLATES
 
 from .graph import Graph
@@ -28,6 +29,8 @@ _AXES = {
     "labels": {0: "batch", 1: "height", 2: "width"},
     "confidence": {0: "batch", 1: "height", 2: "width"},
 }
+_AVERAGED = "the mean over the templates of the normalised text embeddings, normalised"
+_MAPPED = "the mean over the templates of CLIP's text embeddings, mapped, normalised"
 _OF_IMAGE = ("height", "width", "rows", "columns")
 
 
@@ -90,6 +93,10 @@ def write_onnx(
 def describe(path: Path, segmenter: Segmenter, graph: Graph) -> dict[str, str]:
     """Put into a file's metadata how it is to be used; returns what was put there."""
     options = graph.options
+    backbone = segmenter.backbone
+    mean, std = backbone.statistics if backbone else (MEAN, STD)
+    talk2dino = segmenter.parts.talk2dino is not None
+    templates = MappedTextEncoder.templates if talk2dino else TEMPLATES
     entries = {
         "model": segmenter.model_name,
         "method": segmenter.options.method,
@@ -98,11 +105,11 @@ def describe(path: Path, segmenter: Segmenter, graph: Graph) -> dict[str, str]:
         "embedding_dim": graph.dim,
         "images": "(batch, 3, height, width) RGB, uint8, or float32 in [0, 1]; padding and "
         "normalisation are part of the graph",
-        "texts": "(classes, phrases, embedding_dim) unit vectors: the mean over the templates of "
-        "the normalised text embeddings, normalised",
-        "templates": [template("{}") for template in TEMPLATES],
-        "mean": MEAN,
-        "std": STD,
+        "texts": "(classes, phrases, embedding_dim) unit vectors: "
+        + (_MAPPED if talk2dino else _AVERAGED),
+        "templates": [template("{}") for template in templates],
+        "mean": mean,
+        "std": std,
         "gamma": options.gamma,
         "delta": options.delta,
         "ks_threshold": options.ks_threshold,

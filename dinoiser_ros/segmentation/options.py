@@ -24,10 +24,14 @@ class Options(FrameOptions):
 
     @property
     def needs(self) -> frozenset[str]:
-        """The parts that they cannot do without: "backbone", "heads", "dino", ...; see `Parts`."""
+        """The parts that they cannot do without: "clip", "heads", "dino", ...; see `Parts`."""
         entry = METHODS[self.method]
-        needs = entry.needs | ({"backbone"} if entry.request else frozenset())
-        if not entry.filters_background or self.background_filter == "off":
+        needs = entry.needs | ({entry.backbone} if entry.request else frozenset())
+        if (
+            not entry.filters_background
+            or entry.delta is not None
+            or self.background_filter == "off"
+        ):
             return needs
         return needs | {BACKGROUND_SOURCES[self.background_source]}
 
@@ -65,7 +69,8 @@ def method_options(options: Options, heads: DinoiserHeads | None) -> MethodOptio
     """
     pooled_by_heads = "heads" in METHODS[options.method].needs
     gamma = heads.gamma if heads is not None and pooled_by_heads else GAMMA
-    delta = DELTA if heads is None else heads.delta
+    own = METHODS[options.method].delta
+    delta = own if own is not None else DELTA if heads is None else heads.delta
     given = {option.name: getattr(options, option.name) for option in FRAME_OPTIONS}
     given["gamma"] = gamma if options.gamma is None else options.gamma
     given["delta"] = delta if options.delta is None else options.delta

@@ -21,6 +21,7 @@ import torch
 from dinoiser_ros.errors import TrainingError
 from dinoiser_ros.segmentation import DinoiserError
 from dinoiser_ros.segmentation.device import resolve_device
+from dinoiser_ros.segmentation.models.backbones import backbone_of
 from dinoiser_ros.segmentation.models.loading import load_model
 from dinoiser_ros.segmentation.models.registry import find_model
 from dinoiser_ros.segmentation.networks.clip_backbone import Backbone
@@ -77,9 +78,10 @@ def run(options: HeadOptions) -> Path | None:
 def load_backbone(options: HeadOptions, device: torch.device) -> Backbone:
     """The frozen CLIP that the heads are for, loaded as the engine loads it."""
     spec = find_model(options.model)
-    model = load_model(spec, options.weights, needs=frozenset(), offline=options.offline)
+    model = load_model(spec, options.weights, needs=frozenset({"clip"}), offline=options.offline)
     layer = options.thresholds.intermediate_layer
-    return Backbone(model.clip.visual.to(device), layer, plain=True)  # it runs under autocast
+    clip = model.clip.to(device)
+    return backbone_of(clip, layer, plain=True, statistics=model.statistics)  # under autocast
 
 
 def start_heads(options: HeadOptions, width: int) -> DinoiserHeads:

@@ -226,3 +226,11 @@ def test_a_short_benchmark_of_the_node() -> None:
     overhead, transport = (float(text) for text in found.groups())
     assert status == (0 if overhead <= 5.0 else 1)
     assert transport > 0.0
+
+
+def test_models_are_timed_beside_each_other():
+    small = ("--models", "demo", "--baseline", "demo", "--size", "64x48", "--rounds", "1")
+    status, output = run("model_speed", *small)
+    assert status == 0
+    seconds = r" +\d+\.\d\d s \|"
+    assert re.search(rf"\| demo +\| dinoiser \|{seconds}{seconds} +\d+\.\d\d \|", output)

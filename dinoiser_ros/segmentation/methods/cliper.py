@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dinoiser_ros.segmentation.networks.clip_backbone import Backbone, DenseFeatures
+from dinoiser_ros.segmentation.networks.similarity import Similarity
 from dinoiser_ros.segmentation.text.vocabulary import Vocabulary
 
-from .classification import LOGIT_SCALE
 from .compensation import compensate_batch
 from .inputs import MethodInputs
 
@@ -63,7 +63,7 @@ def layer_features(backbone: Backbone, dense: DenseFeatures) -> tuple[Tensor, Te
         dense: with `attention` and `layers`.
 
     Returns:
-        (B, L, 1 + N, d) features in CLIP's joint space, CLS first, not normalised; (B, N, N)
+        (B, L, T, d) features in CLIP's joint space, CLS first, not normalised; (B, N, N)
         float32: the last cleaned map without CLS, averaged over heads.
     """
     assert dense.layers is not None and dense.attention is not None, "the method asks for them"
@@ -72,10 +72,13 @@ def layer_features(backbone: Backbone, dense: DenseFeatures) -> tuple[Tensor, Te
         dense.layers, cleaned_rounds(dense.attention, len(dense.layers)), strict=True
     ):
         features.append(backbone.attend_last(x, attention))
-    return torch.stack(features, dim=1), attention.mean(dim=1)[:, 1:, 1:]
+    skip = backbone.prefix
+    return torch.stack(features, dim=1), attention.mean(dim=1)[:, skip:, skip:]
 
 
-def layer_probabilities(features: Tensor, vocabulary: Vocabulary) -> Tensor:
+def layer_probabilities(
+    features: Tensor, vocabulary: Vocabulary, scale: float = Similarity.scale
+) -> Tensor:
     """Compare each layer's features with the prompts.
 
     Softmax of 100 x cosine over the foreground classes, each phrase of the class "background", and
@@ -86,6 +89,7 @@ def layer_probabilities(features: Tensor, vocabulary: Vocabulary) -> Tensor:
         features: (B, L, N, d), any scale.
         vocabulary: a class scores as the best of its phrases; "background" gets the sum of its
             own.
+        scale: of the cosines.
 
     Returns:
         (B, L, K, N) float32 in [0, 1]; classes sum to less than 1.
@@ -97,7 +101,7 @@ def layer_probabilities(features: Tensor, vocabulary: Vocabulary) -> Tensor:
     elsewhere = (vocabulary.phrase_class != (-1 if background is None else background))[:, None]
     extra = F.normalize((vocabulary.embeddings * elsewhere).sum(dim=0), dim=0)
     texts = torch.cat([vocabulary.embeddings, extra[None]])
-    logits = LOGIT_SCALE * texts @ F.normalize(features.float(), dim=-1).transpose(-1, -2)
+    logits = scale * texts @ F.normalize(features.float(), dim=-1).transpose(-1, -2)
     phrases, last = logits[..., :-1, :], logits[..., -1:, :]
     classes = vocabulary.best_of_phrases(phrases.flatten(0, 1).unsqueeze(-1))
     classes = classes.squeeze(-1).unflatten(0, phrases.shape[:2])
@@ -162,7 +166,8 @@ def _cliper_scores(inputs: MethodInputs) -> Tensor:
     """(B, K + 1, h, w): the classes' scores, and last what they are to be divided by."""
     features, attention = layer_features(inputs.backbone, inputs.from_backbone)
     assert isinstance(inputs.vocabulary, Vocabulary), "CLIPer is not exported"
-    probabilities = layer_probabilities(features[:, :, 1:], inputs.vocabulary)
+    patches = features[:, :, inputs.backbone.prefix :]
+    probabilities = layer_probabilities(patches, inputs.vocabulary, inputs.similarity.scale)
     fused = fuse_layers(probabilities, attention, inputs.options.attention_thr)
     scores = torch.cat([fused, fusion_weight(attention)], dim=1)
     return scores.reshape(*scores.shape[:-1], *inputs.grid)

@@ -30,7 +30,7 @@ def dinoiser_keys(inputs: MethodInputs) -> Tensor:
 
 def dinoiser_keys_predictions(inputs: MethodInputs) -> Tensor:
     """The same weights, but predictions are pooled instead of features."""
-    predictions = classify(inputs.features, inputs.vocabulary)
+    predictions = classify(inputs.features, inputs.vocabulary, inputs.similarity)
     pooled = guided_pooling(predictions, inputs.keys.float(), inputs.options.gamma)
     return _filtered(inputs, pooled)
 
@@ -38,7 +38,7 @@ def dinoiser_keys_predictions(inputs: MethodInputs) -> Tensor:
 def _pool_and_classify(inputs: MethodInputs, embeddings: Tensor) -> Tensor:
     """Guided pooling by these embeddings (B, N, D), text, background: (B, K, h, w)."""
     pooled = guided_pooling(inputs.features, embeddings, inputs.options.gamma)
-    return _filtered(inputs, classify(pooled, inputs.vocabulary))
+    return _filtered(inputs, classify(pooled, inputs.vocabulary, inputs.similarity))
 
 
 def _filtered(inputs: MethodInputs, probabilities: Tensor) -> Tensor:

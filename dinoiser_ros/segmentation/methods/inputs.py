@@ -15,6 +15,7 @@ from dinoiser_ros.segmentation.networks.diffusion.stable_diffusion import Diffus
 from dinoiser_ros.segmentation.networks.dino import DinoTower, LastLayer
 from dinoiser_ros.segmentation.networks.dinoiser_heads import DELTA, GAMMA, DinoiserHeads
 from dinoiser_ros.segmentation.networks.embedding_network import EmbeddingNetwork
+from dinoiser_ros.segmentation.networks.similarity import Similarity
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,16 @@ class Parts:
     network: EmbeddingNetwork | None = None
 
     @property
+    def clip(self) -> Backbone | None:
+        """The backbone, if it shares a space with its own text tower."""
+        return None if self.talk2dino else self.backbone
+
+    @property
+    def talk2dino(self) -> Backbone | None:
+        """The backbone, if it is a DINOv2 with CLIP's texts mapped into its space."""
+        return self.backbone if self.backbone and self.backbone.family == "dinov2" else None
+
+    @property
     def clip_backbone(self) -> Backbone:
         """The backbone, for methods that ask for it: `Segmenter` sees to it that it is there."""
         assert self.backbone is not None, "the model is a checkpoint of maskclip+"
@@ -65,6 +76,10 @@ class ClassTexts(Protocol):
     @property
     def embeddings(self) -> Tensor:
         """(P, d) float32 unit vectors."""
+
+    @property
+    def phrase_class(self) -> Tensor:
+        """(P,) int64: the class that each phrase belongs to."""
 
     @property
     def background(self) -> int | Tensor | None:
@@ -130,6 +145,11 @@ class MethodInputs:
     def backbone(self) -> Backbone:
         """The backbone."""
         return self.parts.clip_backbone
+
+    @property
+    def similarity(self) -> Similarity:
+        """How the model's cosines become scores."""
+        return self.parts.clip_backbone.similarity
 
     @property
     def heads(self) -> DinoiserHeads:

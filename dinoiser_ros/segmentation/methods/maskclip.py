@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from .classification import class_logits, prompt_denoising
@@ -13,10 +12,12 @@ from .pooling import key_smoothing
 
 def maskclip(inputs: MethodInputs, *, denoise: bool = False, smooth: bool = False) -> Tensor:
     """MaskCLIP, with prompt denoising and key smoothing if wanted: (B, K, h, w)."""
-    logits = class_logits(inputs.features, inputs.vocabulary)
+    similarity = inputs.similarity
+    logits = class_logits(inputs.features, inputs.vocabulary, similarity)
     if denoise:
-        logits = prompt_denoising(logits, inputs.options.pd_threshold)
-    probabilities = F.softmax(logits, dim=1)
+        logits = prompt_denoising(logits, inputs.options.pd_threshold, similarity)
+    probabilities = similarity.probabilities(logits)
     if smooth:
-        return key_smoothing(probabilities, inputs.keys, inputs.options.ks_threshold)
+        threshold, exclusive = inputs.options.ks_threshold, similarity.is_exclusive
+        return key_smoothing(probabilities, inputs.keys, threshold, exclusive)
     return probabilities

@@ -52,18 +52,22 @@ def _blocks(unit: Tensor) -> list[slice]:
     return [slice(first, first + rows) for first in range(0, patches, rows)]
 
 
-def key_smoothing(probabilities: Tensor, keys: Tensor, threshold: float) -> Tensor:
+def key_smoothing(
+    probabilities: Tensor, keys: Tensor, threshold: float, exclusive: bool = True
+) -> Tensor:
     """Let patches that are unsure follow those whose keys are similar: p <- (k k^T) p.
 
     This is MaskCLIP's key smoothing (arXiv 2112.01071, section 3.2). The paper leaves the
     result as it is; here it is scaled to a sum of 1 over the classes, which changes no label and
     keeps it a probability. A patch that all others would vote down (only possible with negative
-    similarities) keeps its own.
+    similarities) keeps its own. Where classes do not exclude each other, the sum of the
+    similarities' sizes is divided by instead: an average, which keeps what a score says.
 
     Args:
         probabilities: (B, K, h, w) softmax over the classes.
         keys: (B, N, D) of the last attention layer, N = h * w, any scale.
         threshold: patches whose highest probability is below it are smoothed (0 to 1).
+        exclusive: whether the probabilities of a patch sum to 1.
 
     Returns:
         (B, K, h, w) float32.
@@ -75,4 +79,11 @@ def key_smoothing(probabilities: Tensor, keys: Tensor, threshold: float) -> Tens
     total = voted.sum(dim=1, keepdim=True)
     # Not "total > 0": keys that are NaN have to be seen in the result.
     smooth = (flat.amax(dim=1, keepdim=True) < threshold) & ~(total <= 0)
-    return torch.where(smooth, voted / total, flat).reshape(probabilities.shape)
+    scale = total if exclusive else _sizes(unit)
+    return torch.where(smooth, voted / scale, flat).reshape(probabilities.shape)
+
+
+def _sizes(unit: Tensor) -> Tensor:
+    """The sum of each patch's similarities without their signs, (B, 1, N), at least 1."""
+    parts = [(unit @ unit[:, rows].transpose(1, 2)).abs().sum(dim=1) for rows in _blocks(unit)]
+    return torch.cat(parts, dim=1)[:, None]

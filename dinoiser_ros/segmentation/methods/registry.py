@@ -21,13 +21,15 @@ from .dinoiser import dinoiser, dinoiser_dino, dinoiser_keys, dinoiser_keys_pred
 from .inputs import MethodInputs
 from .maskclip import maskclip
 from .maskclip_plus import maskclip_plus
+from .talk2dino import BACKGROUND, talk2dino
 
 # What the background filter can go by, and the part that each of them needs.
 BACKGROUND_SOURCES = {"objectness": "heads", "found": "dino"}
 
 # Parts that make up a model: a method that lacks one needs another model. Why, for people.
 MODEL_PARTS = {
-    "backbone": "needs a CLIP, and this model is a checkpoint of maskclip+",
+    "clip": "needs a CLIP, and this model is none",
+    "talk2dino": "needs a model of Talk2DINO, such as talk2dino-b-14",
     "network": "needs a checkpoint that `dinoiser train-maskclip-plus` wrote as its model",
 }
 
@@ -41,6 +43,9 @@ class MethodEntry:
         request: what it asks of the backbone's forward pass; None if it uses no CLIP.
         needs: the other parts that it uses: "heads", "dino", "diffusion", "network".
         filters_background: whether the background filter applies to it.
+        delta: the filter's threshold, if the method brings a filter of its own, which needs no
+            other part; else it is that of the heads.
+        backbone: the kind of backbone that it computes with: "clip" or "talk2dino".
         on_patches: whether the result lies on the patch grid, or else on one over the image.
     """
 
@@ -49,6 +54,8 @@ class MethodEntry:
     needs: frozenset[str] = frozenset()
     filters_background: bool = False
     on_patches: bool = True
+    delta: float | None = None
+    backbone: str = "clip"
 
 
 def _pooling_method(
@@ -75,6 +82,13 @@ METHODS: dict[str, MethodEntry] = {
     "cliper": MethodEntry(cliper, _LAYERS),
     "cliper-diffusion": MethodEntry(
         cliper_diffusion, _LAYERS, frozenset({"diffusion"}), on_patches=False
+    ),
+    "talk2dino": MethodEntry(
+        talk2dino,
+        Request(intermediate=False, cls_scores=True),
+        filters_background=True,
+        delta=BACKGROUND,
+        backbone="talk2dino",
     ),
     "maskclip+": MethodEntry(maskclip_plus, None, frozenset({"network"}), on_patches=False),
 }

@@ -9,13 +9,13 @@ import torch
 
 from dinoiser_ros.segmentation.device import resolve_precision
 from dinoiser_ros.segmentation.methods.inputs import Parts
-from dinoiser_ros.segmentation.networks.clip_backbone import Backbone
 from dinoiser_ros.segmentation.networks.dinoiser_heads import INTERMEDIATE_LAYER
-from dinoiser_ros.segmentation.networks.open_clip_types import vision_tower
 from dinoiser_ros.segmentation.text.cache import TextCache
 from dinoiser_ros.segmentation.text.encoder import TextEncoder
+from dinoiser_ros.segmentation.text.mapped_encoder import MappedTextEncoder
 from dinoiser_ros.segmentation.text.trained_phrases import TrainedText
 
+from .backbones import backbone_of
 from .loading import LoadedModel
 from .maskclip_plus_checkpoint import ClosedSet
 from .registry import ModelSpec
@@ -60,17 +60,21 @@ def assemble(
         WeightsError: CLIP's vision tower is not a plain vision transformer.
     """
     clip = loaded.clip.eval().requires_grad_(False).to(device)
-    visual = vision_tower(clip.visual)
-    dtype = resolve_precision(precision, device, visual.conv1.out_channels)
-    visual.to(dtype)  # the text tower stays in float32: it is not on the frame path
+    dtype = resolve_precision(precision, device, clip.visual.conv1.out_channels)
+    clip.visual.to(dtype)  # the text tower stays in float32: it is not on the frame path
     layer = loaded.heads.intermediate_layer if loaded.heads else INTERMEDIATE_LAYER
     parts = Parts(
-        Backbone(visual, layer, plain),
+        backbone_of(clip, layer, plain, loaded.statistics),
         loaded.heads and loaded.heads.to(device),
         loaded.dino and loaded.dino.to(device, dtype),
         loaded.diffusion and loaded.diffusion.to(device, dtype),
     )
-    text = TextEncoder(clip, loaded.tokenizer, text_cache, loaded.text)
+    text: TextEncoder
+    if loaded.projection is not None:
+        mapping = loaded.projection.to(device)
+        text = MappedTextEncoder(clip, loaded.tokenizer, text_cache, loaded.text, mapping)
+    else:
+        text = TextEncoder(clip, loaded.tokenizer, text_cache, loaded.text)
     return Assembly(parts, text, spec.name, spec.inference_size)
 
 

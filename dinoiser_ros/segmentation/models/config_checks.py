@@ -9,6 +9,7 @@ from typing import Any
 
 from dinoiser_ros.errors import WeightsError
 from dinoiser_ros.segmentation.networks.plain_clip import TEXT_DEFAULTS, VISION_DEFAULTS
+from dinoiser_ros.segmentation.networks.siglip.config import is_siglip
 
 MAX_BYTES = 1 << 20  # of a file; open_clip's are below 2 kB
 _MAX_DEPTH, _MAX_ENTRIES = 6, 500
@@ -60,7 +61,7 @@ def _entries(config: Mapping[str, Any], name: str) -> Iterator[tuple[str, Any]]:
 
 
 def check_sizes(
-    config: Mapping[str, Any], shapes: Mapping[str, Sequence[int]], source: str, prefix: str
+    config: Mapping[str, Any], shapes: Mapping[str, Sequence[int]], source: str, prefix: str | None
 ) -> None:
     """Compare a config with weights by a few tensors that tell all sizes.
 
@@ -68,13 +69,14 @@ def check_sizes(
         config: see `read_config`; one that `check_config` accepts.
         shapes: of the weights, by their names.
         source: what to call the weights in an error message.
-        prefix: "visual." for a CLIP; "" for a vision tower alone.
+        prefix: "visual." for a CLIP; "" for a vision tower alone, None for a text tower alone.
 
     Raises:
         WeightsError: a tensor is missing or has another shape.
     """
-    wanted = dict(_vision_shapes(config, prefix))
-    if prefix:
+    shapes_of = _siglip_shapes if is_siglip(dict(config)) else _vision_shapes
+    wanted = {} if prefix is None else dict(shapes_of(config, prefix))
+    if prefix != "":
         wanted |= dict(_text_shapes(config))
     missing = [name for name in wanted if name not in shapes]
     differing = [n for n, shape in wanted.items() if n in shapes and tuple(shapes[n]) != shape]
@@ -95,6 +97,15 @@ def _vision_shapes(config: Mapping[str, Any], prefix: str) -> Iterator[tuple[str
         if isinstance(side, int):
             yield f"{prefix}positional_embedding", (1 + (side // patch) ** 2, width)
     yield f"{prefix}proj", (width, config["embed_dim"])
+    yield from _block_shapes(f"{prefix}transformer", vision)
+
+
+def _siglip_shapes(config: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Shape]]:
+    vision = config["vision_cfg"]
+    width, patch, side = vision["width"], vision["patch_size"], vision["image_size"]
+    yield f"{prefix}conv1.weight", (width, 3, patch, patch)
+    yield f"{prefix}positional_embedding", (1, (side // patch) ** 2, width)
+    yield f"{prefix}attn_pool.latent", (1, 1, width)
     yield from _block_shapes(f"{prefix}transformer", vision)
 
 

@@ -12,7 +12,12 @@ from dinoiser_ros.segmentation.methods.registry import MODEL_PARTS
 from dinoiser_ros.segmentation.networks.diffusion.stable_diffusion import Diffusion, load_diffusion
 from dinoiser_ros.segmentation.networks.dino import DinoTower
 from dinoiser_ros.segmentation.networks.dinoiser_heads import DinoiserHeads, heads_from_state
+from dinoiser_ros.segmentation.networks.dinov2.text_projection import (
+    TextProjection,
+    projection_from_state,
+)
 from dinoiser_ros.segmentation.networks.open_clip_types import ClipModel, Tokenizer, patch_size
+from dinoiser_ros.segmentation.networks.siglip.config import is_siglip, own_name
 from dinoiser_ros.segmentation.text.identity import text_names
 from dinoiser_ros.segmentation.text.stored_tower import StoredText
 from dinoiser_ros.segmentation.weights.checkpoint import (
@@ -21,15 +26,18 @@ from dinoiser_ros.segmentation.weights.checkpoint import (
     check_fit,
     copy_into,
     read_checkpoint,
+    renamed,
 )
 from dinoiser_ros.segmentation.weights.download import Progress
 from dinoiser_ros.segmentation.weights.sources import Source, find_file, parse_source
 from dinoiser_ros.segmentation.weights.uninitialised import Uninitialised
 
-from .building import build_clip, compare_sizes, read_config
+from .building import build_clip, build_siglip, compare_sizes, read_config, read_statistics
 from .dino_files import read_dino
 from .maskclip_plus_checkpoint import ClosedSet, read_closed_set
-from .registry import ModelSpec
+from .specs import ModelSpec, Statistics
+from .talk2dino_files import build_text, read_dinov2, text_name
+from .tokenizer_files import load_tokenizer
 
 PathLike = str | os.PathLike[str]
 
@@ -47,6 +55,8 @@ class LoadedModel:
 
     Attributes:
         text: the weights of `clip`'s text tower, if they are still in their file.
+        statistics: of the images' channels in its training; None for the family's own.
+        projection: of Talk2DINO, from `clip`'s texts to its vision tower, which is a DINOv2.
     """
 
     clip: ClipModel
@@ -55,6 +65,8 @@ class LoadedModel:
     dino: DinoTower | None = None
     diffusion: Diffusion | None = None
     text: StoredText | None = None
+    statistics: Statistics | None = None
+    projection: TextProjection | None = None
 
 
 def load_model(
@@ -74,7 +86,7 @@ def load_model(
         spec: from `find_model`.
         weights, heads, dino: paths or URLs that take the place of the registered ones.
         diffusion: see `load_diffusion`.
-        needs: the parts whose absence is an error. Others than "backbone" are loaded if they are
+        needs: the parts whose absence is an error. Others than the backbone are loaded if they are
             given or at hand: the method may then be changed while running.
         offline: never use the network.
         progress: see `download`.
@@ -84,6 +96,10 @@ def load_model(
         OptionError: diffusion is wanted, and the packages that it needs are not installed.
     """
     _check_kind(spec, needs)
+    if spec.is_talk2dino:
+        if heads or dino:
+            raise WeightsError(f"The model {spec.name} takes no heads and no DINO: leave them out.")
+        return _load_talk2dino(spec, weights, offline, progress)
     assert spec.config is not None, "see `_check_kind`"
     config = read_config(spec.config)
     weight_sources = (parse_source(weights),) if weights else spec.weights
@@ -99,9 +115,18 @@ def load_model(
     loaded_diffusion = load_diffusion(diffusion, offline) if wants_diffusion else None
     path = find_file(weight_sources, offline, progress)
     state, _ = read_checkpoint(path)
+    siglip = is_siglip(config)
+    state = renamed(state, own_name) if siglip else state
     compare_sizes(config, state, str(path), spec.name)
+    clip: ClipModel
+    tokenizer: Tokenizer
     with Uninitialised():
-        clip, tokenizer = build_clip(config, spec.name)
+        if siglip:
+            clip = build_siglip(config, spec.name)
+        else:
+            clip, tokenizer = build_clip(config, spec.name)
+    if siglip:
+        tokenizer = load_tokenizer(spec, path, clip, offline, progress)
     text = _fill_clip(clip, state, path)
     clip.eval().requires_grad_(False)
     head_path = _find_part(head_sources, bool(heads) or "heads" in needs, offline, progress)
@@ -113,7 +138,27 @@ def load_model(
         load_dino(dino_path, clip, spec.dino_config) if dino_path else None,
         loaded_diffusion,
         text,
+        spec.statistics or read_statistics(spec.config),
     )
+
+
+def _load_talk2dino(
+    spec: ModelSpec, weights: PathLike | None, offline: bool, progress: Progress | None
+) -> LoadedModel:
+    """A DINOv2, the text tower of a CLIP, and the mapping between them; see `load_model`."""
+    config = read_config(spec.text_config or "")
+    vision = (parse_source(weights),) if weights else spec.weights
+    tower = read_dinov2(find_file(vision, offline, progress))
+    path = find_file(spec.text, offline, progress)
+    state = renamed(read_checkpoint(path)[0], text_name)
+    clip, tokenizer = build_text(config, state, path, spec.name)
+    text = _fill_clip(clip, state, path)
+    clip.visual = tower
+    dim, width = config["embed_dim"], tower.conv1.out_channels
+    place = find_file(spec.projection, offline, progress)
+    mapping = projection_from_state(read_checkpoint(place)[0], dim, width, str(place))
+    clip.eval().requires_grad_(False)
+    return LoadedModel(clip, tokenizer, None, text=text, projection=mapping)
 
 
 def _fill_clip(clip: ClipModel, state: State, path: Path) -> StoredText | None:
@@ -154,7 +199,17 @@ def _check_kind(spec: ModelSpec, needs: frozenset[str]) -> None:
             f"The method 'maskclip+' {MODEL_PARTS['network']}, which {spec.name} is not: give the "
             "path of one as `model`."
         )
-    if spec.config is None:
+    if "talk2dino" in needs and not spec.is_talk2dino:
+        raise WeightsError(
+            f"The method 'talk2dino' {MODEL_PARTS['talk2dino']}, which {spec.name} is not: use "
+            "another `model` or `method`."
+        )
+    if "clip" in needs and spec.is_talk2dino:
+        raise WeightsError(
+            f"{spec.name} is a model of Talk2DINO and no CLIP: use the method 'talk2dino', or "
+            "another `model`."
+        )
+    if spec.config is None and not spec.is_talk2dino:
         raise WeightsError(
             f"{spec.name} is a checkpoint of maskclip+ without a CLIP: use the method 'maskclip+', "
             "or another model."

@@ -114,6 +114,23 @@ def attend_with(attn: nn.MultiheadAttention, x: Tensor, maps: Tensor) -> Tensor:
     return out
 
 
+class SummedMaps:
+    """Attention by way of its maps, which are added up from block to block.
+
+    Attributes:
+        total: (B, heads, T, T) float32; None before the first block.
+    """
+
+    def __init__(self) -> None:
+        self.total: Tensor | None = None
+
+    def attend(self, attn: nn.MultiheadAttention, x: Tensor) -> Tensor:
+        """(B, T, width) -> (B, T, width)."""
+        maps = attention_maps(attn, x)
+        self.total = maps if self.total is None else self.total + maps
+        return attend_with(attn, x, maps)
+
+
 def _by_head(attn: nn.MultiheadAttention, x: Tensor) -> Tensor:
     """(B, T, width) -> (B, heads, T, width / heads)."""
     split: Tensor = x.unflatten(-1, (attn.num_heads, -1))

@@ -18,11 +18,18 @@ from torch import Tensor, nn
 from dinoiser_ros.errors import ImageError, OptionError
 
 from . import vit
-from .blocks import BlockHalves, PlainBlock, attend_with, attention_maps, projection
+from .blocks import BlockHalves, PlainBlock, SummedMaps, attend_with, projection
 from .onednn_blocks import fastest_block
-from .open_clip_types import ResidualBlock, patch_size, residual_blocks, vision_tower
+from .open_clip_types import (
+    ResidualBlock,
+    VisionTower,
+    patch_size,
+    residual_blocks,
+    vision_tower,
+)
+from .similarity import Similarity
 
-# OpenAI's statistics, which every CLIP that this project supports was trained with (RGB in [0, 1]).
+# OpenAI's statistics, which most CLIPs were trained with (RGB in [0, 1]).
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
 
@@ -35,7 +42,7 @@ class Request:
     """What a method asks of the forward pass: nothing else is computed for it, or kept.
 
     Attributes:
-        features, intermediate, keys, attention, layers: as in `DenseFeatures`.
+        features, intermediate, keys, attention, layers, cls_scores: as in `DenseFeatures`.
         positions: how the positional embedding is resized to the grid: "bicubic" as the authors of
             CLIP-DINOiser do it, or "bilinear" as those of CLIPer.
     """
@@ -45,6 +52,7 @@ class Request:
     keys: bool = False
     attention: bool = False
     layers: bool = False
+    cls_scores: bool = False
     positions: str = "bicubic"
 
 
@@ -55,13 +63,17 @@ class DenseFeatures:
     Attributes:
         grid: h and w, rows and columns of the token grid.
         features: (B, d, h, w) MaskCLIP features F in CLIP's joint space, not normalised.
-        intermediate: (B, 1 + N, width) output of `ln_2` in the intermediate block, CLS token first.
+        intermediate: (B, T, width) output of `ln_2` in the intermediate block. T = prefix + N
+            tokens, CLS first where there is one.
         keys: (B, N, width) keys of the last block's attention, heads beside each other, without
             CLS, not normalised.
-        attention: (B, heads, 1 + N, 1 + N) float32: the attention maps of all blocks but the last,
-            each softmaxed, summed.
-        layers: L tensors (B, 1 + N, width): the output of `ln_1` in each block but the last, then
+        attention: (B, heads, T, T) float32: the attention maps of all blocks but the last, each
+            softmaxed, summed.
+        layers: L tensors (B, T, width): the output of `ln_1` in each block but the last, then
             the last block's input.
+        cls_scores: (B, heads, N) float32: what CLS asks of the patches in the last block, before
+            the softmax.
+        prefix: tokens in front of the patches.
     """
 
     grid: tuple[int, int]
@@ -70,13 +82,15 @@ class DenseFeatures:
     keys: Tensor | None = None
     attention: Tensor | None = None
     layers: tuple[Tensor, ...] | None = None
+    cls_scores: Tensor | None = None
+    prefix: int = 1
 
     @property
     def intermediate_map(self) -> Tensor:
-        """(B, width, h, w): the intermediate features of the patches, without CLS."""
+        """(B, width, h, w): the intermediate features of the patches alone."""
         assert self.intermediate is not None, "the method did not ask for it"
         batch, _, width = self.intermediate.shape
-        return self.intermediate[:, 1:].transpose(1, 2).reshape(batch, width, *self.grid)
+        return self.intermediate[:, self.prefix :].transpose(1, 2).reshape(batch, width, *self.grid)
 
 
 _DEFAULT = Request()
@@ -91,8 +105,13 @@ class Backbone:
             feeds the heads; the authors' heads were trained on -3.
         plain: compute with PyTorch's own operators only. That is the reference, and follows
             autocast and weights that change.
+        statistics: mean and standard deviation of the channels (RGB in [0, 1]) that the model was
+            trained with; None for the family's own.
+        similarity: how cosines become scores.
 
     Attributes:
+        prefix: tokens in front of the patches: CLIP has its CLS.
+        similarity: as given.
         watch: if set, called with (B, L * width): the means of the patches' features in the L
             layers of `DenseFeatures.layers`.
 
@@ -101,10 +120,22 @@ class Backbone:
         OptionError: the intermediate layer does not exist or is the last block.
     """
 
+    family = "clip"
+    prefix = 1
+    default_statistics: tuple[tuple[float, ...], tuple[float, ...]] = (MEAN, STD)
+    _spared = 1  # blocks at the end that are not run in full
+
     def __init__(
-        self, visual: nn.Module, intermediate_layer: int = -3, plain: bool = False
+        self,
+        visual: nn.Module,
+        intermediate_layer: int = -3,
+        plain: bool = False,
+        statistics: tuple[tuple[float, ...], tuple[float, ...]] | None = None,
+        similarity: Similarity | None = None,
     ) -> None:
-        self.visual = vision_tower(visual)
+        self.visual = self._checked(visual)
+        self.similarity = similarity or Similarity()
+        self.statistics = statistics or self.default_statistics
         self.blocks = residual_blocks(self.visual.transformer)
         make: Callable[[ResidualBlock], BlockHalves] = PlainBlock if plain else fastest_block
         self._halves = [make(block) for block in self.blocks]
@@ -117,8 +148,8 @@ class Backbone:
         self.intermediate_layer = intermediate_layer % layers
         self.patch_size = patch_size(self.visual)
         self.width = self.visual.conv1.out_channels
-        self.dim = self.visual.proj.shape[1]
-        mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in (MEAN, STD))
+        self.dim = self._dim()
+        mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in self.statistics)
         self._mean, self._std = mean.to(self.device), std.to(self.device)
         self.watch: Callable[[Tensor], None] | None = None
         self._positions: dict[tuple[tuple[int, int], str], Tensor] = {}
@@ -126,12 +157,12 @@ class Backbone:
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.visual.proj.device
+        return self.visual.conv1.weight.device
 
     @property
     def dtype(self) -> torch.dtype:
         """The floating-point type that the backbone computes in."""
-        return self.visual.proj.dtype
+        return self.visual.conv1.weight.dtype
 
     @torch.no_grad()
     def __call__(self, images: Tensor, request: Request = _DEFAULT) -> DenseFeatures:
@@ -153,19 +184,23 @@ class Backbone:
         x, grid = self._embed(images, request.positions)
         intermediate: Tensor | None = None
         layers: list[Tensor] = []
-        summed = _SummedMaps()
+        summed = SummedMaps()
+        normed = x
+        whole = len(self.blocks) - self._spared
         for index, (block, halves) in enumerate(
-            zip(self.blocks[:-1], self._halves[:-1], strict=True)
+            zip(self.blocks[:whole], self._halves[:whole], strict=True)
         ):
             attend = partial(summed.attend, block.attn) if request.attention else halves.attention
             x, normed = vit.attention_step(block, attend, x)
             if request.layers or self.watch is not None:
                 layers.append(normed)
-            x, normed = vit.mlp_step(block, halves.mlp, x)
+            x, read = vit.mlp_step(block, halves.mlp, x)
             if request.intermediate and index == self.intermediate_layer:
-                intermediate = normed
+                intermediate = read
         if self.watch is not None:
-            self.watch(torch.cat([tokens[:, 1:].mean(dim=1) for tokens in (*layers, x)], dim=1))
+            self.watch(
+                torch.cat([tokens[:, self.prefix :].mean(dim=1) for tokens in (*layers, x)], dim=1)
+            )
         return DenseFeatures(
             grid,
             features=self._features(x, grid) if request.features else None,
@@ -173,6 +208,8 @@ class Backbone:
             keys=self._keys(x) if request.keys else None,
             attention=summed.total,
             layers=(*layers, x) if request.layers else None,
+            cls_scores=self._cls_scores(normed) if request.cls_scores else None,
+            prefix=self.prefix,
         )
 
     @torch.no_grad()
@@ -190,10 +227,24 @@ class Backbone:
         attended = attend_with(block.attn, block.ln_1(x), attention)
         return vit.project(self.visual, block.ls_1(attended))
 
+    def _checked(self, visual: nn.Module) -> VisionTower:
+        """The tower, which is of the kind that the class computes with."""
+        return vision_tower(visual)
+
+    def _dim(self) -> int:
+        """Length of the features, and of the texts that they are compared with."""
+        return self.visual.proj.shape[1]
+
+    def _cls_scores(self, normed: Tensor) -> Tensor:
+        """See `DenseFeatures`; `normed` is what the last block's attention read."""
+        raise NotImplementedError("only a backbone whose blocks are all run in full has them")
+
     def _check_maps(self, shape: torch.Size) -> None:
         """Refuse images (B, 3, H, W) whose attention maps grow beyond all memory."""
         batch, _, height, width = shape
-        tokens = 1 + math.ceil(height / self.patch_size) * math.ceil(width / self.patch_size)
+        tokens = self.prefix + math.ceil(height / self.patch_size) * math.ceil(
+            width / self.patch_size
+        )
         share = 3 * 4 * batch * self.blocks[0].attn.num_heads  # bytes for each pair of tokens
         if share * tokens**2 > _MAX_MAP_BYTES:
             fitting = (_MAX_MAP_BYTES / share) ** 0.5 * min(height, width) / max(height, width)
@@ -220,13 +271,16 @@ class Backbone:
         return F.pad(images, (0, -images.shape[-1] % size, 0, -images.shape[-2] % size))
 
     def _position(self, grid: tuple[int, int], mode: str) -> Tensor:
-        """(1 + h * w, width): positional embedding resized to a grid, kept for the next frame."""
+        """(prefix + h * w, width): positions for a grid, kept for the next frame."""
         if (grid, mode) not in self._positions:
             if len(self._positions) >= _MAX_CACHED_GRIDS:
                 self._positions.clear()
-            resized = vit.resize_positions(self.visual.positional_embedding.float(), grid, mode)
-            self._positions[grid, mode] = resized.to(self.dtype)
+            self._positions[grid, mode] = self._resized_positions(grid, mode).to(self.dtype)
         return self._positions[grid, mode]
+
+    def _resized_positions(self, grid: tuple[int, int], mode: str) -> Tensor:
+        """(prefix + h * w, width) float32: the positional embedding for a grid."""
+        return vit.resize_positions(self.visual.positional_embedding.float(), grid, mode)
 
     def _features(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
         """(B, d, h, w): the last block with attention reduced to its value path."""
@@ -237,20 +291,3 @@ class Backbone:
         """(B, N, width): the keys of the patches, from the last block's input."""
         block = self.blocks[-1]
         return projection(block.attn, block.ln_1(x), 1)[:, 1:]
-
-
-class _SummedMaps:
-    """Attention by way of its maps, which are added up from block to block.
-
-    Attributes:
-        total: (B, heads, T, T) float32; None before the first block.
-    """
-
-    def __init__(self) -> None:
-        self.total: Tensor | None = None
-
-    def attend(self, attn: nn.MultiheadAttention, x: Tensor) -> Tensor:
-        """(B, T, width) -> (B, T, width)."""
-        maps = attention_maps(attn, x)
-        self.total = maps if self.total is None else self.total + maps
-        return attend_with(attn, x, maps)

@@ -19,7 +19,7 @@ _EPSILON = 1e-6  # of its layer norms
 NO_TEXT = {"context_length": 8, "vocab_size": 8, "width": 8, "heads": 1, "layers": 1}
 
 # What a block's tensors are called: DINO's name -> OpenCLIP's.
-_IN_BLOCK = {
+IN_BLOCK = {
     "norm1.weight": "ln_1.weight",
     "norm1.bias": "ln_1.bias",
     "attn.qkv.weight": "attn.in_proj_weight",
@@ -71,7 +71,7 @@ def from_dino(state: State, source: str, heads: int | None = None) -> tuple[dict
     for name, tensor in state.items():
         block = re.fullmatch(r"blocks\.(\d+)\.(.+)", name)
         if block is not None:
-            converted[f"transformer.resblocks.{block[1]}.{_IN_BLOCK[block[2]]}"] = tensor
+            converted[f"transformer.resblocks.{block[1]}.{IN_BLOCK[block[2]]}"] = tensor
     positions = state["pos_embed"][0].float()
     bias = state["patch_embed.proj.bias"].float()
     converted["class_embedding"] = state["cls_token"].flatten()
@@ -90,7 +90,7 @@ def _backbone_of(state: State) -> dict[str, Tensor]:
 
 def _check_names(state: State, layers: int, source: str) -> None:
     """Refuse tensors too few or too many, by the names that they have in the file."""
-    blocks = {f"blocks.{layer}.{name}" for layer in range(layers) for name in _IN_BLOCK}
+    blocks = {f"blocks.{layer}.{name}" for layer in range(layers) for name in IN_BLOCK}
     wanted = blocks | _TOP.keys() | set(_OTHERS)
     for what, names in (("missing", wanted - state.keys()), ("unknown", state.keys() - wanted)):
         if names:

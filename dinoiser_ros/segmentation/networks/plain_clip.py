@@ -9,6 +9,7 @@ transformers need little of open_clip, whose import takes longer than all else b
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -42,7 +43,7 @@ class PlainClip(ClipModel):
         super().__init__()
         vision = VISION_DEFAULTS | config["vision_cfg"]
         text = TEXT_DEFAULTS | config["text_cfg"]
-        gelu = QuickGELU if config.get("quick_gelu", False) else nn.GELU
+        gelu: Activation = QuickGELU if config.get("quick_gelu", False) else nn.GELU
         dim, width, context = config["embed_dim"], text["width"], text["context_length"]
         self.visual = VisionTransformer(vision, dim, gelu)
         self.transformer = PlainTransformer(text, text["heads"], gelu)
@@ -56,12 +57,15 @@ class PlainClip(ClipModel):
         self.register_buffer("attn_mask", causal, persistent=False)
 
 
+Activation = Callable[[], nn.Module]
+
+
 class VisionTransformer(VisionTower):
     """The vision tower: patches, CLS token, positions, blocks, projection."""
 
     attn_pool = None
 
-    def __init__(self, config: dict[str, Any], dim: int, gelu: type[nn.Module]) -> None:
+    def __init__(self, config: dict[str, Any], dim: int, gelu: Activation) -> None:
         super().__init__()
         width, patch, size = config["width"], config["patch_size"], config["image_size"]
         self.conv1 = nn.Conv2d(3, width, kernel_size=patch, stride=patch, bias=False)
@@ -74,29 +78,65 @@ class VisionTransformer(VisionTower):
 
 
 class PlainTransformer(Transformer):
-    """The blocks of a tower."""
+    """The blocks of a tower.
 
-    def __init__(self, config: dict[str, Any], heads: int, gelu: type[nn.Module]) -> None:
+    Args:
+        config: width, layers and mlp_ratio, beside others.
+        heads: of the attention.
+        gelu: makes the activation.
+        eps: of the layer norms.
+        scaled: whether what a block adds is scaled by learnt factors (LayerScale), as in DINOv2.
+    """
+
+    def __init__(
+        self,
+        config: dict[str, Any],
+        heads: int,
+        gelu: Activation,
+        eps: float = 1e-5,
+        scaled: bool = False,
+    ) -> None:
         super().__init__()
         width, hidden = config["width"], int(config["width"] * config["mlp_ratio"])
         self.resblocks = nn.ModuleList(
-            ResidualAttentionBlock(width, heads, hidden, gelu) for _ in range(config["layers"])
+            ResidualAttentionBlock(width, heads, hidden, gelu, eps, scaled)
+            for _ in range(config["layers"])
         )
 
 
 class ResidualAttentionBlock(ResidualBlock):
     """A pre-norm block; `ls_1` and `ls_2` are where other models have a LayerScale."""
 
-    def __init__(self, width: int, heads: int, hidden: int, gelu: type[nn.Module]) -> None:
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        hidden: int,
+        gelu: Activation,
+        eps: float = 1e-5,
+        scaled: bool = False,
+    ) -> None:
         super().__init__()
-        self.ln_1 = LayerNorm(width)
+        self.ln_1 = LayerNorm(width, eps)
         self.attn = nn.MultiheadAttention(width, heads, batch_first=True)
-        self.ls_1 = nn.Identity()
-        self.ln_2 = LayerNorm(width)
+        self.ls_1 = LayerScale(width) if scaled else nn.Identity()
+        self.ln_2 = LayerNorm(width, eps)
         layers = (nn.Linear(width, hidden), gelu(), nn.Linear(hidden, width))
         names = ("c_fc", "gelu", "c_proj")
         self.mlp = nn.Sequential(OrderedDict(zip(names, layers, strict=True)))
-        self.ls_2 = nn.Identity()
+        self.ls_2 = LayerScale(width) if scaled else nn.Identity()
+
+
+class LayerScale(nn.Module):
+    """A learnt factor for each channel (arXiv 2103.17239, section 2)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., width) -> the same shape."""
+        return x * self.gamma
 
 
 class LayerNorm(nn.LayerNorm):

@@ -109,31 +109,37 @@ def dense_features(tower: VisionTower, x: Tensor, mlp: Layer | None = None) -> T
 
 
 def resize_positions(
-    embedding: Tensor, grid: tuple[int, int], mode: str = "bicubic", extra: float = 0.0
+    embedding: Tensor,
+    grid: tuple[int, int],
+    mode: str = "bicubic",
+    extra: float = 0.0,
+    prefix: int = 1,
 ) -> Tensor:
     """Resize a positional embedding to another grid of patches.
 
     Args:
-        embedding: (1 + n * n, width), CLS first, for the square grid the model was trained with.
+        embedding: (prefix + n * n, width), CLS first, for the square grid the model was trained
+            with.
         grid: rows and columns wanted.
         mode: "bicubic" or "bilinear"; bicubic with `extra`.
         extra: patches by which the scale is too large. DINO's own code has 0.1, as a guard
             against rounding, which shifts the places where the embedding is sampled.
+        prefix: rows in front that belong to no patch: 1 for CLS, or 0.
 
     Returns:
-        (1 + h * w, width): CLS part kept, patch part resized (align_corners=False).
+        (prefix + h * w, width): CLS part kept, patch part resized (align_corners=False).
     """
-    side = round((len(embedding) - 1) ** 0.5)
+    side = round((len(embedding) - prefix) ** 0.5)
     if (side, side) == tuple(grid):
         return embedding
     if extra:
-        table = embedding[1:].reshape(side, side, -1)
+        table = embedding[prefix:].reshape(side, side, -1)
         down = _resize_rows(table, grid[0], extra)
         resized = _resize_rows(down.transpose(0, 1), grid[1], extra).transpose(0, 1)
-        return torch.cat([embedding[:1], resized.flatten(0, 1)])
-    square = embedding[1:].T.reshape(1, -1, side, side)
+        return torch.cat([embedding[:prefix], resized.flatten(0, 1)])
+    square = embedding[prefix:].T.reshape(1, -1, side, side)
     patches = F.interpolate(square, size=tuple(grid), mode=mode, align_corners=False)
-    return torch.cat([embedding[:1], patches[0].flatten(1).T])
+    return torch.cat([embedding[:prefix], patches[0].flatten(1).T])
 
 
 def _resize_rows(table: Tensor, count: int, extra: float) -> Tensor:

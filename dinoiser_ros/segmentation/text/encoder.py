@@ -6,7 +6,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import torch
@@ -38,7 +38,12 @@ class TextEncoder:
         cache: where embeddings are kept for other processes; None: nowhere.
         stored: what the model's text tower is filled from when it is first needed; None if it is
             complete.
+
+    Attributes:
+        templates: what each phrase is inserted into.
     """
+
+    templates: tuple[Callable[[str], str], ...] = tuple(TEMPLATES)
 
     def __init__(
         self,
@@ -118,7 +123,7 @@ class TextEncoder:
         computed: dict[str, Tensor] = {}
         start = time.monotonic()
         for phrase in phrases:
-            tokens = self._tokenizer([template(phrase) for template in TEMPLATES])
+            tokens = self._tokenizer([template(phrase) for template in self.templates])
             computed[phrase] = self._average(self._tower(tokens))
             if not _is_direction(computed[phrase]):
                 raise WeightsError(
@@ -129,8 +134,7 @@ class TextEncoder:
                 _check_time((time.monotonic() - start) / _TRIAL, len(phrases))
         return computed
 
-    @staticmethod
-    def _average(encoded: Tensor) -> Tensor:
+    def _average(self, encoded: Tensor) -> Tensor:
         """(T, d) -> (d,): the direction of the mean of the texts' directions."""
         return F.normalize(F.normalize(encoded, dim=-1).mean(dim=0), dim=0)
 
@@ -160,7 +164,7 @@ class TextEncoder:
 
     def _check_length(self, phrase: str) -> None:
         """Raise PromptError for a phrase that does not fit the context in all templates."""
-        texts = [template(phrase) for template in TEMPLATES]
+        texts = [template(phrase) for template in self.templates]
         room = self._tokenizer.context_length - 2  # start and end of text
         longest = max(len(self._tokenizer.encode(text)) for text in texts)
         if longest > room:

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -51,6 +52,16 @@ class StoredTensors(Mapping[str, Tensor]):
                 self.shapes = {n: torch.Size(s.get_shape()) for n, s in slices.items()}
                 self.types = {n: stored_type(s.get_dtype()) for n, s in slices.items()}
                 self.metadata: dict[str, str] = dict(file.metadata() or {})
+        self._stored_names = {name: name for name in self.shapes}
+
+    def renamed(self, own_name: Callable[[str], str | None]) -> StoredTensors:
+        """See the function of this name."""
+        other = copy.copy(self)
+        names = {new: name for name in self.shapes if (new := own_name(name)) is not None}
+        other.shapes = {new: self.shapes[name] for new, name in names.items()}
+        other.types = {new: self.types[name] for new, name in names.items()}
+        other._stored_names = {new: self._stored_names[name] for new, name in names.items()}
+        return other
 
     @property
     def path(self) -> Path:
@@ -64,7 +75,7 @@ class StoredTensors(Mapping[str, Tensor]):
             unchanged = _version(self._path) == self._version
             with safe_open(self._path, framework="pt") as file:
                 if unchanged:
-                    tensor: Tensor = file.get_tensor(name)
+                    tensor: Tensor = file.get_tensor(self._stored_names[name])
                     return tensor
         raise WeightsError(f"{self._path} was changed since it was opened: start again.")
 
@@ -96,6 +107,13 @@ def read_checkpoint(
     with reading(path):
         content = torch.load(path, map_location="cpu", weights_only=True)
     return _plain_state(content, path, nested), {}
+
+
+def renamed(state: State, own_name: Callable[[str], str | None]) -> State:
+    """The same tensors by other names, without those that get None; none is read for it."""
+    if isinstance(state, StoredTensors):
+        return state.renamed(own_name)
+    return {new: tensor for name, tensor in state.items() if (new := own_name(name)) is not None}
 
 
 @contextlib.contextmanager

@@ -33,9 +33,10 @@ ASKED = {
     "dinoiser-keys-predictions": {"features", "intermediate", "keys"},
     "cliper": {"attention", "layers"},
     "cliper-diffusion": {"attention", "layers"},
+    "talk2dino": {"features", "cls_scores"},
     "maskclip+": set(),
 }
-RUNNABLE = sorted(set(METHODS) - {"cliper-diffusion", "maskclip+"})
+RUNNABLE = sorted(set(METHODS) - {"cliper-diffusion", "talk2dino", "maskclip+"})
 
 
 def make(folder: Path, precision: str) -> Segmenter:
@@ -70,7 +71,7 @@ def test_requests_are_as_listed():
 def test_only_what_was_asked_for_is_there(segmenter, name):
     dense = segmenter.backbone(torch.rand(1, 3, 48, 64), METHODS[name].request)
     there = {f.name for f in dataclasses.fields(dense) if getattr(dense, f.name) is not None}
-    assert there == ASKED[name] | {"grid"} and dense.grid == (3, 4)
+    assert there == ASKED[name] | {"grid", "prefix"} and dense.grid == (3, 4)
 
 
 @pytest.mark.parametrize("name", RUNNABLE)

@@ -21,7 +21,12 @@ from dinoiser_ros.segmentation.methods.registry import METHODS
 from dinoiser_ros.segmentation.networks.clip_backbone import Backbone
 from dinoiser_ros.segmentation.networks.dino import DinoTower
 from dinoiser_ros.segmentation.networks.dinoiser_heads import DinoiserHeads
+from dinoiser_ros.segmentation.networks.dinov2.backbone import DinoV2Backbone
+from dinoiser_ros.segmentation.networks.dinov2.tower import DinoV2Sizes, DinoV2Tower
 from dinoiser_ros.segmentation.networks.embedding_network import EmbeddingNetwork
+from dinoiser_ros.segmentation.networks.siglip.backbone import SiglipBackbone
+from dinoiser_ros.segmentation.networks.siglip.towers import SiglipTower
+from dinoiser_ros.segmentation.networks.similarity import Similarity
 from dinoiser_ros.segmentation.options import Options
 from dinoiser_ros.segmentation.pixels.transfer import pack_results, result_arrays, unpack_results
 from dinoiser_ros.segmentation.text.vocabulary import Vocabulary
@@ -61,9 +66,19 @@ class OnlyThere(TorchDispatchMode):
         return result
 
 
+def unknown_texts(classes: int, dim: int) -> Vocabulary:
+    """A vocabulary without data, the background first."""
+    names = ("background", *(f"thing {number}" for number in range(1, classes)))
+    entries = tuple(SegmentationClass(i, name, (name,)) for i, name in enumerate(names))
+    owners = torch.arange(classes, device="meta")
+    return Vocabulary(names, entries, torch.zeros(classes, dim, device="meta"), owners)
+
+
 @pytest.mark.parametrize("source", ["objectness", "found"])
 @pytest.mark.parametrize(("classes", "shape"), [(3, (40, 33)), (300, (24, 20))])
-@pytest.mark.parametrize("method", [name for name in METHODS if name != "cliper-diffusion"])
+@pytest.mark.parametrize(
+    "method", [name for name in METHODS if name not in ("cliper-diffusion", "talk2dino")]
+)
 def test_nothing_in_a_frame_waits_for_the_device(
     method: str, shape: tuple[int, int], classes: int, source: str
 ) -> None:
@@ -76,10 +91,7 @@ def test_nothing_in_a_frame_waits_for_the_device(
     )
     visual = clip.visual.eval().requires_grad_(False).to(meta)
     heads = DinoiserHeads(32, 4).requires_grad_(False)
-    names = ("background", *(f"thing {number}" for number in range(1, classes)))
-    entries = tuple(SegmentationClass(i, name, (name,)) for i, name in enumerate(names))
-    owners = torch.arange(classes, device=meta)
-    vocabulary = Vocabulary(names, entries, torch.zeros(classes, 8, device=meta), owners)
+    vocabulary = unknown_texts(classes, 8)
     network = None
     if method == "maskclip+":
         network = EmbeddingNetwork("lraspp", "mobilenet_v3_large", 8).eval().to(meta)
@@ -95,3 +107,24 @@ def test_nothing_in_a_frame_waits_for_the_device(
         bool(labels.any())  # such a look would have failed above, too
     with pytest.raises(RuntimeError, match="uses a tensor on cpu"), OnlyThere():
         confidence + torch.ones(33).to(meta)
+
+
+@pytest.mark.parametrize("method", ["maskclip", "maskclip-ks", "dinoiser", "cliper", "talk2dino"])
+def test_other_backbones_wait_for_nothing_either(method: str) -> None:
+    if method == "talk2dino":
+        tower = DinoV2Tower(DinoV2Sizes(64, 3, 8, 4, 4, 128)).eval().requires_grad_(False)
+        backbone = DinoV2Backbone(tower.to("meta"))
+    else:
+        config = {
+            "width": 64, "layers": 3, "head_width": 32, "mlp_ratio": 2.0, "patch_size": 8,
+            "image_size": 32,
+        }  # fmt: skip
+        visual = SiglipTower(config, torch.nn.GELU).eval().requires_grad_(False)
+        backbone = SiglipBackbone(visual.to("meta"), similarity=Similarity(10.0, -10.0))
+    parts = Parts(backbone, DinoiserHeads(64, 4).requires_grad_(False).to("meta"))
+    pixels = torch.zeros(2, 40, 33, 3, dtype=torch.uint8, device="meta")
+    vocabulary, options = unknown_texts(3, 64), Options(method)
+    with OnlyThere():
+        label_batch(pixels, (40, 33), parts, vocabulary, options)  # positions are computed once
+        labels, _ = label_batch(pixels, (40, 33), parts, vocabulary, options)
+    assert labels.shape == (2, 40, 33)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import http.server
+import json
 import os
 import resource
 import shutil
@@ -16,11 +17,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from forked_process import ForkedProcess
 from golden_data import GOLDEN, GOLDEN_MODEL
 from safetensors.torch import load_file, save_file
+from siglip_files import write_siglip
+from talk2dino_files import write_talk2dino
 
 from dinoiser_ros.segmentation import Segmenter, WeightsError
 from dinoiser_ros.segmentation.models.building import read_config
@@ -402,7 +406,7 @@ def test_heads_bring_their_thresholds(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"model": "vit-z-99"}, "no model 'vit-z-99': use 'vit-b-16' or .*'demo'"),
+        ({"model": "vit-z-99"}, "no model 'vit-z-99': use one of 'vit-b-16', .*'demo'"),
         ({"model": GOLDEN / "expected.npz"}, "cannot be read as JSON"),
         ({"weights": None}, "no weights of its own: give `weights`"),
         ({"heads": None}, "no heads of its own: give `heads`, or use method 'maskclip'"),
@@ -434,3 +438,60 @@ def test_hub_layout_of_a_config(tmp_path):
     path = tmp_path / "open_clip_config.json"
     path.write_text(f'{{"model_cfg": {(GOLDEN / "golden-small.json").read_text()}}}')
     assert load(model=path).backbone.width == 64
+
+
+def test_an_entry_is_fetched_part_by_part(server, tmp_path, monkeypatch):
+    """Talk2DINO: a URL with Git's checksum, the hub, and a file beside the entry."""
+    monkeypatch.setenv("HF_ENDPOINT", server.url)
+    with np.load(GOLDEN / "talk2dino_expected.npz") as golden:
+        path = write_talk2dino(tmp_path, golden)
+    entry = json.loads(path.read_text())
+    projection = tmp_path / "projection.pth"
+    done = subprocess.run(["git", "hash-object", projection], capture_output=True, text=True)
+    place = server.folder / "somebody" / "clip" / "resolve" / "main"
+    place.mkdir(parents=True)
+    (tmp_path / "clip.safetensors").rename(place / "open_clip_model.safetensors")
+    projection.rename(server.folder / "projection.pth")
+    source = {"url": f"{server.url}/projection.pth", "blob_id": done.stdout.strip()}
+    entry["projection"] = [source]
+    entry["text"] = [{"hub": "somebody/clip", "file": "open_clip_model.safetensors"}]
+    path.write_text(json.dumps(entry))
+    options = {"method": "talk2dino", "device": "cpu"}
+    Segmenter(path, **options).set_prompts(["wooden floor"])
+    assert server.requests == 2
+    Segmenter(path, **options, offline=True).set_prompts(["wooden floor"])
+    assert server.requests == 2, "all is in the cache"
+    entry["projection"] = [source | {"blob_id": "0" * 40}]
+    path.write_text(json.dumps(entry))
+    with pytest.raises(WeightsError, match="damaged or another file"):
+        Segmenter(path, **options)
+
+
+def test_a_siglip_is_fetched_with_its_tokenizer(server, tmp_path, monkeypatch):
+    pytest.importorskip("tokenizers", reason="needs tokenizers: run pip install '.[siglip]'")
+    monkeypatch.setenv("HF_ENDPOINT", server.url)
+    place = server.folder / "somebody" / "siglip" / "resolve" / "main"
+    place.mkdir(parents=True)
+    with np.load(GOLDEN / "siglip_expected.npz") as golden:
+        files = write_siglip(place, golden, tanh=False)
+    files["model"].rename(tmp_path / "config.json")
+    entry = {
+        "name": "mine",
+        "config": "config.json",
+        "weights": [{"hub": "somebody/siglip", "file": "siglip.safetensors"}],
+        "tokenizer": [{"hub": "somebody/siglip", "file": "tokenizer.json"}],
+        "inference_size": 64,
+    }
+    (tmp_path / "entry.json").write_text(json.dumps(entry))
+    segmenter = Segmenter(tmp_path / "entry.json", method="maskclip", device="cpu")
+    segmenter.set_prompts(["wooden floor", "person"])
+    assert segmenter.default_inference_size == 64 and server.requests == 2
+
+
+def test_the_families_of_the_registry_have_the_hubs_names():
+    places = {name: make().weights[0] for name, make in MODELS.items() if make().weights}
+    assert places["siglip2-b-16"].hub_file[0] == "timm/ViT-B-16-SigLIP2-512"
+    assert places["vit-l-14"].hub_file[0] == "laion/CLIP-ViT-L-14-laion2B-s32B-b82K"
+    assert MODELS["vit-l-14"]().statistics == ((0.5,) * 3, (0.5,) * 3)
+    assert places["talk2dino-b-14"].location.endswith("/dinov2_vitb14_reg4_pretrain.pth")
+    assert len(MODELS["talk2dino-b-14"]().projection[0].blob_id) == 40

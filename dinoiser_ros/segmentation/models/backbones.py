@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The dense feature extractor that belongs to a model."""
+
+from __future__ import annotations
+
+from dinoiser_ros.segmentation.networks.clip_backbone import Backbone
+from dinoiser_ros.segmentation.networks.dinov2.backbone import DinoV2Backbone
+from dinoiser_ros.segmentation.networks.dinov2.tower import DinoV2Tower
+from dinoiser_ros.segmentation.networks.open_clip_types import ClipModel
+from dinoiser_ros.segmentation.networks.siglip.backbone import SiglipBackbone, similarity_of
+from dinoiser_ros.segmentation.networks.siglip.towers import SiglipModel
+from dinoiser_ros.segmentation.networks.similarity import Similarity
+
+from .specs import Statistics
+
+
+def backbone_of(
+    clip: ClipModel, layer: int, plain: bool = False, statistics: Statistics | None = None
+) -> Backbone:
+    """The backbone of a model, which computes with its vision tower.
+
+    Args:
+        clip: the model, on its device, in evaluation mode.
+        layer, plain, statistics: see `Backbone`.
+
+    Raises:
+        WeightsError, OptionError: see `Backbone`.
+    """
+    if isinstance(clip, SiglipModel):
+        return SiglipBackbone(clip.visual, layer, plain, statistics, similarity_of(clip))
+    if isinstance(clip.visual, DinoV2Tower):
+        return DinoV2Backbone(clip.visual, layer, plain, statistics, Similarity(1.0, 0.0))
+    return Backbone(clip.visual, layer, plain, statistics)
