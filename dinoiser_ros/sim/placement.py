@@ -149,6 +149,7 @@ def furnish(scene: Scene, rng: Rng, path: np.ndarray, clearance: float = 0.55) -
                 x, y = rng.uniform(-1, 1, 2) * (np.array(scene.half) - item.shape.radius - 0.1)
                 found = x, y, rng.uniform(0, 2 * np.pi)
             distance = np.hypot(path[:, 0] - found[0], path[:, 1] - found[1]).min()
-            if distance > clearance + item.shape.radius and clear_of_others(scene, item, found[0], found[1]):
+            far = distance > clearance + item.shape.radius
+            if far and clear_of_others(scene, item, found[0], found[1]):
                 place(scene, item, *found)
                 break

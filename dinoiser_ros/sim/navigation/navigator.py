@@ -59,7 +59,7 @@ class Navigator:
             self.costmap.mark(cloud)
 
     def plan(self, pose: Pose, goal: np.ndarray) -> bool:
-        """Plan anew; returns whether the goal, (2,) in metres, can be reached as far as is known."""
+        """Plan anew; returns whether a way to the goal, (2,) metres, is known."""
         grid = self.costmap
         last = len(grid.states) - 1
         ends = grid.cells(np.array([[pose.x, pose.y], goal])).clip(0, last).tolist()
