@@ -25,11 +25,13 @@ from dinoiser_ros.sim.gl import RendererUnavailable
 from dinoiser_ros.utils.closed_output import end_with_reader
 
 from .score import Outcome, summary
+from .shared_memory import profile
 
 if TYPE_CHECKING:
     from .film import Film
     from .node import DriveNode
 
+_NAMESPACE = "/dinoiser_drive"
 _INTERRUPTED = 130  # exit status, as shells have it
 
 
@@ -52,8 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except RuntimeError as error:  # every domain is taken
             _say(f"stopped: {error}")
             return 1
-        _make_room_for_images()
-    namespace = options.namespace or f"/dinoiser_drive_{os.getpid()}"
+        os.environ.update(profile())
+    namespace = options.namespace or _NAMESPACE
     # A flag, since an exception could come after a child was started and before it is registered.
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -169,16 +171,6 @@ def _drive(
                 _say(f"room {number}{'' if semantics else ', depth only'}: {tour.outcome}")
     finally:
         node.destroy_node()
-
-
-def _make_room_for_images() -> None:
-    """Let this process and its children share memory that holds an image and its depth."""
-    from ament_index_python.packages import get_package_share_directory
-
-    file = Path(get_package_share_directory("dinoiser_ros"), "config", "fastdds_images.xml")
-    old = os.environ.get("ROS_DISTRO") in ("humble", "iron", "jazzy")
-    name = f"{'FASTRTPS' if old else 'FASTDDS'}_DEFAULT_PROFILES_FILE"
-    os.environ.setdefault(name, str(file))
 
 
 def _start_node(children: Children, options: argparse.Namespace, namespace: str) -> None:

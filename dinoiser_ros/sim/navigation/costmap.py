@@ -65,7 +65,7 @@ class RollingCostmap:
         lengths = np.hypot(ways[:, 0], ways[:, 1])
         # What share of the ray is lower than that: a ray to the height 0 falls evenly.
         low = np.clip(self._clearing_height / max(float(sensor[2]), 1e-6), 0.0, 1.0)
-        steps = 2 * int(np.ceil(low * lengths.max(initial=0.0) / self.resolution)) + 1
+        steps = 4 * int(np.ceil(low * lengths.max(initial=0.0) / self.resolution)) + 1
         shares = 1.0 - low * np.linspace(0.0, 1.0, steps)
         self._set((sensor + ways[:, np.newaxis] * shares[:, np.newaxis]).reshape(-1, 3), FREE)
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from .costmap import FREE, LETHAL, RollingCostmap
 from .follower import Pose
@@ -128,8 +128,9 @@ def beside(camera: np.ndarray, plan: Image.Image, caption: str) -> np.ndarray:
     image.paste(Image.fromarray(camera).resize(size), (0, 0))
     image.paste(plan, (size[0], 0))
     drawing = ImageDraw.Draw(image)
-    drawing.rectangle([size[0], 0, size[0] + SIDE, 18], fill=(0, 0, 0))
-    drawing.text((size[0] + 6, 3), caption, fill=(255, 255, 255))
+    drawing.rectangle([size[0], 0, size[0] + SIDE, 30], fill=(0, 0, 0))
+    font = ImageFont.load_default(20)
+    drawing.text((size[0] + 8, 3), caption, fill=(255, 255, 255), font=font)
     return np.asarray(image)
 
 
