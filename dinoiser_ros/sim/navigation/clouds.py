@@ -56,9 +56,9 @@ def geometric_clouds(depth: np.ndarray, fovy: float, step: int = 2) -> np.ndarra
     camera = CameraModel(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2)
     rays, part = ray_directions(camera)[:, ::step, ::step], depth[::step, ::step]
     there = np.isfinite(part)
-    return np.stack([rays[0][there], rays[1][there], np.ones_like(part[there])], 1) * part[
-        there
-    ].reshape(-1, 1)
+    ahead = part[there]
+    points: np.ndarray = np.stack([*(rays[:, there] * ahead), ahead], axis=1)
+    return points
 
 
 def by_height(points: np.ndarray, sensor: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
