@@ -95,7 +95,9 @@ class Drive:
             self._collect("confidence", Image, qos_profile_sensor_data),
         ]
         self.masks = self._collected[1]
-        self.clouds = self._collect_clouds() if depth else []
+        self.cloud_sizes: set[tuple[int, int]] = set()
+        if depth:
+            client.collect(PointCloud2, "/dinoiser/points", 10, SimpleNamespace(append=self._cloud))
         self._camera.connect()
         if depth:
             self._camera.depth = np.full(SIZE, 1500, np.uint16)
@@ -105,12 +107,10 @@ class Drive:
         journal = SimpleNamespace(append=lambda message: self.journal.append((topic, message)))
         return self.client.collect(kind, f"/dinoiser/{topic}", qos, journal)
 
-    def _collect_clouds(self) -> list:
-        """The node's own clouds, which take the place of the camera's."""
-        arrived = SimpleNamespace(
-            append=lambda cloud: self.journal.append(("cloud", stamp_of(cloud)))
-        )
-        return self.client.collect(PointCloud2, "/dinoiser/points", 10, arrived)
+    def _cloud(self, cloud: PointCloud2) -> None:
+        """One of the node's own clouds, which take the place of the camera's."""
+        self.cloud_sizes.add((cloud.height, cloud.width))
+        self.journal.append(("cloud", stamp_of(cloud)))
 
     def publish(self) -> None:
         """One image, and the cloud that was measured with it."""
@@ -228,7 +228,7 @@ def test_with_the_nodes_own_points_the_layers_own_queue_is_enough(tmp_path: Path
     masks = [stamp_of(mask) for mask in driven.masks if clouds[0] <= stamp_of(mask) <= clouds[-1]]
     assert len(masks) >= 4
     assert layer.joined[-len(masks) :] == masks == clouds[-len(masks) :]
-    assert layer.refused == []
+    assert driven.cloud_sizes == {SIZE} and layer.refused == []
     assert layer.tiles
 
 
