@@ -32,10 +32,7 @@ HERE = Path(__file__).resolve().parent
 ARGUMENTS = {
     "namespace": ("dinoiser_drive", "namespace of robot and node"),
     "domain": ("own", "ROS domain of the drive; own: a free one, which is printed"),
-    "params_file": (
-        str(HERE.parent / "config" / "drive.yaml"),
-        "parameters file of the segmentation node",
-    ),
+    "params_file": ("", "parameters file of the segmentation node; empty: config/drive.yaml"),
     "rooms": ("1", "how many rooms the robot drives through"),
     "first": ("0", "number of the first room"),
     "latency": ("", "simulated seconds from an image to its clouds; empty: as long as they took"),
@@ -71,10 +68,17 @@ def drive(context) -> list[Action]:
     return [ExecuteProcess(cmd=[str(program), *words], output="screen", on_exit=[over])]
 
 
-def segment() -> IncludeLaunchDescription:
+def node(context) -> list[Action]:
+    """The segmentation node with its parameters."""
+    given = LaunchConfiguration("params_file").perform(context).strip()
+    file = given or str(HERE.parent / "config" / "drive.yaml")
+    return [segment({"params_file": file})]
+
+
+def segment(arguments: dict[str, str] | None = None) -> IncludeLaunchDescription:
     """The node. Its other arguments (method, device, ...) are those of this launch file, too."""
-    path = HERE / "segment.launch.py"
-    return IncludeLaunchDescription(PythonLaunchDescriptionSource(str(path)))
+    source = PythonLaunchDescriptionSource(str(HERE / "segment.launch.py"))
+    return IncludeLaunchDescription(source, launch_arguments=(arguments or {}).items())
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -84,5 +88,5 @@ def generate_launch_description() -> LaunchDescription:
         for name, (default, about) in ARGUMENTS.items()
     ]
     # In a group, so that a launch file that includes this one keeps its own domain.
-    started = [OpaqueFunction(function=set_domain), segment(), OpaqueFunction(function=drive)]
+    started = [OpaqueFunction(function=step) for step in (set_domain, node, drive)]
     return LaunchDescription([*declared, GroupAction(started, scoped=True, forwarding=True)])
