@@ -19,6 +19,7 @@ from launch.actions import (
     OpaqueFunction,
     SetEnvironmentVariable,
     Shutdown,
+    UnsetLaunchConfiguration,
 )
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.logging import get_logger
@@ -72,7 +73,10 @@ def node(context) -> list[Action]:
     """The segmentation node with its parameters."""
     given = LaunchConfiguration("params_file").perform(context).strip()
     file = given or str(HERE.parent / "config" / "drive.yaml")
-    return [segment({"params_file": file})]
+    # It would take the arguments of this file for misspelt ones of its own.
+    mine = set(ARGUMENTS) - {"namespace", "params_file"}
+    hidden = [UnsetLaunchConfiguration(name) for name in sorted(mine)]
+    return [GroupAction([*hidden, segment({"params_file": file})], scoped=True, forwarding=True)]
 
 
 def segment(arguments: dict[str, str] | None = None) -> IncludeLaunchDescription:
