@@ -70,11 +70,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     status, outcomes, film = 1, list[Outcome](), None if options.no_film else Film()
     try:
-        for semantics in {"on": (True,), "off": (False,), "both": (False, True)}[options.semantics]:
+        kinds = {"on": (True,), "off": (False,), "both": (False, True)}[options.semantics]
+        for semantics in kinds:
             if outcomes:
                 print(f"depth only: {summary(outcomes)}", flush=True)
             outcomes.clear()
-            _drive(options, namespace, semantics, stop, film if semantics else None, outcomes)
+            shown = film if semantics is kinds[-1] else None
+            _drive(options, namespace, semantics, stop, shown, outcomes)
         status = 0
     except (DriveError, RendererUnavailable) as error:
         _say(f"stopped: {error}")
