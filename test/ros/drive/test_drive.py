@@ -55,7 +55,7 @@ def run_drive(*arguments: str) -> tuple[int, str]:
 
 @pytest.mark.skipif(not MODEL.is_file(), reason="no embedded model yet")
 def test_new_prompts_lead_the_robot_around_the_grass(tmp_path: Path) -> None:
-    status, output = run_drive("--latency", "0.8", "--output", str(tmp_path / "out"))
+    status, output = run_drive("--latency", "1.0", "--output", str(tmp_path / "out"))
     assert status == 0, output
     reached, goals, collisions, forbidden, ratio, latency = re.fullmatch(
         LINE, output.strip().splitlines()[-1]
@@ -68,7 +68,7 @@ def test_new_prompts_lead_the_robot_around_the_grass(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["drive.jpg", "drive.mp4"]
     cv2 = pytest.importorskip("cv2")
     film = cv2.VideoCapture(str(tmp_path / "out" / "drive.mp4"))
-    assert film.get(cv2.CAP_PROP_FRAME_COUNT) > 15
+    assert film.get(cv2.CAP_PROP_FRAME_COUNT) > 12
     assert film.read()[1].std() > 10.0
 
 
