@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -151,8 +152,10 @@ def _drive(
 
     from .node import DriveNode
     from .prompts import FREE, OBSTACLES
-    from .tour import ROBOT_RADIUS, Means, Tour
+    from .tour import ROBOT_RADIUS, DriveError, Means, Tour
 
+    if find_spec("scipy") is None:
+        raise DriveError("the planner needs SciPy: apt install python3-scipy, or pip install scipy")
     topics = (*OBSTACLES, *FREE) if semantics else ()
     node = DriveNode(namespace, topics, film is not None)
     try:
