@@ -6,13 +6,15 @@
 
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-.PHONY: help setup build demo test colcon-test lint demo-model table robustness motion soak bench-node bench-rate bench-points bench-objects bench-web bench-models bench clean distclean
+.PHONY: help setup build demo test colcon-test lint demo-model table robustness motion soak bench-node bench-rate bench-points bench-objects bench-web bench-models bench drive bench-drive clean distclean
 
 SECONDS_OF_DEMO := $(if $(filter command line,$(origin SECONDS)),$(SECONDS),20)
 HEADLESS ?=
 TESTS ?=
 JOBS ?= auto
 FRAMES ?= 20000
+ROOMS ?= 1
+FIRST ?= 0
 LIMIT ?=
 PICTURE ?=
 export PYTHON
@@ -29,6 +31,10 @@ build: ## Build the interfaces and the package with colcon
 demo: build ## Simulated camera -> node -> masks [SECONDS=20] [HEADLESS=1]
 	@. tools/env.sh && exec python3 tools/run_module.py dinoiser_ros.ros.demo.run \
 		--seconds "$(SECONDS_OF_DEMO)" $(if $(HEADLESS),--headless)
+
+drive: build ## Simulated robot -> node -> clouds -> costmap -> robot [ROOMS=1] [FIRST=0]
+	@. tools/env.sh && exec python3 tools/run_module.py dinoiser_ros.ros.drive.run \
+		--rooms "$(ROOMS)" --first "$(FIRST)"
 
 # More than four workers do not help: the tests that run nodes, a third of the time, follow one another in one of them.
 test: build lint ## Lint and run all tests, or some [TESTS="test/test_x.py -k name"] [JOBS=2]
@@ -77,6 +83,11 @@ bench-objects: build ## Objects and their track ids against true ones, in the si
 	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py objects \
 		$(if $(PICTURE),--picture "$(PICTURE)")
 
+# Without the film, and with a latency that does not depend on what else the machine does.
+bench-drive: build ## What masks bring to a robot: drives with them and without, in 20 rooms [ROOMS=20]
+	@. tools/env.sh && exec python3 tools/run_module.py dinoiser_ros.ros.drive.run \
+		--rooms "$(if $(filter command line,$(origin ROOMS)),$(ROOMS),20)" --semantics both --latency 0.5 --no-film
+
 bench-web: build ## How fast the web page is, without inference
 	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py web_page
 
@@ -93,7 +104,7 @@ bench-models: build ## What a frame costs with each model, beside ViT-B/16
 	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py model_speed
 
 clean: ## Remove what was built
-	rm -rf build install log demo_output bench_output .pytest_cache .ruff_cache .mypy_cache .hypothesis *.egg-info
+	rm -rf build install log demo_output drive_output bench_output .pytest_cache .ruff_cache .mypy_cache .hypothesis *.egg-info
 	rm -f .venv/stamps/build
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 

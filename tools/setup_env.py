@@ -31,7 +31,8 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / "bin" / "python"
 STAMPS = VENV / "stamps"
-THIRD_PARTY = "third_party/vision_msgs"  # built where no ROS brings it
+# Built where no ROS brings them.
+THIRD_PARTY = ("third_party/vision_msgs", "third_party/tf2_msgs")
 SUPPORTED = ("3.10", "3.11", "3.12", "3.13")
 # PyTorch's wheels without CUDA; both torch and torchvision have to come from there.
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
@@ -322,7 +323,7 @@ def colcon_build(build_base, install_base, testing):
 
 def base_paths():
     """Return colcon's arguments for where packages are: here, and what no ROS brings."""
-    return ["--base-paths", "."] + ([] if ROS_DISTRO else [THIRD_PARTY])
+    return ["--base-paths", "."] + ([] if ROS_DISTRO else [*THIRD_PARTY])
 
 
 def colcon_test(pytest_arguments):
@@ -350,9 +351,9 @@ def colcon_test(pytest_arguments):
 
 def clear_moved_build(venv_key):
     """Remove what another .venv, or other sources, built: CMake keeps their paths forever."""
-    owner, key = ROOT / "build" / "made_with", f"{venv_key} {THIRD_PARTY}"
+    owner, key = ROOT / "build" / "made_with", f"{venv_key} {' '.join(THIRD_PARTY)}"
     if owner.parent.exists() and not (owner.is_file() and owner.read_text() == key):
-        for name in ("build/dinoiser_ros", "build/vision_msgs", "install"):
+        for name in ("build/dinoiser_ros", "build/vision_msgs", "build/tf2_msgs", "install"):
             shutil.rmtree(ROOT / name, ignore_errors=True)
     owner.parent.mkdir(exist_ok=True)
     owner.write_text(key)

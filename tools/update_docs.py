@@ -153,6 +153,7 @@ PARTS: dict[str, dict[str, Callable[[], str]]] = {
     "docs/reference/files.md": {
         "segment.launch.py": launch_arguments("segment"),
         "demo.launch.py": launch_arguments("demo"),
+        "drive.launch.py": launch_arguments("drive"),
     },
     "docs/tutorials/nav2.md": {"nav2": partial(nav2, "nav2_costmap.yaml")},
     "docs/how-to/points.md": {"nav2": partial(nav2, "nav2_obstacles.yaml")},

@@ -11,7 +11,6 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -21,15 +20,14 @@ from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.utils.atomic_files import atomic_write
 from dinoiser_ros.utils.progress import progress_bar
 
-from .frame_sources import Pictures, Video, open_file, opencv_path
+from .frame_sources import Pictures, Video, open_file
 from .inputs import Input
 from .optional import require
 from .rendering import Shares, render
 from .settings import Outcome, Settings
+from .video_file import VideoFile, video_sink
 
 _DEFAULT = ("overlay",)
-_CODEC = "mp4v"  # MPEG-4: what every build of OpenCV can write
-_MOST_FRAMES = 65535  # in the codec's unit of time
 _LENGTH_ERROR = 0.05  # of the frames that a container says it has; many only estimate it
 
 
@@ -62,10 +60,10 @@ def segment_video(segmenter: Segmenter, video: Input, settings: Settings) -> Out
         ExitStack() as stack,
         progress_bar(video.path.name, _length(source) or None, "frame", keep=False) as progress,
     ):
-        sinks: dict[str, _Folder | _VideoFile] = {}
+        sinks: dict[str, _Folder | VideoFile] = {}
         for kind, place in places.items():
             if kind == "overlay":
-                sinks[kind] = stack.enter_context(_video_sink(place, source.rate))
+                sinks[kind] = stack.enter_context(video_sink(place, source.rate))
             else:
                 sinks[kind] = stack.enter_context(_folder_sink(place))
         while (frame := source.read()) is not None:
@@ -106,80 +104,6 @@ class _Folder:
         """Write (H, W) uint8 or uint16."""
         Image.fromarray(frame).save(self._folder / f"{self._next:06d}.png")
         self._next += 1
-
-
-def storable_rate(rate: float) -> float:
-    """A frame rate that MPEG-4 can store, at most 0.05 % away.
-
-    OpenCV writes a rate as whole frames in 1, 10, 100 or 1000 seconds, whichever fits first; the
-    codec has 16 bits for the frames.
-
-    Args:
-        rate: Hz, 0.1 to 1000.
-    """
-    for seconds in (1000, 100, 10, 1):
-        frames = round(rate * seconds)
-        if frames <= _MOST_FRAMES:
-            return frames / seconds
-    return rate
-
-
-class _VideoFile:
-    """Frames as a video; `close` checks that it has all of them."""
-
-    def __init__(self, path: Path, rate: float) -> None:
-        self._path, self._rate = path, rate
-        self._writer: Any = None
-        self._size = 0, 0
-        self._frames = 0
-
-    def add(self, frame: np.ndarray) -> None:
-        """Write (H, W, 3) uint8 RGB; the first frame decides the size."""
-        import cv2
-
-        height, width = frame.shape[:2]
-        if self._writer is None:
-            self._size = width, height
-            code = cv2.VideoWriter_fourcc(*_CODEC)  # type: ignore[attr-defined]  # not in its stubs
-            rate = storable_rate(self._rate)
-            with opencv_path(self._path) as place:
-                self._writer = cv2.VideoWriter(place, code, rate, (width, height))
-            if not self._writer.isOpened():
-                raise MediaError(f"OpenCV cannot write a {width}x{height} video with {_CODEC}.")
-        if self._size != (width, height):
-            raise MediaError(
-                f"its pictures differ in size ({self._size[0]}x{self._size[1]}, then "
-                f"{width}x{height}): take them apart, or give --save labels confidence."
-            )
-        self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
-        self._frames += 1
-
-    def release(self) -> None:
-        """Finish the file."""
-        if self._writer is not None:
-            self._writer.release()
-
-    def check(self) -> None:
-        """Raise MediaError if frames are missing: OpenCV reports no errors of writing."""
-        if not self._frames:
-            return
-        with closing(Video(self._path)) as written:
-            if written.length != self._frames:
-                raise MediaError(
-                    f"only {written.length} of {self._frames} frames could be written: is the disk "
-                    "full?"
-                )
-
-
-@contextmanager
-def _video_sink(path: Path, rate: float) -> Iterator[_VideoFile]:
-    with atomic_write(path) as place:
-        file = _VideoFile(place, rate)
-        try:
-            yield file
-        finally:
-            file.release()
-        file.check()
 
 
 @contextmanager

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Arrays of points to sensor_msgs/PointCloud2."""
+"""Arrays of points to sensor_msgs/PointCloud2, and back."""
 
 from __future__ import annotations
 
@@ -44,6 +44,13 @@ def dense_cloud(grid: PointGrid, mask: np.ndarray, header: Header) -> PointCloud
     data, room = _room(len(places))
     grid.choose(places, room.view(POINT))
     return _cloud(data, 1, len(places), header, dense=True)
+
+
+def places_of(message: PointCloud2) -> np.ndarray:
+    """The points of a cloud of `dense_cloud`: (N, 3) float32 x, y, z in metres."""
+    points = np.frombuffer(message.data, POINT)
+    places: np.ndarray = np.stack([points["x"], points["y"], points["z"]], axis=1)
+    return places
 
 
 def _room(count: int) -> tuple[array[int], np.ndarray]:

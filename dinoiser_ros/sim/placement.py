@@ -57,7 +57,7 @@ def hide(scene: Scene, item: Placed) -> None:
     scene.model.body_pos[item.body] = (0, 0, -20)
 
 
-def _clear(scene: Scene, item: Placed, x: float, y: float) -> bool:
+def clear_of_others(scene: Scene, item: Placed, x: float, y: float) -> bool:
     """Whether the object fits at (x, y) without touching another one."""
     return all(
         np.hypot(x - other.x, y - other.y) > item.shape.radius + other.shape.radius
@@ -133,7 +133,7 @@ def snapshot(scene: Scene, rng: Rng, objects: tuple[int, int] = (3, 10)) -> None
         item = scene.objects[index]
         for _ in range(12):
             found = _propose_in_view(scene, rng, item, camera)
-            if found is not None and _clear(scene, item, found[0], found[1]):
+            if found is not None and clear_of_others(scene, item, found[0], found[1]):
                 place(scene, item, *found)
                 break
 
@@ -149,6 +149,7 @@ def furnish(scene: Scene, rng: Rng, path: np.ndarray, clearance: float = 0.55) -
                 x, y = rng.uniform(-1, 1, 2) * (np.array(scene.half) - item.shape.radius - 0.1)
                 found = x, y, rng.uniform(0, 2 * np.pi)
             distance = np.hypot(path[:, 0] - found[0], path[:, 1] - found[1]).min()
-            if distance > clearance + item.shape.radius and _clear(scene, item, found[0], found[1]):
+            far = distance > clearance + item.shape.radius
+            if far and clear_of_others(scene, item, found[0], found[1]):
                 place(scene, item, *found)
                 break

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,7 +68,6 @@ def build_scene(seed: int, width: int = 256, height: int = 192, objects: int = 1
     Raises:
         RendererUnavailable: MuJoCo or a GL library is missing.
     """
-    mujoco = load_mujoco()
     rng = np.random.default_rng([seed, 1])
     draft = Draft(rng)
     indoor = bool(rng.random() < 0.55)
@@ -77,15 +77,39 @@ def build_scene(seed: int, width: int = 256, height: int = 192, objects: int = 1
     walls = add_walls(draft, half, indoor)
     add_lights(draft, half, indoor)
     names = [OBJECTS[i] for i in rng.permutation(np.resize(rng.permutation(len(OBJECTS)), objects))]
+    return complete_scene(draft, half, indoor, walls, names, (width, height))
+
+
+def complete_scene(
+    draft: Draft,
+    half: tuple[float, float],
+    indoor: bool,
+    walls: list[str],
+    names: Sequence[str],
+    size: tuple[int, int],
+    fovy: float | None = None,
+) -> Scene:
+    """Add objects and a camera to floors, walls and lights, and compile it all.
+
+    Args:
+        draft: floors, walls and lights.
+        half: half of the floor's sides in metres, (x, y).
+        indoor: whether there is a ceiling.
+        walls: the sides that have one.
+        names: classes of the objects; they are still hidden.
+        size: width and height of the largest image, in pixels, that will be rendered of it.
+        fovy: vertical field of view in degrees; None: a random one.
+    """
+    mujoco, rng = load_mujoco(), draft.rng
     added = [add_object(draft, index, name) for index, name in enumerate(names)]
     ambient, diffuse = rng.uniform(0.3, 0.5), rng.uniform(0.1, 0.35)
     xml = _TEMPLATE.format(
-        width=width,
-        height=height,
+        width=size[0],
+        height=size[1],
         shadow=1024,
         assets="".join(draft.assets),
         world="".join(draft.world),
-        fovy=rng.uniform(42, 60),
+        fovy=rng.uniform(42, 60) if fovy is None else fovy,
         ambient=numbers([ambient] * 3),
         diffuse=numbers([diffuse] * 3),
     )

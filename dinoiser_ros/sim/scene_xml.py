@@ -53,7 +53,7 @@ def _add_material(draft: Draft, name: str, image: np.ndarray, extent: float) -> 
     )
 
 
-def _add_surface(draft: Draft, kind: str, attributes: str) -> None:
+def add_surface(draft: Draft, kind: str, attributes: str) -> None:
     """A plane of class ``kind`` with a fresh texture."""
     rng, name = draft.rng, f"surface{len(draft.things)}"
     colour = None
@@ -80,7 +80,7 @@ def add_floors(draft: Draft, half: tuple[float, float], indoor: bool) -> None:
         kinds = ["grass", "concrete floor", "tiled floor"]
         first = kinds[rng.choice(3, p=[0.6, 0.25, 0.15])]
         size = (GROUND_HALF, GROUND_HALF)
-    _add_surface(draft, first, f'size="{numbers(size)} 1"')
+    add_surface(draft, first, f'size="{numbers(size)} 1"')
     if rng.random() < 0.6:
         others = [kind for kind in kinds if kind != first]
         second = others[rng.integers(len(others))]
@@ -88,7 +88,7 @@ def add_floors(draft: Draft, half: tuple[float, float], indoor: bool) -> None:
         centre = (np.array(half) - extent) * rng.uniform(-1, 1, 2)
         if not indoor and rng.random() < 0.5:
             extent[0], centre[0] = GROUND_HALF, 0.0
-        _add_surface(draft, second, f'size="{numbers(extent)} 1" pos="{numbers(centre)} 0.012"')
+        add_surface(draft, second, f'size="{numbers(extent)} 1" pos="{numbers(centre)} 0.012"')
 
 
 def add_walls(draft: Draft, half: tuple[float, float], indoor: bool) -> list[str]:
@@ -110,7 +110,7 @@ def add_walls(draft: Draft, half: tuple[float, float], indoor: bool) -> list[str
         present.append(side)
         kind = main if rng.random() < 0.6 else kinds[rng.integers(2)]
         length = half[axis] * (1.0 if indoor else rng.uniform(0.5, 1.0))
-        _add_surface(
+        add_surface(
             draft,
             kind,
             f'size="{length:.3f} {height / 2:.3f} 1" '

@@ -21,10 +21,13 @@ class FakeDepthCamera(FakeCamera):
         client: whose node publishes.
         namespace: of its topics image, depth and camera_info.
         compressed: whether depth is compressedDepth.
+        latched: whether camera_info is published only once, now, for whoever comes later.
     """
 
-    def __init__(self, client: Client, namespace: str, compressed: bool = False) -> None:
-        from rclpy.qos import qos_profile_sensor_data
+    def __init__(
+        self, client: Client, namespace: str, compressed: bool = False, latched: bool = False
+    ) -> None:
+        from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
         from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
         super().__init__(client, f"{namespace}/image")
@@ -33,11 +36,17 @@ class FakeDepthCamera(FakeCamera):
         kind = CompressedImage if compressed else Image
         create = client.node.create_publisher
         self._depths = create(kind, f"{namespace}/{name}", qos_profile_sensor_data)
-        self._infos = create(CameraInfo, f"{namespace}/camera_info", qos_profile_sensor_data)
+        kept = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        profile = kept if latched else qos_profile_sensor_data
+        self._infos = create(CameraInfo, f"{namespace}/camera_info", profile)
         rng = np.random.default_rng(1)
         self.depth = rng.integers(500, 4000, self.pixels.shape[:2]).astype(np.uint16)
         self.depth[rng.random(self.depth.shape) < 0.1] = 0
         self.depth_frame = f"{self.frame_id}_depth"
+        self.latched = False
+        if latched:
+            self.publish_info(self.header().stamp)
+            self.latched = True
 
     def connect_depth(self) -> None:
         """Wait until the node subscribes, which it does when somebody wants a cloud."""
@@ -83,7 +92,8 @@ class FakeDepthCamera(FakeCamera):
         info.k = [FOCAL, 0.0, width / 2, 0.0, FOCAL, height / 2, 0.0, 0.0, 1.0]
         for name, value in changes.items():
             setattr(info, name, value)
-        self._infos.publish(info)
+        if not self.latched:
+            self._infos.publish(info)
 
     def publish(self, message: Any = None) -> int:
         """Publish an image with its depth and camera_info, all of one stamp."""

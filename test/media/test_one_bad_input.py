@@ -23,7 +23,8 @@ from dinoiser_ros.media import command
 from dinoiser_ros.media.frame_sources import Video, open_source
 from dinoiser_ros.media.inputs import VIDEO, Input, find_inputs
 from dinoiser_ros.media.settings import Settings
-from dinoiser_ros.media.videos import segment_video, storable_rate
+from dinoiser_ros.media.video_file import storable_rate
+from dinoiser_ros.media.videos import segment_video
 from dinoiser_ros.training.common.image_folder import find_pictures
 from dinoiser_ros.utils.atomic_files import atomic_write, atomic_write_text
 

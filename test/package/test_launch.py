@@ -30,7 +30,7 @@ def load(name: str) -> ModuleType:
 def nodes(description: object, **arguments: str) -> list:
     """The nodes that a description starts, with launch arguments given."""
     from launch import LaunchContext
-    from launch.actions import DeclareLaunchArgument
+    from launch.actions import DeclareLaunchArgument, ExecuteProcess
     from launch_ros.actions import Node
 
     context = LaunchContext()
@@ -40,6 +40,8 @@ def nodes(description: object, **arguments: str) -> list:
         entity = waiting.pop(0)
         if isinstance(entity, Node):
             found.append(entity)
+        elif isinstance(entity, ExecuteProcess):
+            continue
         elif isinstance(entity, DeclareLaunchArgument) or not hasattr(entity, "visit"):
             entity.execute(context)
         else:
@@ -54,12 +56,15 @@ def declared(description: object) -> set[str]:
     return {argument.name for argument in description.get_launch_arguments()}
 
 
-@pytest.mark.parametrize("name", ["segment", "demo"])
+@pytest.mark.parametrize("name", ["segment", "demo", "drive"])
 def test_arguments_are_documented(name: str) -> None:
     description = load(name).generate_launch_description()
     for argument in description.get_launch_arguments():
         assert argument.description
-    assert {"model", "prompts", "namespace", "params_file", "autostart"} <= declared(description)
+    wanted = {"namespace", "params_file"}
+    # The node's launch file is included where the drive's parameters file is known.
+    wanted |= {"rooms", "latency"} if name == "drive" else {"model", "prompts", "autostart"}
+    assert wanted <= declared(description)
 
 
 def test_segment_starts_the_node_with_what_was_given() -> None:
@@ -128,3 +133,26 @@ def test_the_demo_has_a_namespace_and_a_domain_of_its_own() -> None:
     domain, _ = module.set_domain(context)
     domain.execute(context)
     assert context.environment["ROS_DOMAIN_ID"] not in ("", "0")
+
+
+def test_drive_starts_the_node_with_its_parameters_and_ends_with_the_robot(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from launch import LaunchContext
+
+    monkeypatch.setattr(sys, "argv", ["ros2", "launch", "dinoiser_ros", "drive.launch.py"])
+    (node,) = nodes(load("drive").generate_launch_description(), rooms="3", latency="0.5")
+    assert node.node_name == "/dinoiser_drive/dinoiser"
+    assert "no launch argument" not in capsys.readouterr().out
+    module, context = load("drive"), LaunchContext()
+    values = {name: default for name, (default, _) in module.ARGUMENTS.items()}
+    context.launch_configurations.update({**values, "rooms": "3", "latency": "0.5"})
+    (robot,) = module.drive(context)
+    words = ["".join(part.perform(context) for part in word) for word in robot.cmd]
+    assert words[1:7] == ["--namespace", "/dinoiser_drive", "--rooms", "3", "--first", "0"]
+    assert words[7:] == ["--latency", "0.5", "--output", "drive_output"]
+    for action in module.set_domain(context)[:-1]:
+        action.execute(context)
+    assert context.environment["ROS_DOMAIN_ID"] not in ("", "0")
+    with pytest.raises(ParameterError, match="did you mean 'rooms'"):
+        nodes(load("drive").generate_launch_description(), romms="3")

@@ -42,12 +42,13 @@ def test_a_colcon_workspace_does_not_see_the_minimal_vision_msgs() -> None:
 
 def test_launch_files_and_parameters_are_installed() -> None:
     folder = share("dinoiser_ros")
-    for name in ("launch/segment.launch.py", "launch/demo.launch.py", "config/segment.yaml"):
+    launch = [f"launch/{name}.launch.py" for name in ("segment", "demo", "drive")]
+    for name in (*launch, "config/segment.yaml", "config/drive.yaml"):
         assert (folder / name).is_file()
 
 
 @pytest.mark.parametrize(
-    "name", ["demo", "image_source", "segment_node", "sim_camera", "viewer", "web_console"]
+    "name", ["demo", "drive", "image_source", "segment_node", "sim_camera", "viewer", "web_console"]
 )
 def test_executables_are_installed(name: str) -> None:
     script = share("dinoiser_ros").parents[1] / "lib" / "dinoiser_ros" / name

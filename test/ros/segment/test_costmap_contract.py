@@ -18,12 +18,13 @@ import numpy as np
 import pytest
 import yaml
 from costmap_layer import Cloud, SemanticLayer
+from depth_camera import FakeDepthCamera
 from paths import GOLDEN, ROOT
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from ros_helpers import FakeCamera, running_node, stamp_of, wait_until
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import Image, PointCloud2
 from vision_msgs.msg import LabelInfo
 
 from dinoiser_ros.messages.encode import image_message
@@ -81,11 +82,11 @@ class Drive:
         masks: those that arrived.
     """
 
-    def __init__(self, client: Any, frames: Path) -> None:
+    def __init__(self, client: Any, frames: Path, depth: bool = False) -> None:
         self.client = client
         self.journal: list[tuple[str, Any]] = []
         self._frames = frames
-        self._camera = FakeCamera(client)
+        self._camera = FakeDepthCamera(client, "") if depth else FakeCamera(client)
         self._camera.pixels = np.load(GOLDEN / "expected.npz")["square.image_u8"]
         self._stamp = client.node.get_clock().now().nanoseconds
         self._collected = [
@@ -94,18 +95,30 @@ class Drive:
             self._collect("confidence", Image, qos_profile_sensor_data),
         ]
         self.masks = self._collected[1]
+        self.cloud_sizes: set[tuple[int, int]] = set()
+        if depth:
+            client.collect(PointCloud2, "/dinoiser/points", 10, SimpleNamespace(append=self._cloud))
         self._camera.connect()
+        if depth:
+            self._camera.depth = np.full(SIZE, 1500, np.uint16)
+            self._camera.publish_until(lambda: self._camera.depth_is_read, "depth to be read")
 
     def _collect(self, topic: str, kind: type, qos: Any) -> list:
         journal = SimpleNamespace(append=lambda message: self.journal.append((topic, message)))
         return self.client.collect(kind, f"/dinoiser/{topic}", qos, journal)
+
+    def _cloud(self, cloud: PointCloud2) -> None:
+        """One of the node's own clouds, which take the place of the camera's."""
+        self.cloud_sizes.add((cloud.height, cloud.width))
+        self.journal.append(("cloud", stamp_of(cloud)))
 
     def publish(self) -> None:
         """One image, and the cloud that was measured with it."""
         self._stamp += FRAME
         message = image_message(self._camera.pixels, "rgb8", self._camera.header())
         message.header.stamp.sec, message.header.stamp.nanosec = divmod(self._stamp, 10**9)
-        self.journal.append(("cloud", self._stamp))
+        if not isinstance(self._camera, FakeDepthCamera):
+            self.journal.append(("cloud", self._stamp))
         self._camera.publish(message)
         with self._frames.open("ab") as file:
             file.write(b"x")
@@ -190,6 +203,33 @@ def test_with_the_layers_own_queue_no_mask_finds_its_cloud(by_name: Drive) -> No
     values = parameters()
     del values["sensor_data_depth"]
     assert by_name.feed(SemanticLayer(values, "front")).joined == []
+
+
+def test_with_the_nodes_own_points_the_layers_own_queue_is_enough(tmp_path: Path) -> None:
+    """~/points comes with its mask, however long inference takes, and in its size."""
+    frames = tmp_path / "frames"
+    frames.touch()
+    values = {
+        "prompts": DEFAULT,
+        "image_topics": ["/image"],
+        "depth_topics": ["/depth"],
+        "camera_info_topics": ["/camera_info"],
+        "points_decimation": 1,
+        "points_organized": True,
+    }
+    with running_node(values, program=PROGRAM.format(frames=str(frames))) as (_, client):
+        driven = Drive(client, frames, depth=True)
+        driven.go_on(5)
+    own = parameters()
+    del own["sensor_data_depth"]
+    layer = driven.feed(SemanticLayer(own, "front"))
+    clouds = [stamp for topic, stamp in driven.journal if topic == "cloud"]
+    # Masks of before the depth was read have no cloud, and the newest may be on their way.
+    masks = [stamp_of(mask) for mask in driven.masks if clouds[0] <= stamp_of(mask) <= clouds[-1]]
+    assert len(masks) >= 4
+    assert layer.joined[-len(masks) :] == masks == clouds[-len(masks) :]
+    assert driven.cloud_sizes == {SIZE} and layer.refused == []
+    assert layer.tiles
 
 
 def test_no_tile_changes_its_meaning_when_prompts_change(by_name: Drive) -> None:

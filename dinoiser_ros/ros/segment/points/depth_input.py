@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.qos import qos_profile_sensor_data
+from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo
 
 from dinoiser_ros.ros.topic_subscription import TopicSubscription
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # A few messages deep: depth is kept, so that one which waits for the executor is not lost.
 _QOS = qos_profile_sensor_data
+_LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 _LINGER = 5.0  # seconds without a subscriber until the topics are let go
 _SETTLING = 2.0  # seconds after subscribing in which missing depth is no surprise
 
@@ -47,6 +48,7 @@ class DepthInput:
         compressed = depth_topic.endswith("/compressedDepth")
         self._depth = TopicSubscription(node, depth_topic, compressed, True, _QOS, on_depth)
         self._info: Subscription[CameraInfo] | None = None
+        self._latched: Subscription[CameraInfo] | None = None
         self._group = MutuallyExclusiveCallbackGroup()
         self._lock = threading.Lock()
         self._closed = False
@@ -75,8 +77,11 @@ class DepthInput:
         return False
 
     def follow_type(self) -> None:
-        """Subscribe anew if the depth turns out to be of the other message type."""
+        """Subscribe anew to depth of the other message type, and to a latched camera_info."""
         self._depth.follow_type()
+        with self._lock:
+            if self._info is not None and self.info is None and self._latched is None:
+                self._follow_latched()
 
     def close(self) -> None:
         """Receive nothing more, for good."""
@@ -86,16 +91,30 @@ class DepthInput:
 
     def _subscribe(self, now: float) -> None:
         self._since = now
-        self._info = self._node.create_subscription(
-            CameraInfo, self.info_topic, self._keep_info, _QOS, callback_group=self._group
-        )
+        self._info = self._subscription(_QOS)
         self._depth.subscribe()
+
+    def _follow_latched(self) -> None:
+        """Subscribe once more if a driver published camera_info once, for whoever comes later.
+
+        Asked for what was latched, DDS connects only to those that latch, and warns of the others.
+        """
+        publishers = self._node.get_publishers_info_by_topic(self.info_topic)
+        kinds = {entry.qos_profile.durability for entry in publishers}
+        if DurabilityPolicy.TRANSIENT_LOCAL in kinds:
+            self._latched = self._subscription(_LATCHED)
+
+    def _subscription(self, qos: QoSProfile) -> Subscription[CameraInfo]:
+        return self._node.create_subscription(
+            CameraInfo, self.info_topic, self._keep_info, qos, callback_group=self._group
+        )
 
     def _unsubscribe(self) -> None:
         self._depth.unsubscribe()
-        if self._info is not None:
-            self._node.destroy_subscription(self._info)
-            self._info = None
+        for entry in (self._info, self._latched):
+            if entry is not None:
+                self._node.destroy_subscription(entry)
+        self._info = self._latched = None
 
     def _keep_info(self, message: CameraInfo) -> None:
         self.info = message

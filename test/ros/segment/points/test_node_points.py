@@ -206,7 +206,8 @@ def test_groups_have_the_trusted_points_of_their_classes(
 
 
 def test_a_compressed_camera_has_clouds_of_its_own(client: Client, clouds: Any) -> None:
-    rear = FakeDepthCamera(client, "/rear", compressed=True)
+    """Its driver publishes the calibration once, before anybody asks for it."""
+    rear = FakeDepthCamera(client, "/rear", compressed=True, latched=True)
     rear.connect()
     points = clouds("points", "/rear")
     rear.publish_until(lambda: points, "a cloud from compressedDepth")
