@@ -14,18 +14,32 @@ from .pooling import guided_pooling
 
 def dinoiser(inputs: MethodInputs) -> Tensor:
     """CLIP-DINOiser: pooling weights from head g; (B, K, h, w)."""
-    embeddings = inputs.heads.embeddings(inputs.intermediate_map)
-    return _pool_and_classify(inputs, embeddings)
+    return _filtered(inputs, classify(pooled_by_heads(inputs), inputs.vocabulary))
 
 
 def dinoiser_dino(inputs: MethodInputs) -> Tensor:
     """Pooling weights from the value embeddings of DINO, which head g learns to foresee."""
-    return _pool_and_classify(inputs, inputs.dino.values)
+    return _filtered(inputs, classify(pooled_by_dino(inputs), inputs.vocabulary))
 
 
 def dinoiser_keys(inputs: MethodInputs) -> Tensor:
     """Pooling weights from CLIP's own keys."""
-    return _pool_and_classify(inputs, inputs.keys.float())
+    return _filtered(inputs, classify(pooled_by_keys(inputs), inputs.vocabulary))
+
+
+def pooled_by_heads(inputs: MethodInputs) -> Tensor:
+    """Pooled features (B, d, h, w) of `dinoiser`."""
+    return _pooled(inputs, inputs.heads.embeddings(inputs.intermediate_map))
+
+
+def pooled_by_dino(inputs: MethodInputs) -> Tensor:
+    """Pooled features (B, d, h, w) of `dinoiser_dino`."""
+    return _pooled(inputs, inputs.dino.values)
+
+
+def pooled_by_keys(inputs: MethodInputs) -> Tensor:
+    """Pooled features (B, d, h, w) of `dinoiser_keys`."""
+    return _pooled(inputs, inputs.keys.float())
 
 
 def dinoiser_keys_predictions(inputs: MethodInputs) -> Tensor:
@@ -35,10 +49,9 @@ def dinoiser_keys_predictions(inputs: MethodInputs) -> Tensor:
     return _filtered(inputs, pooled)
 
 
-def _pool_and_classify(inputs: MethodInputs, embeddings: Tensor) -> Tensor:
-    """Guided pooling by these embeddings (B, N, D), text, background: (B, K, h, w)."""
-    pooled = guided_pooling(inputs.features, embeddings, inputs.options.gamma)
-    return _filtered(inputs, classify(pooled, inputs.vocabulary))
+def _pooled(inputs: MethodInputs, embeddings: Tensor) -> Tensor:
+    """Guided pooling by these embeddings (B, N, D): (B, d, h, w)."""
+    return guided_pooling(inputs.features, embeddings, inputs.options.gamma)
 
 
 def _filtered(inputs: MethodInputs, probabilities: Tensor) -> Tensor:
