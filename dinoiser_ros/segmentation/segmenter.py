@@ -56,7 +56,11 @@ from dinoiser_ros.segmentation.pixels.preprocess import (
 from dinoiser_ros.segmentation.pixels.transfer import pack_results, result_arrays, unpack_results
 from dinoiser_ros.segmentation.text.cache import open_text_cache
 from dinoiser_ros.segmentation.text.trained_phrases import TrainedText
-from dinoiser_ros.segmentation.text.vocabulary import SegmentationClass, Vocabulary
+from dinoiser_ros.segmentation.text.vocabulary import (
+    SegmentationClass,
+    Vocabulary,
+    names_examples,
+)
 from dinoiser_ros.segmentation.weights.download import Progress
 
 from .device import check_precision, resolve_device
@@ -192,21 +196,28 @@ class Segmenter(OptionAttributes):
 
     # -- prompts ---------------------------------------------------------------------------------
 
-    def check_prompts(self, prompts: Sequence[str]) -> None:
-        """Raise PromptError for prompts that cannot be; takes no time and changes nothing."""
+    def check_prompts(self, prompts: Sequence[str], options: Options | None = None) -> None:
+        """Raise PromptError for prompts that cannot be; takes no time and changes nothing.
+
+        Args:
+            prompts: see `set_prompts`.
+            options: those that they are to be used with; None for those in use.
+
+        Raises:
+            PromptError: the prompts cannot be used.
+            OptionError: they name examples, which the options' method cannot have.
+        """
         self._text.check(prompts)
+        if names_examples(prompts):
+            check_teachable(options or self._options)
 
     def embed_prompts(self, prompts: Sequence[str]) -> Vocabulary:
         """The slow half of `set_prompts`: parse and embed, change nothing.
 
         Raises:
             PromptError: the prompts cannot be used.
-            OptionError: they name examples, which the method in use cannot have.
         """
-        vocabulary = self._text.vocabulary(prompts)
-        if vocabulary.taught:
-            check_teachable(self._options)
-        return vocabulary
+        return self._text.vocabulary(prompts)
 
     @property
     def text_cache_problem(self) -> str | None:
@@ -245,7 +256,9 @@ class Segmenter(OptionAttributes):
 
         Raises:
             PromptError: the prompts cannot be used; those set before stay.
+            OptionError: they name examples, which the method in use cannot have.
         """
+        self.check_prompts(prompts)
         vocabulary = self.embed_prompts(prompts)
         self.use(vocabulary)
         return vocabulary.classes

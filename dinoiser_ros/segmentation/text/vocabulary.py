@@ -140,6 +140,13 @@ def parse_prompts(prompts: Sequence[str]) -> tuple[tuple[str, ...], tuple[Segmen
     return cleaned, classes
 
 
+def names_examples(prompts: Sequence[str]) -> bool:
+    """Whether prompts that `parse_prompts` accepts have a phrase such as "@tote"."""
+    if not any(SIGN in prompt for prompt in prompts):
+        return False
+    return any(is_taught(text) for entry in parse_prompts(prompts)[1] for text in entry.phrases)
+
+
 def _clean(prompt: str, which: str) -> str:
     """Collapse white space, drop what cannot be seen; PromptError for what cannot be a prompt."""
     if not isinstance(prompt, str):
