@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -113,21 +113,16 @@ RULES: dict[str, Rule] = {
 }
 
 
-def with_features(
-    segmenter: Segmenter,
-    pictures: list[np.ndarray],
-    labels: list[np.ndarray],
-    instances: list[np.ndarray],
-) -> Frames:
+def with_features(segmenter: Segmenter, frames: Frames) -> Frames:
     """Frames, with what the segmenter's method compares with texts."""
     found = []
-    for picture in pictures:
+    for picture in frames.pictures:
         shape = inference_shape(picture.shape[:2], segmenter.shorter_side(segmenter.options))
         features, _ = patch_features(
             stack_images([picture]), shape, segmenter.parts, segmenter.options
         )
         found.append(features.permute(2, 0, 1))
-    return Frames(pictures, labels, instances, torch.stack(found))
+    return replace(frames, features=torch.stack(found))
 
 
 def points_on(frames: Frames, entry: int, count: int, seed: int) -> list[tuple[int, int, int]]:
@@ -202,7 +197,11 @@ def outcome(
         for index, x, y in points
         for example in segmenter.examples_of(teaching.pictures[index], [(x, y)])
     ]
-    used = {teaching.scene(index) for index, _, _ in points} if teaching is tested else set()
+    used = (
+        {teaching.scene(index) for index, _, _ in points}
+        if teaching.pictures is tested.pictures
+        else set()
+    )
     keep = [i for i in range(0, len(tested.pictures), every) if tested.scene(i) not in used]
     others = torch.tensor([k for k in range(len(rows)) if k != entry])
     before = intersections(tested, rows, keep)
@@ -282,22 +281,24 @@ def measure(options: argparse.Namespace) -> str:
     options.work.mkdir(parents=True, exist_ok=True)
     render_split(split, options.work)
     store = open_split(split, options.work)
-    validation = with_features(
-        segmenter,
+    validation = Frames(
         [np.array(picture) for picture in store.rgb],
         [store.labels(index) for index in range(split.frames)],
         [np.array(instances) for instances in store.instances],
+        torch.empty(0),
     )
     text = ""
     if not options.held_out_only:
+        validation = with_features(segmenter, validation)
         text += compare_rules(segmenter, validation, options.seeds, options.every) + "\n"
     stored = list(read_frames(FOLDER))
-    held_out = with_features(
-        segmenter,
+    held_out = Frames(
         [frame.rgb for frame in stored],
         [frame.labels for frame in stored],
         [frame.instances for frame in stored],
+        torch.empty(0),
     )
+    held_out = with_features(segmenter, held_out)
     return text + measure_classes(segmenter, validation, held_out, options.seeds, options.every)
 
 

@@ -14,7 +14,7 @@ from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.sim.classes import CLASSES
 from dinoiser_ros.sim.frames import LabelledFrame, read_frames
 
-OTHERS = [name for name in CLASSES if name != "barrel"]
+OTHERS = [name for name in CLASSES if name != "traffic cone"]
 
 
 def load(model: str = "demo", **options: object) -> Segmenter:
@@ -23,12 +23,12 @@ def load(model: str = "demo", **options: object) -> Segmenter:
 
 @pytest.fixture(scope="module")
 def frames() -> list[LabelledFrame]:
-    """Frames with a large barrel."""
+    """Frames with a large traffic cone."""
     found = []
     for frame in read_frames(ROOT / "data" / "heldout"):
-        if (frame.labels == CLASSES.index("barrel")).sum() > 1500:
+        if (frame.labels == CLASSES.index("traffic cone")).sum() > 700:
             found.append(frame)
-        if len(found) == 6:
+        if len(found) == 8:
             break
     return found
 
@@ -44,8 +44,8 @@ def middle(mask: np.ndarray) -> tuple[float, float]:
     return float(xs[nearest]), float(ys[nearest])
 
 
-def barrel(frame: LabelledFrame) -> np.ndarray:
-    mask: np.ndarray = frame.labels == CLASSES.index("barrel")
+def cone(frame: LabelledFrame) -> np.ndarray:
+    mask: np.ndarray = frame.labels == CLASSES.index("traffic cone")
     return mask
 
 
@@ -53,8 +53,8 @@ def iou(segmenter: Segmenter, frames: list[LabelledFrame], entry: int) -> float:
     both = either = 0
     for frame in frames:
         found = segmenter.segment(frame.rgb).labels == entry
-        both += int((found & barrel(frame)).sum())
-        either += int((found | barrel(frame)).sum())
+        both += int((found & cone(frame)).sum())
+        either += int((found | cone(frame)).sum())
     return both / either
 
 
@@ -65,25 +65,25 @@ def test_a_taught_class_is_found_about_as_well_as_a_named_one(
     model = "demo-maskclip+" if method == "maskclip+" else "demo"
     segmenter = load(model, method=method)
     for frame in frames[:3]:
-        segmenter.teach("our drum", frame.rgb, [middle(barrel(frame))])
+        segmenter.teach("our drum", frame.rgb, [middle(cone(frame))])
     assert segmenter.examples.counts == {"our drum": 3}
-    segmenter.set_prompts([*OTHERS, "barrel"])
+    segmenter.set_prompts([*OTHERS, "traffic cone"])
     named = iou(segmenter, frames[3:], len(OTHERS))
     segmenter.set_prompts([*OTHERS, "@our drum"])
     taught = iou(segmenter, frames[3:], len(OTHERS))
     assert segmenter.classes[-1].name == "our drum"
-    assert named > 0.4 and taught > 0.7 * named
+    assert named > 0.3 and taught > 0.7 * named
 
 
 def test_examples_beside_phrases_are_one_more_row(
     segmenter: Segmenter, frames: list[LabelledFrame]
 ) -> None:
-    segmenter.teach("drum", frames[0].rgb, barrel(frames[0]))
-    classes = segmenter.set_prompts(["floor", "drum: barrel, @drum"])
-    assert classes[1].phrases == ("barrel", "@drum")
+    segmenter.teach("drum", frames[0].rgb, cone(frames[0]))
+    classes = segmenter.set_prompts(["floor", "drum: traffic cone, @drum"])
+    assert classes[1].phrases == ("traffic cone", "@drum")
     assert segmenter.vocabulary.embeddings.shape[0] == 3
     assert segmenter.vocabulary.phrase_class.tolist() == [0, 1, 1]
-    box = np.argwhere(barrel(frames[0]))
+    box = np.argwhere(cone(frames[0]))
     (top, left), (bottom, right) = box.min(axis=0), box.max(axis=0) + 1
     before = segmenter.vocabulary.embeddings.clone()
     assert segmenter.teach("DRUM", frames[0].rgb, (left, top, right, bottom)) == 2
@@ -94,11 +94,11 @@ def test_examples_beside_phrases_are_one_more_row(
 
 
 def test_examples_in_use_are_not_removed(segmenter: Segmenter, frames: list[LabelledFrame]) -> None:
-    segmenter.teach("drum", frames[0].rgb, barrel(frames[0]))
+    segmenter.teach("drum", frames[0].rgb, cone(frames[0]))
     segmenter.set_prompts(["@drum", "floor"])
     with pytest.raises(ExampleError, match="in the prompts in use"):
         segmenter.forget("drum")
-    assert segmenter.segment(frames[0].rgb).labels.shape == barrel(frames[0]).shape
+    assert segmenter.segment(frames[0].rgb).labels.shape == cone(frames[0]).shape
     segmenter.set_prompts(["floor", "wall"])
     assert segmenter.forget("drum") == 0 and segmenter.examples.counts == {}
 
@@ -108,7 +108,7 @@ def test_the_file_carries_examples_from_one_segmenter_to_the_next(
 ) -> None:
     file = tmp_path / "robot.safetensors"
     first = load(examples_file=file)
-    first.teach("drum", frames[0].rgb, [middle(barrel(frames[0]))])
+    first.teach("drum", frames[0].rgb, [middle(cone(frames[0]))])
     first.set_prompts(["@drum", "floor"])
     second = load(examples_file=file)
     second.set_prompts(["@drum", "floor"])
@@ -124,13 +124,13 @@ def test_the_file_carries_examples_from_one_segmenter_to_the_next(
 def test_methods_that_cannot_have_examples_say_so(frames: list[LabelledFrame]) -> None:
     segmenter = load(method="cliper")
     with pytest.raises(OptionError, match=r"'cliper' cannot have .* 'dinoiser'"):
-        segmenter.teach("drum", frames[0].rgb, barrel(frames[0]))
+        segmenter.teach("drum", frames[0].rgb, cone(frames[0]))
     segmenter = load()
-    segmenter.teach("drum", frames[0].rgb, barrel(frames[0]))
+    segmenter.teach("drum", frames[0].rgb, cone(frames[0]))
     segmenter.set_prompts(["@drum", "floor"])
     with pytest.raises(OptionError, match="'cliper' cannot have"):
         segmenter.method = "cliper"
-    segmenter.set_prompts(["drum", "floor"])
+    segmenter.set_prompts(["ball", "floor"])
     segmenter.method = "cliper"
     with pytest.raises(OptionError, match="'cliper' cannot have"):
         segmenter.set_prompts(["@drum", "floor"])
