@@ -6,7 +6,7 @@
 
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-.PHONY: help setup build demo test colcon-test lint demo-model table robustness motion soak bench-node bench-rate bench-points bench-web bench clean distclean
+.PHONY: help setup build demo test colcon-test lint demo-model table robustness motion soak bench-node bench-rate bench-points bench-web bench-teach bench clean distclean
 
 SECONDS_OF_DEMO := $(if $(filter command line,$(origin SECONDS)),$(SECONDS),20)
 HEADLESS ?=
@@ -72,6 +72,9 @@ bench-rate: build ## Masks a second of a slow network with rate_mode: propagate
 bench-points: build ## Cost and accuracy of the point clouds, in the simulator [PICTURE=points.png]
 	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py points \
 		$(if $(filter command line,$(origin FRAMES)),--frames "$(FRAMES)") $(if $(PICTURE),--picture "$(PICTURE)")
+
+bench-teach: build ## Classes taught by points beside named ones, and the rules that were tried
+	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py teaching
 
 bench-web: build ## How fast the web page is, without inference
 	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py web_page
