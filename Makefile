@@ -6,7 +6,7 @@
 
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-.PHONY: help setup build demo test colcon-test lint demo-model table robustness motion soak bench-node bench-rate bench-points bench-objects bench-web bench-models bench drive bench-drive clean distclean
+.PHONY: help setup build demo test colcon-test lint demo-model table robustness motion soak bench-node bench-rate bench-points bench-objects bench-web bench-models bench-teach bench drive bench-drive clean distclean
 
 SECONDS_OF_DEMO := $(if $(filter command line,$(origin SECONDS)),$(SECONDS),20)
 HEADLESS ?=
@@ -87,6 +87,9 @@ bench-objects: build ## Objects and their track ids against true ones, in the si
 bench-drive: build ## What masks bring to a robot: drives with them and without, in 20 rooms [ROOMS=20]
 	@. tools/env.sh && exec python3 tools/run_module.py dinoiser_ros.ros.drive.run \
 		--rooms "$(if $(filter command line,$(origin ROOMS)),$(ROOMS),20)" --semantics both --latency 0.5 --no-film
+
+bench-teach: build ## Classes taught by points beside named ones, and the rules that were tried
+	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py teaching
 
 bench-web: build ## How fast the web page is, without inference
 	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py web_page

@@ -15,6 +15,10 @@ class PromptError(DinoiserError, ValueError):
     """A prompt, or a list of prompts, cannot be used."""
 
 
+class ExampleError(DinoiserError, ValueError):
+    """An example that a class is to be taught by, or the name of one, cannot be used."""
+
+
 class ImageError(DinoiserError, ValueError):
     """An image has the wrong type, shape or size."""
 

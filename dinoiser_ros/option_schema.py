@@ -85,6 +85,12 @@ class ModelOptions:
         unset="",
         unset_means="2.1 base",
     )
+    examples_file: str | None = _model_row(
+        None,
+        "File (.safetensors) of the examples that prompts such as @tote mean; teaching writes it",
+        unset="",
+        unset_means="none: what is taught is lost at the end",
+    )
     offline: bool = _model_row(False, "Never use the network: weights have to be on this machine.")
     device: str = _model_row(
         "auto",

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How long the engine takes: `make bench`.
 
-A model (ViT-B/16) with seeded random weights, so that nothing is downloaded; CLIP-DINOiser with a background
-class; images at their own size. `fp32` is the float32 reference path; `float32` what that precision
+ViT-B/16, or another `--model`, with seeded random weights, so that nothing is downloaded;
+CLIP-DINOiser with a background class; images at their own size. `fp32` is the float32 reference path; `float32` what that precision
 runs; `best` what precision "auto" chooses on this machine; `blocks` are the bare 11 blocks of
 open_clip's own module, which no implementation can do without. All are timed in turns, on the same
 inputs.

@@ -25,7 +25,7 @@ from dinoiser_ros.utils.sentences import sentence_of
 from dinoiser_ros.utils.version import package_version
 from dinoiser_ros.web import command as web
 
-from . import models
+from . import models, teach
 from .arguments import add_file_arguments, add_model_arguments, add_option_arguments, load
 
 _METHOD = [option for option in FRAME_OPTIONS if option.name == "method"]
@@ -64,13 +64,16 @@ def _parser() -> argparse.ArgumentParser:
     page = _described(commands, "web", "look at pictures and try prompts in a browser", web)
     add_option_arguments(page, FRAME_OPTIONS)
     page.set_defaults(run=_web)
+    show = _described(commands, "teach", "give classes by examples in pictures", teach)
+    add_option_arguments(show, teach.OPTIONS)
+    show.set_defaults(run=_teach)
     measure = commands.add_parser("evaluate", help="mIoU on benchmarks, methods side by side")
     evaluation.add_arguments(measure)
     measure.set_defaults(run=_evaluate)
     fetch = commands.add_parser("download", help="fetch a model's files into the cache")
     fetch.set_defaults(run=_download)
     add_option_arguments(fetch, _METHOD)
-    for command in (segment, page, measure, fetch):
+    for command in (segment, page, show, measure, fetch):
         add_model_arguments(command)
     listed = _described(commands, "models", "list the models and what is on this disk", models)
     listed.set_defaults(run=models.run)
@@ -115,6 +118,11 @@ def _segment(options: argparse.Namespace) -> int:
 
 def _web(options: argparse.Namespace) -> int:
     return web.run(options, lambda: _load_with_options(options))
+
+
+def _teach(options: argparse.Namespace) -> int:
+    chosen = {option.name: getattr(options, option.name) for option in teach.OPTIONS}
+    return teach.run(options, lambda: load(options, **chosen))
 
 
 def _load_on(options: argparse.Namespace, device: str) -> Segmenter:

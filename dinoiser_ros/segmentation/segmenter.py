@@ -20,9 +20,16 @@ from dinoiser_ros.option_schema import (
     OptionAttributes,
     OptionChanges,
 )
+from dinoiser_ros.segmentation.examples.example_set import Example
+from dinoiser_ros.segmentation.examples.regions import Region
 from dinoiser_ros.segmentation.inference.cost import FrameKind, check_memory
 from dinoiser_ros.segmentation.inference.cuda_graph_cache import Replays
 from dinoiser_ros.segmentation.inference.cuda_graph_capture import capture_cuda_graph
+from dinoiser_ros.segmentation.inference.example_features import (
+    check_teachable,
+    examples_of,
+    patch_features,
+)
 from dinoiser_ros.segmentation.inference.familiarity import FamiliarityWatch, watch_features
 from dinoiser_ros.segmentation.inference.forward import (
     check_finite,
@@ -31,6 +38,7 @@ from dinoiser_ros.segmentation.inference.forward import (
     not_finite,
 )
 from dinoiser_ros.segmentation.inference.probability_grid import grid_shape, probability_grid
+from dinoiser_ros.segmentation.inference.taught_examples import TaughtExamples
 from dinoiser_ros.segmentation.methods.inputs import Parts
 from dinoiser_ros.segmentation.models.assembly import Assembly, assemble, assemble_closed
 from dinoiser_ros.segmentation.models.loading import LoadedModel, load_closed_set, load_model
@@ -48,7 +56,11 @@ from dinoiser_ros.segmentation.pixels.preprocess import (
 from dinoiser_ros.segmentation.pixels.transfer import pack_results, result_arrays, unpack_results
 from dinoiser_ros.segmentation.text.cache import open_text_cache
 from dinoiser_ros.segmentation.text.trained_phrases import TrainedText
-from dinoiser_ros.segmentation.text.vocabulary import SegmentationClass, Vocabulary
+from dinoiser_ros.segmentation.text.vocabulary import (
+    SegmentationClass,
+    Vocabulary,
+    names_examples,
+)
 from dinoiser_ros.segmentation.weights.download import Progress
 
 from .device import check_precision, resolve_device
@@ -84,6 +96,8 @@ class Segmenter(OptionAttributes):
             file), for "dinoiser-dino" and FOUND; None for that of a registered model.
         diffusion: folder or hub name of a Stable Diffusion, for "cliper-diffusion"; None for 2.1
             base.
+        examples_file: file of the examples that prompts such as "@tote" mean, see `teach`; it need
+            not exist. None: they are kept in memory only.
         options: any other option of `FrameOptions`, such as gamma=0.3 or inference_size=448; their
             meanings, values and defaults are given there. All are attributes, too.
 
@@ -106,6 +120,7 @@ class Segmenter(OptionAttributes):
         progress: Progress | None = None,
         dino: PathLike | None = ModelOptions.dino,
         diffusion: PathLike | None = ModelOptions.diffusion,
+        examples_file: PathLike | None = ModelOptions.examples_file,
         **options: Unpack[OptionArguments],
     ) -> None:
         self._options = Options(method, **options)
@@ -114,7 +129,8 @@ class Segmenter(OptionAttributes):
         check_precision(precision)
         if spec.network and "network" in self._options.needs:
             closed = load_closed_set(spec, offline, progress)
-            self._begin(assemble_closed(closed, spec, target, precision), cuda_graphs)
+            assembly = assemble_closed(closed, spec, target, precision)
+            self._begin(assembly, cuda_graphs, examples_file)
             self._watch_features(spec)
             return
         loaded = load_model(
@@ -122,7 +138,7 @@ class Segmenter(OptionAttributes):
             needs=self._options.needs, offline=offline, progress=progress,
         )  # fmt: skip
         assembly = assemble(loaded, spec, target, precision, open_text_cache())
-        self._begin(assembly, cuda_graphs)
+        self._begin(assembly, cuda_graphs, examples_file)
         if not weights:
             self._watch_features(spec)
 
@@ -159,11 +175,14 @@ class Segmenter(OptionAttributes):
         check_parts(segmenter.options, assembly.parts)
         return segmenter
 
-    def _begin(self, assembly: Assembly, cuda_graphs: bool) -> None:
+    def _begin(
+        self, assembly: Assembly, cuda_graphs: bool, examples_file: PathLike | None = None
+    ) -> None:
         self.model_name = assembly.name
         self.default_inference_size = assembly.inference_size
         self._parts = assembly.parts
         self._text = assembly.text
+        self.examples = TaughtExamples(assembly, examples_file)
         self._vocabulary: Vocabulary | None = self.trained
         self._watch: FamiliarityWatch | None = None
         self._replays: Replays | None = None  # on a CPU, what a frame gives is on the host already
@@ -177,9 +196,20 @@ class Segmenter(OptionAttributes):
 
     # -- prompts ---------------------------------------------------------------------------------
 
-    def check_prompts(self, prompts: Sequence[str]) -> None:
-        """Raise PromptError for prompts that cannot be; takes no time and changes nothing."""
+    def check_prompts(self, prompts: Sequence[str], options: Options | None = None) -> None:
+        """Raise PromptError for prompts that cannot be; takes no time and changes nothing.
+
+        Args:
+            prompts: see `set_prompts`.
+            options: those that they are to be used with; None for those in use.
+
+        Raises:
+            PromptError: the prompts cannot be used.
+            OptionError: they name examples, which the options' method cannot have.
+        """
         self._text.check(prompts)
+        if names_examples(prompts):
+            check_teachable(options or self._options)
 
     def embed_prompts(self, prompts: Sequence[str]) -> Vocabulary:
         """The slow half of `set_prompts`: parse and embed, change nothing.
@@ -226,7 +256,9 @@ class Segmenter(OptionAttributes):
 
         Raises:
             PromptError: the prompts cannot be used; those set before stay.
+            OptionError: they name examples, which the method in use cannot have.
         """
+        self.check_prompts(prompts)
         vocabulary = self.embed_prompts(prompts)
         self.use(vocabulary)
         return vocabulary.classes
@@ -246,6 +278,71 @@ class Segmenter(OptionAttributes):
     def classes(self) -> tuple[SegmentationClass, ...]:
         """The classes in use, in the order of their ids."""
         return self.vocabulary.classes
+
+    # -- examples --------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def examples_of(self, image: np.ndarray, region: Region) -> list[Example]:
+        """The slow half of `teach`: what is kept of a region; changes nothing.
+
+        Raises:
+            ExampleError, ImageError, OptionError, NotFiniteError: see `teach`.
+        """
+        options = self._options
+        size = check_image(image).shape[:2]
+        shape = inference_shape(size, self.shorter_side(options))
+        check_memory(FrameKind(size, shape, 1, 1), self._parts)
+        pixels = stack_images([image]).to(self.device)
+        features, extent = patch_features(pixels, shape, self._parts, options)
+        return examples_of(features, extent, size, region)
+
+    def teach(self, name: str, image: np.ndarray, region: Region) -> int:
+        """Give a class an example: from then on a prompt can name it, as in "tote: @tote".
+
+        Prompts in use that name it take it in from the next frame on. Features are kept, in
+        `examples_file` if there is one, and nothing of the picture.
+
+        Args:
+            name: of the class; more examples of a name make it better.
+            image: (H, W, 3) uint8 RGB.
+            region: what shows the class: a mask (H, W) bool or uint8; or a box (left, top, right,
+                bottom) in pixels; or points [(x, y), ...] in pixels, each an example by itself.
+
+        Returns:
+            How many examples the name has then.
+
+        Raises:
+            ExampleError: the name or the region cannot be, or the file cannot be written.
+            ImageError: another type or shape.
+            OptionError: the method in use cannot have classes given by examples.
+            NotFiniteError: the networks computed NaN or infinity.
+        """
+        count = self.examples.add(name, self.examples_of(image, region))
+        self._renew()
+        return count
+
+    def forget(self, name: str, newest: int | None = None) -> int:
+        """Remove examples of a class.
+
+        Args:
+            name: as it was taught.
+            newest: only so many, those taught last; None: all.
+
+        Returns:
+            How many are left.
+
+        Raises:
+            ExampleError: nothing was taught under this name, or the prompts in use need it.
+        """
+        used = self._vocabulary.taught if self._vocabulary is not None else ()
+        count = self.examples.remove(name, newest, used)
+        self._renew()
+        return count
+
+    def _renew(self) -> None:
+        """Take changed examples into the prompts in use."""
+        if self._vocabulary is not None and self._vocabulary.taught:
+            self.set_prompts(self._vocabulary.prompts)
 
     # -- segmentation ----------------------------------------------------------------------------
 
@@ -400,6 +497,8 @@ class Segmenter(OptionAttributes):
         except TypeError as error:
             raise OptionError(f"There is no such option ({error}): see Options.") from None
         check_parts(options, self._parts)
+        if self._vocabulary is not None and self._vocabulary.taught:
+            check_teachable(options)
         self._options = options
 
     def missing_parts(self, options: Options) -> tuple[str, ...]:

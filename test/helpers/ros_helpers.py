@@ -160,7 +160,7 @@ class Client:
         """Unsubscribe what `collect` subscribed to."""
         self.node.destroy_subscription(self._subscriptions.pop(id(messages)))
 
-    def call(self, kind: type, name: str, timeout: float = TIMEOUT, **request: Any) -> Any:
+    def call(self, kind: type, name: str, /, timeout: float = TIMEOUT, **request: Any) -> Any:
         """Call a service and return its answer."""
         if name not in self._clients:
             self._clients[name] = self.node.create_client(kind, name)

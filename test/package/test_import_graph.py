@@ -21,6 +21,7 @@ LAYERS = [
     ["temporal"],
     ["segmentation.weights", "segmentation.pixels"],
     ["segmentation.networks"],
+    ["segmentation.examples"],
     ["segmentation.text"],
     ["segmentation.methods"],
     ["segmentation.device", "segmentation.options"],

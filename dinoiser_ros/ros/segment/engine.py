@@ -89,7 +89,8 @@ def check_changes(segmenter: Segmenter, changes: Mapping[str, Any]) -> None:
     prompts: Sequence[str] = segmenter.vocabulary.prompts
     if "prompts" in changes:
         _, prompts = split_ids(resolve_prompts(segmenter, changes["prompts"]))
-        segmenter.check_prompts(prompts)
+    if {"prompts", "method"} & changes.keys():
+        segmenter.check_prompts(prompts, options)
     if {"prompts", "inference_size", "method"} & changes.keys():
         check_frame_cost(segmenter, options, prompts)
 

@@ -10,6 +10,7 @@ from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 from dinoiser_ros.messages.stamps import stamp_of
 from dinoiser_ros.messages.topic_names import is_compressed_topic
+from dinoiser_ros.ros.segment.teaching.recent_images import RecentImages
 from dinoiser_ros.ros.topic_subscription import TopicSubscription
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class ImageSubscription:
 
     Attributes:
         topic, publishers, statistics, points, objects: as given.
+        recent: its latest messages.
         last_stamp: nanoseconds of the newest message's stamp, 0 for none.
     """
 
@@ -63,6 +65,7 @@ class ImageSubscription:
         self.statistics = statistics
         self.points = points
         self.objects = objects
+        self.recent = RecentImages()
         self.last_stamp = 0
         automatic = input_type == "auto"
         self._subscription = TopicSubscription(

@@ -32,6 +32,7 @@ from dinoiser_ros.ros.segment.monitoring.diagnostics import (
 )
 from dinoiser_ros.ros.segment.monitoring.problems import Problems
 from dinoiser_ros.ros.segment.monitoring.statistics import CameraStatistics
+from dinoiser_ros.ros.segment.teaching.teach_services import TeachServices
 
 from . import engine, parameters
 from .inference import memory
@@ -65,6 +66,7 @@ class SegmentNode(ManagedNode):
             self._problems.note("parameters", unknown)
         self.add_on_set_parameters_callback(self._on_set_parameters)
         Services(self, lambda: self._session, self._prompts_changed, self._problems.refuse)
+        TeachServices(self, lambda: self._session, self._problems.refuse)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         call_every(self, DIAGNOSTICS_PERIOD, self._publish_diagnostics, self._reentrant)
         self._autostart: Autostart | None = None

@@ -148,10 +148,19 @@ class ParameterChanges:
             self._refuse_superseded(number)
         # Embedding took a while: what was set again meanwhile stays.
         changes = {name: value for name, value in changes.items() if self._newest[name] == number}
-        self._segmenter.set_options(**engine.python_values(FRAME_OPTIONS, changes))
-        if new is not None:
-            vocabulary, self._thread.numbering = new
-            self._segmenter.use(vocabulary)
+        options = engine.python_values(FRAME_OPTIONS, changes)
+        if new is None:
+            self._segmenter.set_options(**options)
+        else:
+            before = self._segmenter.vocabulary
+            # First: whether a method can be used depends on the prompts that it is used with.
+            self._segmenter.use(new[0])
+            try:
+                self._segmenter.set_options(**options)
+            except Exception:
+                self._segmenter.use(before)
+                raise
+            self._thread.numbering = new[1]
         self._thread.settings = {**self._thread.settings, **changes}
         self._announce()
         return self._thread.numbering.classes

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PROMPTS_TIMEOUT = 600.0
 SEGMENT_TIMEOUT = 30.0
 _GRID, _FINEST_GRID = 64, 256  # cells along the longer side: usual, and most
-_NOT_CONFIGURED = (
+NOT_CONFIGURED = (
     "the node is not configured: run 'ros2 lifecycle set <node> configure' first, "
     "or set the parameter 'prompts'"
 )
@@ -66,7 +66,7 @@ class Services:
     def _set_prompts(self, request: Any, response: Any) -> Any:
         session = self._session()
         if session is None:
-            return self._refuse("prompts", response, _NOT_CONFIGURED)
+            return self._refuse("prompts", response, NOT_CONFIGURED)
         prompts = session.changes.resolve_prompts(request.prompts)
         before = session.changes.prompts
         try:
@@ -75,7 +75,7 @@ class Services:
         except Exception as error:  # answered, never raised: the node goes on
             if session.changes.prompts == prompts:
                 session.changes.abandon_prompts(before)
-            return self._refuse("prompts", response, _sentence(error))
+            return self._refuse("prompts", response, sentence(error))
         self._prompts_changed(prompts)
         response.success = True
         response.message = f"{len(classes)} classes"
@@ -92,11 +92,11 @@ class Services:
     def _segment(self, request: Any, response: Any) -> Any:
         session = self._session()
         if session is None:
-            return self._refuse("segment", response, _NOT_CONFIGURED)
+            return self._refuse("segment", response, NOT_CONFIGURED)
         try:
             segmentation = session.segment(request.image).result(SEGMENT_TIMEOUT)
         except Exception as error:  # answered, never raised: the node goes on
-            return self._refuse("segment", response, _sentence(error))
+            return self._refuse("segment", response, sentence(error))
         header = request.image.header
         response.mask = mask_message(segmentation, header)
         response.confidence = confidence_message(segmentation, header)
@@ -108,14 +108,14 @@ class Services:
     def _get_probabilities(self, request: Any, response: Any) -> Any:
         session = self._session()
         if session is None:
-            return self._refuse("probabilities", response, _NOT_CONFIGURED)
+            return self._refuse("probabilities", response, NOT_CONFIGURED)
         longer_side = min(request.longer_side or _GRID, _FINEST_GRID)
         try:
             found, classes = session.probabilities(request.image, longer_side).result(
                 SEGMENT_TIMEOUT
             )
         except Exception as error:  # answered, never raised: the node goes on
-            return self._refuse("probabilities", response, _sentence(error))
+            return self._refuse("probabilities", response, sentence(error))
         response.rows, response.columns = found.shape[1:]
         response.probabilities = array("B", confidence_pixels(found).tobytes())
         response.success = True
@@ -134,7 +134,8 @@ def _with_classes(response: Any, classes: Sequence[SegmentationClass]) -> Any:
     return response
 
 
-def _sentence(error: Exception) -> str:
+def sentence(error: Exception) -> str:
+    """What a request that failed is answered with."""
     if isinstance(error, FutureTimeoutError):
         return "it takes too long on this machine: try again with fewer prompts or smaller images"
     return str(error) or type(error).__name__

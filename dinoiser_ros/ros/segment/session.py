@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dinoiser_ros.errors import ParameterError
 from dinoiser_ros.messages.decode import rgb_from_message
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from sensor_msgs.msg import CompressedImage, Image
 
     from dinoiser_ros.segmentation import Segmentation, SegmentationClass, Segmenter
+
+T = TypeVar("T")
 
 MAX_8BIT_CLASSES = 254
 
@@ -138,6 +140,10 @@ class Session:
                     if maker is not None:
                         maker.destroy()
 
+    def between_frames(self, function: Callable[[], T]) -> Future[T]:
+        """Run a function that uses the segmenter's networks, before the frames that wait."""
+        return self._thread.call(function)
+
     def segment(self, message: Image | CompressedImage) -> Future[Segmentation]:
         """Segment one image message, before the frames that wait.
 
@@ -222,6 +228,7 @@ class Session:
         if fault is not None:
             camera.statistics.bad("stamp", now)
             self._report(f"stamp {camera.topic}", fault)
+        camera.recent.put(message, now)
         self._propagation.put(camera, message, now)
         self._thread.put(camera, message, now)
 

@@ -14,18 +14,32 @@ from .pooling import guided_pooling
 
 def dinoiser(inputs: MethodInputs) -> Tensor:
     """CLIP-DINOiser: pooling weights from head g; (B, K, h, w)."""
-    embeddings = inputs.heads.embeddings(inputs.intermediate_map)
-    return _pool_and_classify(inputs, embeddings)
+    return _classified(inputs, pooled_by_heads(inputs))
 
 
 def dinoiser_dino(inputs: MethodInputs) -> Tensor:
     """Pooling weights from the value embeddings of DINO, which head g learns to foresee."""
-    return _pool_and_classify(inputs, inputs.dino.values)
+    return _classified(inputs, pooled_by_dino(inputs))
 
 
 def dinoiser_keys(inputs: MethodInputs) -> Tensor:
     """Pooling weights from CLIP's own keys."""
-    return _pool_and_classify(inputs, inputs.keys.float())
+    return _classified(inputs, pooled_by_keys(inputs))
+
+
+def pooled_by_heads(inputs: MethodInputs) -> Tensor:
+    """Pooled features (B, d, h, w) of `dinoiser`."""
+    return _pooled(inputs, inputs.heads.embeddings(inputs.intermediate_map))
+
+
+def pooled_by_dino(inputs: MethodInputs) -> Tensor:
+    """Pooled features (B, d, h, w) of `dinoiser_dino`."""
+    return _pooled(inputs, inputs.dino.values)
+
+
+def pooled_by_keys(inputs: MethodInputs) -> Tensor:
+    """Pooled features (B, d, h, w) of `dinoiser_keys`."""
+    return _pooled(inputs, inputs.keys.float())
 
 
 def dinoiser_keys_predictions(inputs: MethodInputs) -> Tensor:
@@ -35,9 +49,13 @@ def dinoiser_keys_predictions(inputs: MethodInputs) -> Tensor:
     return _filtered(inputs, pooled)
 
 
-def _pool_and_classify(inputs: MethodInputs, embeddings: Tensor) -> Tensor:
-    """Guided pooling by these embeddings (B, N, D), text, background: (B, K, h, w)."""
-    pooled = guided_pooling(inputs.features, embeddings, inputs.options.gamma)
+def _pooled(inputs: MethodInputs, embeddings: Tensor) -> Tensor:
+    """Guided pooling by these embeddings (B, N, D): (B, d, h, w)."""
+    return guided_pooling(inputs.features, embeddings, inputs.options.gamma)
+
+
+def _classified(inputs: MethodInputs, pooled: Tensor) -> Tensor:
+    """Text and background on pooled features: (B, K, h, w)."""
     return _filtered(inputs, classify(pooled, inputs.vocabulary, inputs.similarity))
 
 

@@ -11,16 +11,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 
 from torch import Tensor
 
 from dinoiser_ros.segmentation.networks.clip_backbone import Request
 
 from .cliper import cliper, cliper_diffusion
-from .dinoiser import dinoiser, dinoiser_dino, dinoiser_keys, dinoiser_keys_predictions
+from .dinoiser import (
+    dinoiser,
+    dinoiser_dino,
+    dinoiser_keys,
+    dinoiser_keys_predictions,
+    pooled_by_dino,
+    pooled_by_heads,
+    pooled_by_keys,
+)
 from .inputs import MethodInputs
 from .maskclip import maskclip
-from .maskclip_plus import maskclip_plus
+from .maskclip_plus import maskclip_plus, network_features
 from .talk2dino import BACKGROUND, talk2dino
 
 # What the background filter can go by, and the part that each of them needs.
@@ -47,6 +56,9 @@ class MethodEntry:
             other part; else it is that of the heads.
         backbone: the kind of backbone that it computes with: "clip" or "talk2dino".
         on_patches: whether the result lies on the patch grid, or else on one over the image.
+        features: the (B, d, h, w) that it compares with the text matrix, from inputs whose
+            vocabulary it does not read; None: it compares others, so that no class of it can be
+            given by examples.
     """
 
     function: Callable[[MethodInputs], Tensor]
@@ -56,13 +68,21 @@ class MethodEntry:
     on_patches: bool = True
     delta: float | None = None
     backbone: str = "clip"
+    features: Callable[[MethodInputs], Tensor] | None = None
+
+
+_FEATURES = attrgetter("features")
 
 
 def _pooling_method(
-    function: Callable[[MethodInputs], Tensor], *needs: str, keys: bool = False
+    function: Callable[[MethodInputs], Tensor],
+    features: Callable[[MethodInputs], Tensor],
+    *needs: str,
+    keys: bool = False,
 ) -> MethodEntry:
     # The intermediate features are for the filter; they lie on the way and cost nothing.
-    return MethodEntry(function, Request(keys=keys), frozenset(needs), filters_background=True)
+    request, parts = Request(keys=keys), frozenset(needs)
+    return MethodEntry(function, request, parts, filters_background=True, features=features)
 
 
 _KEYS = Request(intermediate=False, keys=True)
@@ -71,14 +91,16 @@ _LAYERS = Request(
 )
 
 METHODS: dict[str, MethodEntry] = {
-    "dinoiser": _pooling_method(dinoiser, "heads"),
-    "dinoiser-dino": _pooling_method(dinoiser_dino, "dino"),
-    "dinoiser-keys": _pooling_method(dinoiser_keys, keys=True),
-    "dinoiser-keys-predictions": _pooling_method(dinoiser_keys_predictions, keys=True),
-    "maskclip": MethodEntry(maskclip),
-    "maskclip-ks": MethodEntry(partial(maskclip, smooth=True), _KEYS),
-    "maskclip-pd": MethodEntry(partial(maskclip, denoise=True)),
-    "maskclip-ks-pd": MethodEntry(partial(maskclip, smooth=True, denoise=True), _KEYS),
+    "dinoiser": _pooling_method(dinoiser, pooled_by_heads, "heads"),
+    "dinoiser-dino": _pooling_method(dinoiser_dino, pooled_by_dino, "dino"),
+    "dinoiser-keys": _pooling_method(dinoiser_keys, pooled_by_keys, keys=True),
+    "dinoiser-keys-predictions": _pooling_method(dinoiser_keys_predictions, _FEATURES, keys=True),
+    "maskclip": MethodEntry(maskclip, features=_FEATURES),
+    "maskclip-ks": MethodEntry(partial(maskclip, smooth=True), _KEYS, features=_FEATURES),
+    "maskclip-pd": MethodEntry(partial(maskclip, denoise=True), features=_FEATURES),
+    "maskclip-ks-pd": MethodEntry(
+        partial(maskclip, smooth=True, denoise=True), _KEYS, features=_FEATURES
+    ),
     "cliper": MethodEntry(cliper, _LAYERS),
     "cliper-diffusion": MethodEntry(
         cliper_diffusion, _LAYERS, frozenset({"diffusion"}), on_patches=False
@@ -90,5 +112,7 @@ METHODS: dict[str, MethodEntry] = {
         delta=BACKGROUND,
         backbone="talk2dino",
     ),
-    "maskclip+": MethodEntry(maskclip_plus, None, frozenset({"network"}), on_patches=False),
+    "maskclip+": MethodEntry(
+        maskclip_plus, None, frozenset({"network"}), on_patches=False, features=network_features
+    ),
 }

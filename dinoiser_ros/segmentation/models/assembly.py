@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from dinoiser_ros.segmentation.device import resolve_precision
 from dinoiser_ros.segmentation.methods.inputs import Parts
 from dinoiser_ros.segmentation.networks.dinoiser_heads import INTERMEDIATE_LAYER
 from dinoiser_ros.segmentation.text.cache import TextCache
 from dinoiser_ros.segmentation.text.encoder import TextEncoder
+from dinoiser_ros.segmentation.text.identity import weights_digest
 from dinoiser_ros.segmentation.text.mapped_encoder import MappedTextEncoder
 from dinoiser_ros.segmentation.text.trained_phrases import TrainedText
 
@@ -30,12 +33,14 @@ class Assembly:
         text: what makes a vocabulary of prompts.
         name: the model's.
         inference_size: shorter side in pixels that the model works best at.
+        identity: of what computes features, see `network_identity`.
     """
 
     parts: Parts
     text: TextEncoder | TrainedText
     name: str
     inference_size: int
+    identity: str
 
 
 def assemble(
@@ -60,6 +65,7 @@ def assemble(
         WeightsError: CLIP's vision tower is not a plain vision transformer.
     """
     clip = loaded.clip.eval().requires_grad_(False).to(device)
+    identity = network_identity(clip.visual)
     dtype = resolve_precision(precision, device, clip.visual.conv1.out_channels)
     clip.visual.to(dtype)  # the text tower stays in float32: it is not on the frame path
     layer = loaded.heads.intermediate_layer if loaded.heads else INTERMEDIATE_LAYER
@@ -75,14 +81,29 @@ def assemble(
         text = MappedTextEncoder(clip, loaded.tokenizer, text_cache, loaded.text, mapping)
     else:
         text = TextEncoder(clip, loaded.tokenizer, text_cache, loaded.text)
-    return Assembly(parts, text, spec.name, spec.inference_size)
+    return Assembly(parts, text, spec.name, spec.inference_size, identity)
 
 
 def assemble_closed(
     closed: ClosedSet, spec: ModelSpec, device: torch.device, precision: str
 ) -> Assembly:
     """Around a network of "maskclip+" instead; see `assemble`."""
+    identity = network_identity(closed.network)
     dtype = resolve_precision(precision, device, width=0)  # no wide network: see there
     network = closed.network.to(device, dtype).to(memory_format=torch.channels_last)
     text = closed.text.to(device)
-    return Assembly(Parts(None, network=network), text, spec.name, closed.inference_size)
+    parts = Parts(None, network=network)
+    return Assembly(parts, text, spec.name, closed.inference_size, identity)
+
+
+def network_identity(network: nn.Module) -> str:
+    """A SHA-256 that tells networks apart before they are cast to another number format.
+
+    It is over the weights that are vectors - biases and scales, a thousandth of all - and over the
+    names and shapes of the others: training changes all of them.
+    """
+    state = network.state_dict()
+    vectors = [name for name, tensor in state.items() if tensor.dim() <= 1]
+    shapes = [(name, tuple(tensor.shape)) for name, tensor in state.items()]
+    digest = weights_digest({name: state[name].float() for name in vectors}, vectors)
+    return hashlib.sha256(repr((shapes, digest)).encode()).hexdigest()

@@ -14,12 +14,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dinoiser_ros.errors import PromptError, WeightsError
+from dinoiser_ros.segmentation.examples.example_set import ExampleSet
 from dinoiser_ros.segmentation.networks.open_clip_types import ClipModel, Tokenizer
 from dinoiser_ros.utils.texts import shorten
 
 from .cache import TextCache
 from .identity import text_identity, text_names, weights_digest
 from .stored_tower import StoredText
+from .taught_phrases import ANCHORS, check_taught, class_embeddings
 from .templates import TEMPLATES
 from .tower import TextTower
 from .vocabulary import Vocabulary, parse_prompts
@@ -40,6 +42,7 @@ class TextEncoder:
             complete.
 
     Attributes:
+        examples: what phrases that begin with @ mean; may be replaced as a whole.
         templates: what each phrase is inserted into.
     """
 
@@ -52,6 +55,7 @@ class TextEncoder:
         cache: TextCache | None = None,
         stored: StoredText | None = None,
     ) -> None:
+        self.examples = ExampleSet()
         self._clip = clip
         self._tower = TextTower(clip, _beginnings(tokenizer))
         self._tokenizer = tokenizer
@@ -67,7 +71,7 @@ class TextEncoder:
 
     def check(self, prompts: Sequence[str]) -> None:
         """Raise PromptError for prompts that no model could use; takes no time."""
-        parse_prompts(prompts)
+        check_taught(parse_prompts(prompts)[1], self.examples)
 
     def vocabulary(self, prompts: Sequence[str]) -> Vocabulary:
         """Parse prompts and embed their phrases.
@@ -76,8 +80,9 @@ class TextEncoder:
             PromptError: see `parse_prompts`; or a phrase is longer than the model's context.
         """
         cleaned, classes = parse_prompts(prompts)
-        phrases = [phrase for entry in classes for phrase in entry.phrases]
-        embeddings = self.embed(phrases)
+        examples = self.examples
+        check_taught(classes, examples)
+        embeddings = class_embeddings(classes, examples, self.embed, lambda: self.embed(ANCHORS))
         owners = [entry.id for entry in classes for _ in entry.phrases]
         owner_tensor = torch.tensor(owners, device=embeddings.device)
         return Vocabulary(cleaned, classes, embeddings, owner_tensor)

@@ -8,10 +8,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from dinoiser_ros.errors import PromptError
+from dinoiser_ros.segmentation.examples.example_set import ExampleSet, is_taught
 from dinoiser_ros.utils.texts import same_look, shorten
 
+from .taught_phrases import check_taught, class_embeddings
 from .vocabulary import BACKGROUND, SegmentationClass, Vocabulary, parse_prompts
 
 _LISTED = 12  # trained phrases that an error message names
@@ -31,6 +34,7 @@ class TrainedText:
 
     def __init__(self, trained: Vocabulary) -> None:
         self.trained = trained
+        self.examples = ExampleSet()  # as `TextEncoder` has them
         phrases = [phrase for entry in trained.classes for phrase in entry.phrases]
         self._rows = {same_look(phrase): row for row, phrase in enumerate(phrases)}
         self._phrases = phrases
@@ -57,6 +61,8 @@ class TrainedText:
         if isinstance(prompts, (list, tuple)) and not prompts:
             return self.trained
         cleaned, parsed = parse_prompts(prompts)
+        examples = self.examples
+        check_taught(parsed, examples)
         known = [self._known(entry) for entry in parsed]
         asked = Counter(phrase for phrases in known for phrase in phrases)
         twice = [phrase for phrase, count in asked.items() if count > 1]
@@ -67,19 +73,24 @@ class TrainedText:
             replace(entry, phrases=tuple(phrases or self._background(rest)))
             for entry, phrases in zip(parsed, known, strict=True)
         )
-        rows = [self._rows[same_look(phrase)] for entry in classes for phrase in entry.phrases]
+        everything = self.trained.embeddings
+        embeddings = class_embeddings(classes, examples, self._embeddings, lambda: everything)
         owners = [entry.id for entry in classes for _ in entry.phrases]
-        device = self.trained.embeddings.device
-        return Vocabulary(
-            cleaned, classes, self.trained.embeddings[rows], torch.tensor(owners, device=device)
-        )
+        owner_tensor = torch.tensor(owners, device=everything.device)
+        return Vocabulary(cleaned, classes, embeddings, owner_tensor)
+
+    def _embeddings(self, phrases: Sequence[str]) -> Tensor:
+        """(P, d): those that the network was trained with."""
+        return self.trained.embeddings[[self._rows[same_look(phrase)] for phrase in phrases]]
 
     def _known(self, entry: SegmentationClass) -> list[str]:
         """The trained phrases that a class asks for; none for a background that was not trained."""
         phrases: list[str] = []
         for phrase in entry.phrases:
             key = same_look(phrase)
-            if key in self._rows:
+            if is_taught(phrase):
+                phrases.append(phrase)
+            elif key in self._rows:
                 phrases.append(self._phrases[self._rows[key]])
             elif key in self._by_name:
                 phrases += self._by_name[key]

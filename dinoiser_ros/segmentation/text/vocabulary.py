@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """From what a person types to classes: parsing, checking and the ids that masks carry.
 
-A prompt is a phrase ("wooden floor") or a class made of several ("floor: wooden floor, carpet").
+A prompt is a phrase ("wooden floor") or a class made of several ("floor: wooden floor, carpet"). A
+phrase "@tote" names taught examples, see `segmentation.examples`.
 Class ids are positions in the list here; the node may give its messages others, see
 `messages.class_ids`.
 """
@@ -18,6 +19,7 @@ from torch import Tensor
 from dinoiser_ros.errors import PromptError
 from dinoiser_ros.messages.class_ids import unlabeled_id
 from dinoiser_ros.messages.prompt_ids import refuse_id
+from dinoiser_ros.segmentation.examples.example_set import SIGN, is_taught
 from dinoiser_ros.utils.texts import same_look, shorten, with_utf8_of_escapes, without_invisible
 
 BACKGROUND = "background"
@@ -32,7 +34,7 @@ class SegmentationClass:
     Attributes:
         id: what the label image holds for it (0 to 65534).
         name: what people call it.
-        phrases: the texts it is recognised by, at least one.
+        phrases: the texts it is recognised by, at least one; one that begins with @ names examples.
     """
 
     id: int
@@ -47,7 +49,8 @@ class Vocabulary:
     Attributes:
         prompts: the prompts as given, cleaned, in order of class id.
         classes: one for each prompt; `classes[i].id == i`.
-        embeddings: (P, d) float32 unit vectors, one for each phrase, in the order of the classes.
+        embeddings: (P, d) float32, one for each phrase, in the order of the classes: unit vectors
+            for texts, vectors of any length for examples.
         phrase_class: (P,) int64, the class id of each phrase.
     """
 
@@ -63,6 +66,12 @@ class Vocabulary:
             if same_look(entry.name) == BACKGROUND:
                 return entry.id
         return None
+
+    @property
+    def taught(self) -> tuple[str, ...]:
+        """The phrases that name examples, such as "@tote"."""
+        phrases = (phrase for entry in self.classes for phrase in entry.phrases)
+        return tuple(filter(is_taught, phrases))
 
     @property
     def unlabeled(self) -> int:
@@ -131,6 +140,13 @@ def parse_prompts(prompts: Sequence[str]) -> tuple[tuple[str, ...], tuple[Segmen
     return cleaned, classes
 
 
+def names_examples(prompts: Sequence[str]) -> bool:
+    """Whether prompts that `parse_prompts` accepts have a phrase such as "@tote"."""
+    if not any(SIGN in prompt for prompt in prompts):
+        return False
+    return any(is_taught(text) for entry in parse_prompts(prompts)[1] for text in entry.phrases)
+
+
 def _clean(prompt: str, which: str) -> str:
     """Collapse white space, drop what cannot be seen; PromptError for what cannot be a prompt."""
     if not isinstance(prompt, str):
@@ -150,12 +166,19 @@ def _clean(prompt: str, which: str) -> str:
 def _parse(prompt: str, index: int) -> SegmentationClass:
     """One cleaned prompt -> its class."""
     name, colon, rest = prompt.partition(":")
-    phrases = tuple(part.strip() for part in rest.split(",")) if colon else (prompt,)
+    phrases = tuple(map(_phrase, rest.split(","))) if colon else (_phrase(prompt),)
+    if not colon and is_taught(phrases[0]):
+        name = phrases[0].removeprefix(SIGN)
     name = name.strip()
-    if not name or not all(phrases):
+    if not name or not all(phrase.removeprefix(SIGN) for phrase in phrases):
         raise PromptError(
             f"Prompt {index + 1} ({shorten(prompt)!r}) has an empty part: write a class of several "
             "phrases as 'floor: wooden floor, carpet'."
+        )
+    if is_taught(name):
+        raise PromptError(
+            f"Prompt {index + 1} ({shorten(prompt)!r}) has a class name that begins with {SIGN}: "
+            f"write it without, as in 'tote: {SIGN}tote'."
         )
     for text in (name, *phrases):
         if len(text) > MAX_PHRASE_LENGTH:
@@ -165,6 +188,12 @@ def _parse(prompt: str, index: int) -> SegmentationClass:
             )
         refuse_id(text, index + 1, prompt)
     return SegmentationClass(index, name, phrases)
+
+
+def _phrase(text: str) -> str:
+    """A part of a prompt, without white space around it or after a leading @."""
+    text = text.strip()
+    return SIGN + text.removeprefix(SIGN).strip() if is_taught(text) else text
 
 
 def _refuse_repeats(texts: list[tuple[int, str]], what: str) -> None:
