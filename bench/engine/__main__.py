@@ -2,10 +2,10 @@
 """How long the engine takes: `make bench`.
 
 ViT-B/16, or another `--model`, with seeded random weights, so that nothing is downloaded;
-CLIP-DINOiser with a background class; images at their own size. `fp32` is the float32 reference path; `float32` what that precision
-runs; `best` what precision "auto" chooses on this machine; `blocks` are the bare 11 blocks of
-open_clip's own module, which no implementation can do without. All are timed in turns, on the same
-inputs.
+CLIP-DINOiser with a background class; images at their own size. `fp32` is the float32 reference
+path; `float32` what that precision runs; `best` what precision "auto" chooses on this machine;
+`blocks` are the bare blocks of open_clip's own module but the last, which no implementation can do
+without. All are timed in turns, on the same inputs.
 
 The authors' code is not here. Its time over that of the bare float32 blocks on one machine (2 CPU
 cores: 1.00 s over 0.96 s at 448x448, 1.75 s over 1.92 s at 480x640) relates it to these numbers.
