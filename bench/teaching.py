@@ -30,7 +30,7 @@ from dinoiser_ros.segmentation.examples.calibration import (
 )
 from dinoiser_ros.segmentation.examples.example_set import Example
 from dinoiser_ros.segmentation.inference.example_features import patch_features
-from dinoiser_ros.segmentation.methods.classification import LOGIT_SCALE
+from dinoiser_ros.segmentation.networks.similarity import Similarity
 from dinoiser_ros.segmentation.pixels.preprocess import inference_shape, stack_images
 from dinoiser_ros.sim.classes import CLASSES, OBJECT_IDS
 from dinoiser_ros.sim.frames import read_frames
@@ -145,19 +145,23 @@ def points_on(frames: Frames, entry: int, count: int, seed: int) -> list[tuple[i
     return list(chosen.values())[:count]
 
 
-def intersections(frames: Frames, rows: Tensor, keep: Sequence[int]) -> Tensor:
+def intersections(
+    frames: Frames, rows: Tensor, keep: Sequence[int], similarity: Similarity
+) -> Tensor:
     """(K,) IoU of all classes, NaN for one that is not there.
 
     Args:
         rows: (K, d), the text matrix.
         keep: frames that are counted.
+        similarity: of the model.
     """
     classes = len(rows)
     counts = torch.zeros(classes * classes)
     for index in keep:
         truth = torch.from_numpy(frames.labels[index][::_STRIDE, ::_STRIDE].astype(np.int64))
-        logits = LOGIT_SCALE * torch.einsum("dhw,kd->khw", frames.features[index], rows)
-        fine = F.interpolate(logits[None].softmax(1), tuple(truth.shape), mode="bilinear")[0]
+        cosines = torch.einsum("dhw,kd->khw", frames.features[index], rows)
+        scores = similarity.probabilities(similarity.logits(cosines)[None])
+        fine = F.interpolate(scores, tuple(truth.shape), mode="bilinear")[0]
         seen = truth < classes
         cells = truth[seen] * classes + fine.argmax(dim=0)[seen]
         counts += torch.bincount(cells, minlength=classes * classes)
@@ -190,7 +194,7 @@ def outcome(
     every: int,
 ) -> dict[str, Outcome]:
     """What each rule makes of some points of one class."""
-    rows = segmenter.vocabulary.embeddings
+    rows, similarity = segmenter.vocabulary.embeddings, segmenter.parts.main.similarity
     points = points_on(teaching, entry, count, seed)
     examples = [
         example
@@ -204,12 +208,12 @@ def outcome(
     )
     keep = [i for i in range(0, len(tested.pictures), every) if tested.scene(i) not in used]
     others = torch.tensor([k for k in range(len(rows)) if k != entry])
-    before = intersections(tested, rows, keep)
+    before = intersections(tested, rows, keep, similarity)
     found = {}
     for name, rule in rules.items():
         changed = rows.clone()
         changed[entry] = rule(examples, rows[others])
-        after = intersections(tested, changed, keep)
+        after = intersections(tested, changed, keep, similarity)
         loss = float((before - after)[others].nanmean())
         found[name] = Outcome(float(before[entry]), float(after[entry]), loss)
     return found

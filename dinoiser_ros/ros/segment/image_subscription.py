@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
@@ -12,6 +12,8 @@ from dinoiser_ros.messages.stamps import stamp_of
 from dinoiser_ros.messages.topic_names import is_compressed_topic
 from dinoiser_ros.ros.segment.teaching.recent_images import RecentImages
 from dinoiser_ros.ros.topic_subscription import TopicSubscription
+
+from .parameters import DEPTH_SIZE, mask_size
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -97,6 +99,16 @@ class ImageSubscription:
         if self.points is None:
             return None
         return self.points.expect(stamp_of(message))
+
+    def mask_size(self, settings: Mapping[str, Any]) -> tuple[int, int] | None:
+        """Height and width of the camera's masks; None for the image's.
+
+        Args:
+            settings: the parameter "mask_size".
+        """
+        value = settings["mask_size"]
+        of_depth = None if self.points is None else self.points.size_of_depth(value == DEPTH_SIZE)
+        return mask_size(value, of_depth)
 
     def subscribe(self) -> None:
         """Receive messages from now on."""

@@ -15,6 +15,7 @@ from dinoiser_ros.messages.prompt_ids import split_ids
 from dinoiser_ros.option_schema import FRAME_OPTIONS
 
 from . import engine
+from .points.depth_topics import check_mask_size
 
 if TYPE_CHECKING:
     from dinoiser_ros.ros.segment.inference.inference_thread import InferenceThread
@@ -82,6 +83,7 @@ class ParameterChanges:
     def check(self, changes: Mapping[str, Any]) -> None:
         """Raise `DinoiserError` if parameters cannot change so."""
         engine.check_changes(self._segmenter, changes)
+        check_mask_size(changes, self._thread.settings)
         if "prompts" in changes:
             from dinoiser_ros.segmentation.text.vocabulary import parse_prompts
 

@@ -21,6 +21,7 @@ from dinoiser_ros.ros.segment.objects.object_options import OBJECT_OPTIONS, OBJE
 from dinoiser_ros.utils.option import CONFIGURE, START, Option, by_name, did_you_mean
 
 _LOGGED = 1000  # characters of accepted values in the log
+DEPTH_SIZE = "depth"  # value of mask_size
 _SIDE = "(?:[1-9][0-9]{0,2}|[1-3][0-9]{3}|40[0-8][0-9]|409[0-6])"  # of a mask, 1 to 4096 pixels
 _TOPIC_OR_NONE = r"(?:[~/A-Za-z_][~/A-Za-z0-9_{}]*)?"
 _GROUP_OR_NONE = r"\s*|[^:]*[^:\s][^:]*:[^:]*[^:\s][^:]*"
@@ -140,9 +141,11 @@ SPECS: tuple[Option, ...] = (
         "mask_size",
         "image",
         "Size of ~/mask and ~/confidence, for consumers whose point cloud has another size than "
-        "the image and shows the same view. Each of their pixels is the nearest one of the image.",
-        pattern=f"image|{_SIDE}x{_SIDE}",
-        values_help="image, or width x height such as 320x240, each 1 to 4096",
+        "the image and shows the same view. Each of their pixels is the nearest one of the image. "
+        "depth: the size in the camera_info of depth_topics; until one has come, and for a camera "
+        "without depth, the image's.",
+        pattern=f"image|depth|{_SIDE}x{_SIDE}",
+        values_help="image, depth, or width x height such as 320x240, each 1 to 4096",
     ),
     Option(
         "depth_slop",
@@ -266,8 +269,15 @@ def check_values(values: Mapping[str, Any], exists: Callable[[str], bool]) -> No
             raise ParameterError(f"there is no parameter '{name}'{did_you_mean(name, BY_NAME)}")
 
 
-def mask_size(value: str) -> tuple[int, int] | None:
-    """Height and width that the parameter `mask_size` asks for; None for the image's."""
+def mask_size(value: str, of_depth: tuple[int, int] | None = None) -> tuple[int, int] | None:
+    """Height and width that the parameter `mask_size` asks for; None for the image's.
+
+    Args:
+        value: of the parameter.
+        of_depth: height and width of the camera's depth; None if it has none.
+    """
+    if value == DEPTH_SIZE:
+        return of_depth
     if value == "image":
         return None
     width, _, height = value.partition("x")

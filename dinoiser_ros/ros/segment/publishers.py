@@ -22,7 +22,6 @@ from vision_msgs.msg import LabelInfo
 from dinoiser_ros.messages.topic_names import class_topic_names
 from dinoiser_ros.msg import ClassMaskArray, MaskOrigin
 
-from .parameters import mask_size
 from .result_messages import (
     class_mask_message,
     class_masks_message,
@@ -143,6 +142,7 @@ class CameraPublishers:
         image: np.ndarray,
         header: Header,
         settings: Mapping[str, Any],
+        size: tuple[int, int] | None = None,
         inferred_stamp: Time | None = None,
         smoothed: bool = False,
     ) -> None:
@@ -152,12 +152,12 @@ class CameraPublishers:
             segmentation: of `image`; `publish_label_info` was called with its classes.
             image: (H, W, 3) uint8 RGB.
             header: the image message's; every output carries it unchanged.
-            settings: the parameters "mask_size", "overlay_alpha" and "overlay_legend".
+            settings: the parameters "overlay_alpha" and "overlay_legend".
+            size: height and width of mask and confidence; None for the image's.
             inferred_stamp: of the image that the segmentation was carried from; None if it is
                 `image` itself.
             smoothed: whether earlier masks are fused into it.
         """
-        size = mask_size(settings["mask_size"])
         make: dict[str, Callable[[], Any]] = {
             "mask": lambda: mask_message(segmentation, header, size),
             "confidence": lambda: confidence_message(segmentation, header, size),

@@ -19,7 +19,7 @@ from dinoiser_ros.ros.segment.objects.camera_objects import CameraObjects
 from dinoiser_ros.ros.segment.objects.object_classes import missing_objects
 from dinoiser_ros.ros.segment.points.camera_points import CameraPoints, PointTopics
 from dinoiser_ros.ros.segment.points.class_groups import class_groups, missing_classes
-from dinoiser_ros.ros.segment.points.depth_topics import topics_of_cameras
+from dinoiser_ros.ros.segment.points.depth_topics import check_mask_size, topics_of_cameras
 from dinoiser_ros.ros.segment.propagation.propagation_thread import PropagationThread
 
 from . import engine
@@ -181,6 +181,7 @@ class Session:
                 f"image_topics names a topic twice ({', '.join(topics)}): name each camera once."
             )
         namespaces = output_namespaces(topics, node.get_name())
+        check_mask_size(values, values)
         depth_topics = topics_of_cameras(values, node.resolve_topic_name)
         cameras = []
         for topic, namespace, depth in zip(topics, namespaces, depth_topics, strict=True):

@@ -188,15 +188,20 @@ def test_mask_and_confidence_have_the_size_asked_for(client: Client, camera: Fak
 
 @pytest.mark.parametrize(
     "value",
-    ["depth", "", "0x3", "3x0", "-3x4", "3X4", "3 x 4", "4097x1", "1x99999", "٣x٣", "3x4x5"],
+    ["", "0x3", "3x0", "-3x4", "3X4", "3 x 4", "4097x1", "1x99999", "٣x٣", "3x4x5"],
 )
 def test_a_mask_size_that_cannot_be_is_refused(client: Client, value: str) -> None:
     accepted, sentence = client.set_parameters(mask_size=value)
     assert not accepted
     assert sentence == (
-        f"mask_size cannot be {value!r}: it takes image, or width x height such as 320x240, each 1 "
-        "to 4096."
+        f"mask_size cannot be {value!r}: it takes image, depth, or width x height such as 320x240, "
+        "each 1 to 4096."
     )
+
+
+def test_the_size_of_the_depth_needs_depth(client: Client) -> None:
+    accepted, sentence = client.set_parameters(mask_size="depth")
+    assert not accepted and "no camera has depth: name the topics in depth_topics" in sentence
 
 
 def test_the_policy_is_read_at_configure(client: Client, camera: FakeCamera) -> None:

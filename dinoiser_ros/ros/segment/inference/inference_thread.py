@@ -247,7 +247,8 @@ class InferenceThread:
             publishers.publish_label_info(
                 segmentation.classes, self.segmenter.confidence_threshold, now.to_msg()
             )
-            publishers.publish(segmentation, frame.image, frame.header, self.settings)
+            size = frame.camera.mask_size(self.settings)
+            publishers.publish(segmentation, frame.image, frame.header, self.settings, size)
             end = time.monotonic()
             latency = latency_of(frame.header.stamp, self._clock.now().nanoseconds)
             frame.publish_more(segmentation, self.settings)

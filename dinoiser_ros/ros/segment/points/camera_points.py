@@ -86,6 +86,7 @@ class CameraPoints:
         self._publishers = CloudPublishers(node, topics.outputs, groups)
         self._input = DepthInput(node, topics.depth, topics.camera_info, self._receive)
         self._pending: _Job | None = None
+        self._sizes_masks = False
 
     def have_subscribers(self) -> bool:
         """Whether anybody wants a cloud or objects."""
@@ -119,6 +120,16 @@ class CameraPoints:
         self._pending = _Job(frame, match, settings, time.monotonic())
         self._go_on(0.0)
 
+    def size_of_depth(self, wanted: bool) -> tuple[int, int] | None:
+        """Height and width of the depth, from its camera_info; None before the first.
+
+        Args:
+            wanted: whether to receive it from now on, clouds or not.
+        """
+        self._sizes_masks = wanted
+        info = self._input.info if wanted else None
+        return (info.height, info.width) if info and info.height and info.width else None
+
     def forget(self) -> None:
         """Let go of an image whose depth has not come."""
         self._pending = None
@@ -134,7 +145,7 @@ class CameraPoints:
         self._publishers.destroy()
 
     def _follow(self) -> None:
-        if self._input.follow(self.have_subscribers()):
+        if self._input.follow(self._sizes_masks or self.have_subscribers()):
             self._buffer.clear()
 
     def _receive(self, message: Any) -> None:

@@ -7,8 +7,26 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from dinoiser_ros.errors import ParameterError
+from dinoiser_ros.ros.segment.parameters import DEPTH_SIZE
 
 _TRANSPORT = "/compressedDepth"
+
+
+def check_mask_size(changes: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """Refuse masks in the size of a depth that there is not.
+
+    Args:
+        changes: new values by parameter name.
+        values: those in use.
+
+    Raises:
+        ParameterError: says what to set.
+    """
+    if changes.get("mask_size") == DEPTH_SIZE and not any(values["depth_topics"]):
+        raise ParameterError(
+            "mask_size cannot be 'depth' where no camera has depth: name the topics in "
+            "depth_topics, which is read at configure, or give the size, such as 320x240."
+        )
 
 
 def topics_of_cameras(

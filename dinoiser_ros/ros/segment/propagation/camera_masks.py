@@ -189,8 +189,9 @@ class CameraMasks:
         with self._gate.passing() as is_open:
             if not is_open or not publishers.announced(segmentation.classes):
                 return False
+            size = frame.camera.mask_size(settings)
             publishers.publish(
-                segmentation, frame.image, frame.header, settings, inferred_stamp, smoothed
+                segmentation, frame.image, frame.header, settings, size, inferred_stamp, smoothed
             )
             self._published = frame.received
         return True

@@ -216,6 +216,24 @@ def test_a_compressed_camera_has_clouds_of_its_own(client: Client, clouds: Any) 
     np.testing.assert_allclose(points_of(points[-1])[0]["z"], rear.depth[seen] / 1000, rtol=1e-5)
 
 
+def test_masks_have_the_size_of_the_depth(
+    client: Client, front: FakeDepthCamera, masks: list
+) -> None:
+    """Which its camera_info says, received without anybody who wants a cloud."""
+    assert client.set_parameters(mask_size="depth") == (True, "")
+
+    def has_size(height: int, width: int) -> bool:
+        stamp = front.header().stamp
+        front.publish_info(stamp, height=24, width=32)
+        number = front.publish_image(stamp)
+        wait_until_or_lost(lambda: number in {stamp_of(message) for message in list(masks)})
+        return (masks[-1].height, masks[-1].width) == (height, width)
+
+    wait_until(lambda: has_size(24, 32), "a mask of the depth's size")
+    assert client.set_parameters(mask_size="image") == (True, "")
+    wait_until(lambda: has_size(*front.pixels.shape[:2]), "a mask of the image's size")
+
+
 def test_a_mask_gets_the_nearest_depth_also_if_it_comes_later(
     client: Client, front: FakeDepthCamera, masks: list, clouds: Any
 ) -> None:
