@@ -107,7 +107,7 @@ RULES: dict[str, Rule] = {
     **{f"moved text, {share:g}": partial(moved, share=share) for share in (0.15, 0.3, 0.6)},
     "two levels": two_levels,
     **{
-        f"levels, near the mean text, {weight:g}": partial(taught_embedding, shrinkage=weight)
+        f"two levels, near the mean text, {weight:g}": partial(taught_embedding, shrinkage=weight)
         for weight in (0.01, 0.03, 0.1, 0.3)
     },
 }
@@ -319,7 +319,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, help="file for the tables, .md")
     options = parser.parse_args()
     text = measure(options)
-    print(f"The rule in use: levels, near the mean text, {SHRINKAGE:g}.\n\n{text}")
+    print(f"The rule in use: two levels, near the mean text, {SHRINKAGE:g}.\n\n{text}")
     if options.output:
         atomic_write_text(options.output, text)
 

@@ -31,6 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "xdist_group(name): tests that one worker runs in turn")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Nodes run one after the other: two at once, with their clients, need more than two cores.
 
@@ -40,6 +41,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         names = vars(item.module) if isinstance(item, pytest.Function) else {}
         if not {"running_node", "NodeProcess", "isolate_ros"}.isdisjoint(names):
             item.add_marker(NODES)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """A pytest-xdist that loses the groups says nothing, and nodes of two workers disturb tests."""
+    if session.config.getoption("loadgroup", False):
+        lost = [
+            i for i in session.items if i.get_closest_marker("xdist_group") and "@" not in i.nodeid
+        ]
+        if lost:
+            raise pytest.UsageError(
+                f"{lost[0].nodeid} has lost its group: install pytest below 9.2"
+            )
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -58,9 +58,9 @@ def iou(segmenter: Segmenter, frames: list[LabelledFrame], entry: int) -> float:
     return both / either
 
 
-# The network of maskclip+ was trained for its classes and tells others apart less well.
+# Pooled features of dinoiser are the cleanest; the network of maskclip+ knows its own classes best.
 @pytest.mark.parametrize(
-    ("method", "share"), [("dinoiser", 0.7), ("maskclip", 0.7), ("maskclip+", 0.5)]
+    ("method", "share"), [("dinoiser", 0.8), ("maskclip", 0.6), ("maskclip+", 0.5)]
 )
 def test_a_taught_class_is_found_about_as_well_as_a_named_one(
     frames: list[LabelledFrame], method: str, share: float

@@ -4,9 +4,9 @@
 The cosine of two patches is far higher than that of a patch and a text, so that the mean of the
 examples cannot be compared with texts as it is. Two levels of the text scores are measured on the
 patches around the examples: that of the text which wins a patch, and that of the others. The row
-is to give the examples the first - or more, where a text of another class scores as high on an
-example - and the patches around them the second, and to be near to the mean of the texts, which
-holds where the examples say nothing. How this rule was chosen: docs/explanation/teaching.md.
+is to give the examples the first and the patches around them the second, and to be near to the
+mean of the texts, which holds where the examples say nothing. How this rule was chosen:
+docs/explanation/teaching.md.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor
 from .example_set import Example
 
 LEAST_TEXTS = 4  # that the levels are measured with
-SHRINKAGE = 0.1  # weight of the distance to the mean text
+SHRINKAGE = 0.03  # weight of the distance to the mean text
 
 
 def text_levels(background: Tensor, texts: Tensor) -> tuple[Tensor, Tensor]:
@@ -38,30 +38,13 @@ def text_levels(background: Tensor, texts: Tensor) -> tuple[Tensor, Tensor]:
     return best.mean(), others.mean()
 
 
-def example_levels(features: Tensor, background: Tensor, texts: Tensor) -> Tensor:
-    """How high the class is to score on each of its examples.
-
-    Args:
-        features: (E, d) unit features of the examples.
-        background: (M, d) unit features of the patches around them.
-        texts: (T, d) unit vectors, at least two.
-
-    Returns:
-        (E,) cosines: the level of the winning text, or that of the text which wins the example and
-        the mean lead of winning texts, if that is more.
-    """
-    first, second = (background @ texts.T).topk(2, dim=1).values.unbind(dim=1)
-    lead = (first - second).mean()
-    return torch.maximum((features @ texts.T).amax(dim=1) + lead, first.mean())
-
-
 def taught_embedding(
     examples: Sequence[Example], texts: Tensor, shrinkage: float = SHRINKAGE
 ) -> Tensor:
     """The row of a class that is given by examples, by ridge regression in closed form.
 
-    With f the examples' features, a their `example_levels`, B the patches around them, b the lower
-    of the `text_levels` and t the mean text, the row w minimises
+    With f the examples' features, B the patches around them, a and b the `text_levels` on these,
+    and t the mean text, the row w minimises
     mean_f (w f - a)^2 + mean_B (w B - b)^2 + s |w - t|^2.
 
     Args:
@@ -77,11 +60,10 @@ def taught_embedding(
     background = torch.cat([example.background for example in examples]).to(texts)
     around = background.double()
     own = features.double()
-    levels = example_levels(features, background, texts).double()
-    losing = text_levels(background, texts)[1].double()
+    winning, losing = (level.double() for level in text_levels(background, texts))
     near = texts.mean(dim=0).double()
     total = shrinkage * torch.eye(len(near), dtype=torch.float64, device=texts.device)
     total = total + own.T @ own / len(own) + around.T @ around / len(around)
-    wanted = shrinkage * near + own.T @ levels / len(own) + losing * around.mean(dim=0)
+    wanted = shrinkage * near + winning * own.mean(dim=0) + losing * around.mean(dim=0)
     row: Tensor = torch.linalg.solve(total, wanted).float()
     return row

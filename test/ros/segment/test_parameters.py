@@ -40,7 +40,7 @@ def test_each_engine_option_is_a_parameter_with_the_same_default() -> None:
         **python_values(FRAME_OPTIONS, values),
     } == defaults
     special = {"gamma": -1.0, "delta": -1.0, "inference_size": 0}  # None to the engine
-    special |= dict.fromkeys(("weights", "heads", "dino", "diffusion"), "")
+    special |= dict.fromkeys(("weights", "heads", "dino", "diffusion", "examples_file"), "")
     assert {
         name: value for name, value in values.items() if defaults.get(name, 0) is None
     } == special

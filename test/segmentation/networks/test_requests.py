@@ -109,7 +109,7 @@ def test_plain_methods_never_see_keys_or_attention_maps(segmenter, name, monkeyp
 
     for module in (blocks, backbone_module):
         monkeypatch.setattr(module, "projection", recorded)
-    monkeypatch.setattr(backbone_module, "attention_maps", forbidden)
+    monkeypatch.setattr(blocks, "attention_maps", forbidden)
     segmenter.set_options(method=name, background_source="objectness")
     segmenter.segment(picture())
     assert projected == [2], "the last block's values, once"
