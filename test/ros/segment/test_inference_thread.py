@@ -70,7 +70,10 @@ class Publishers:
     def publish_label_info(self, *_: Any) -> None:
         """Nothing to note."""
 
-    def publish(self, segmentation: Any, image: Any, header: Header, settings: Any) -> None:
+    def publish(
+        self, segmentation: Any, image: Any, header: Header, settings: Any, size: Any
+    ) -> None:
+        assert size is None  # that of the image
         self.published.append(header.frame_id)
 
 

@@ -48,8 +48,16 @@ class Publishers:
         return classes == self.classes
 
     def publish(
-        self, segmentation: Any, image: Any, header: Any, settings: Any, origin: Any, smoothed: bool
+        self,
+        segmentation: Any,
+        image: Any,
+        header: Any,
+        settings: Any,
+        size: tuple[int, int] | None,
+        origin: Any,
+        smoothed: bool,
     ) -> None:
+        assert size == (3, 4)
         source = None if origin is None else origin.sec
         self.published.append((header.stamp.sec, source, segmentation))
 
@@ -81,6 +89,7 @@ class Setup:
             publishers=publishers,
             statistics=CameraStatistics(0.0),
             points=Points(),
+            mask_size=lambda settings: (3, 4),
             have_subscribers=publishers.have_subscribers,
             expect_depth=lambda message: message.header.stamp.sec * 10,
         )
