@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import statistics
 import time
 from typing import Any
@@ -14,6 +15,7 @@ from dinoiser_ros.ros.segment.monitoring.statistics import CameraStatistics
 from dinoiser_ros.ros.segment.objects.camera_objects import CameraObjects
 from dinoiser_ros.ros.segment.objects.object_options import OBJECT_OUTPUTS
 from dinoiser_ros.ros.segment.parameters import BY_NAME
+from dinoiser_ros.ros.segment.points.depth_view import DepthView
 from dinoiser_ros.sim.camera import RenderedFrame
 
 _ROUNDS = 5
@@ -50,7 +52,7 @@ def median_objects_ms(frames: list[RenderedFrame], masks: list[np.ndarray], dept
         "/image",
         "~",
         OBJECT_OUTPUTS,
-        "/depth" if depth else None,
+        DepthView("/depth") if depth else None,
         CameraStatistics(0.0),
         lambda kind, sentence: print(sentence),
     )
@@ -58,6 +60,7 @@ def median_objects_ms(frames: list[RenderedFrame], masks: list[np.ndarray], dept
     times = []
     for _ in range(_ROUNDS):
         for frame, depth_message, info in jobs:
+            depth_message = copy.copy(depth_message)  # one that was read before would cost less
             start = time.thread_time()
             objects.publish(frame, depth_message if depth else None, info, settings)
             times.append(time.thread_time() - start)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import statistics
 import time
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from dinoiser_ros.ros.segment.parameters import BY_NAME
 from dinoiser_ros.ros.segment.points.class_groups import class_groups
 from dinoiser_ros.ros.segment.points.cloud_maker import CloudMaker, SegmentedFrame
 from dinoiser_ros.ros.segment.points.cloud_publishers import POINTS
+from dinoiser_ros.ros.segment.points.depth_view import DepthView
 from dinoiser_ros.segmentation.result import Segmentation
 from dinoiser_ros.segmentation.text.vocabulary import parse_prompts
 from dinoiser_ros.sim.camera import RenderedFrame
@@ -45,11 +47,13 @@ def median_ms(frames: list[RenderedFrame], masks: list[np.ndarray], **changes: A
         changes: parameters with other values than their defaults.
     """
     settings: Mapping[str, Any] = {n: BY_NAME[n].default for n in BY_NAME} | changes
-    maker, topics = CloudMaker("/depth", GROUPS), [POINTS, *(group.topic for group in GROUPS)]
+    maker = CloudMaker(DepthView("/depth"), GROUPS)
+    topics = [POINTS, *(group.topic for group in GROUPS)]
     jobs = [frame_messages(frame, labels) for frame, labels in zip(frames, masks, strict=True)]
     times = []
     for _ in range(_ROUNDS):
         for frame, depth, info in jobs:
+            depth = copy.copy(depth)  # one that was read before would cost less
             start = time.thread_time()
             for _ in maker.clouds(frame, depth, info, topics, settings):
                 pass

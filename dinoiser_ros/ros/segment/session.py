@@ -20,6 +20,7 @@ from dinoiser_ros.ros.segment.objects.object_classes import missing_objects
 from dinoiser_ros.ros.segment.points.camera_points import CameraPoints, PointTopics
 from dinoiser_ros.ros.segment.points.class_groups import class_groups, missing_classes
 from dinoiser_ros.ros.segment.points.depth_topics import check_mask_size, topics_of_cameras
+from dinoiser_ros.ros.segment.points.depth_view import DepthView
 from dinoiser_ros.ros.segment.propagation.propagation_thread import PropagationThread
 
 from . import engine
@@ -187,17 +188,18 @@ class Session:
         for topic, namespace, depth in zip(topics, namespaces, depth_topics, strict=True):
             publishers = CameraPublishers(node, namespace, values["outputs"])
             statistics = CameraStatistics(time.monotonic())
+            view = None if depth is None else DepthView(depth[0])
             objects = CameraObjects(
                 node,
                 topic,
                 namespace,
                 values["outputs"],
-                None if depth is None else depth[0],
+                view,
                 statistics,
                 self._report,
             )
             points = None
-            if depth is not None:
+            if depth is not None and view is not None:
                 points = CameraPoints(
                     node,
                     PointTopics(*depth, namespace),
@@ -205,6 +207,7 @@ class Session:
                     statistics,
                     self._report,
                     partial(getattr, publishers, "announced_classes"),
+                    view,
                     objects,
                 )
             cameras.append(

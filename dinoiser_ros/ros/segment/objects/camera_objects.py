@@ -18,7 +18,6 @@ from dinoiser_ros.msg import InstanceArray
 from dinoiser_ros.objects.found import FoundObject, ObjectLimits, find_objects, follow
 from dinoiser_ros.objects.instances import Instances
 from dinoiser_ros.objects.tracking import Tracker
-from dinoiser_ros.ros.segment.points.depth_view import DepthView
 from dinoiser_ros.ros.segment.publishers import RELIABLE
 
 from .object_classes import object_classes
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
     from dinoiser_ros.ros.segment.monitoring.statistics import CameraStatistics
     from dinoiser_ros.ros.segment.points.cloud_maker import SegmentedFrame
+    from dinoiser_ros.ros.segment.points.depth_view import DepthView
 
 OUTPUTS: dict[str, type] = {
     "detections": Detection2DArray,
@@ -46,7 +46,7 @@ class CameraObjects:
         topic: the camera's, for reports.
         namespace: where the outputs live, such as "~".
         enabled: the parameter `outputs`.
-        depth_topic: of the camera, None without; then there is no detections_3d.
+        view: reads the camera's depth; None without, and then there is no detections_3d.
         statistics: of the camera.
         report: called with (kind, sentence) for what went wrong.
     """
@@ -57,7 +57,7 @@ class CameraObjects:
         topic: str,
         namespace: str,
         enabled: Sequence[str],
-        depth_topic: str | None,
+        view: DepthView | None,
         statistics: CameraStatistics,
         report: Callable[[str, str], None],
     ) -> None:
@@ -65,12 +65,12 @@ class CameraObjects:
         self._topic = topic
         self._statistics = statistics
         self._report = report
-        self._view = None if depth_topic is None else DepthView(depth_topic)
+        self._view = view
         self._tracker = Tracker()
         self._publishers: dict[str, Any] = {
             name: node.create_publisher(kind, f"{namespace}/{name}", RELIABLE)
             for name, kind in OUTPUTS.items()
-            if name in enabled and (depth_topic is not None or name != "detections_3d")
+            if name in enabled and (view is not None or name != "detections_3d")
         }
 
     def have_subscribers(self) -> bool:
@@ -150,11 +150,8 @@ class CameraObjects:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Depth and rays of each pixel of the image."""
         size = frame.segmentation.labels.shape
-        metres = view.metres(depth, size)
-        view.look(info, metres.shape, settings["depth_rectified"])
-        if view.no_ray is not None:
-            metres[view.no_ray] = np.nan
-        rays = np.stack([nearest_grid(axis, size) for axis in view.rays])
+        metres = view.read(depth, info, size, settings["depth_rectified"])
+        rays = np.stack([nearest_grid(axis, size) for axis in view.rays()])
         return np.ascontiguousarray(nearest_grid(metres, size)), rays
 
     def _find(

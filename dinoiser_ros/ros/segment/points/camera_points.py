@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dinoiser_ros.segmentation import SegmentationClass
 
     from .class_groups import ClassGroup
+    from .depth_view import DepthView
 
 _PATIENCE = 0.5  # seconds that a mask waits for a depth message
 
@@ -60,6 +61,7 @@ class CameraPoints:
         statistics: of the camera.
         report: called with (kind, sentence) for what went wrong.
         announced: the classes of the last label info.
+        view: reads the camera's depth, for the objects as well.
         objects: of the camera; gets each image with its depth, or without where there is none.
 
     Attributes:
@@ -74,6 +76,7 @@ class CameraPoints:
         statistics: CameraStatistics,
         report: Callable[[str, str], None],
         announced: Callable[[], tuple[SegmentationClass, ...]],
+        view: DepthView,
         objects: CameraObjects,
     ) -> None:
         self.guard: Callable[[Callable[[], None]], None] = lambda function: None
@@ -82,7 +85,7 @@ class CameraPoints:
         self._announced = announced
         self._objects = objects
         self._buffer = DepthBuffer()
-        self._maker = CloudMaker(topics.depth, groups)
+        self._maker = CloudMaker(view, groups)
         self._publishers = CloudPublishers(node, topics.outputs, groups)
         self._input = DepthInput(node, topics.depth, topics.camera_info, self._receive)
         self._pending: _Job | None = None

@@ -41,15 +41,15 @@ class SegmentedFrame:
 
 
 class CloudMaker:
-    """Makes the clouds of one camera; remembers its viewing rays.
+    """Makes the clouds of one camera.
 
     Args:
-        depth_topic: whose name tells, with depth_rectified auto, whether depth is rectified.
+        view: reads its depth.
         groups: the groups of classes that have a cloud.
     """
 
-    def __init__(self, depth_topic: str, groups: Sequence[ClassGroup]) -> None:
-        self._view = DepthView(depth_topic)
+    def __init__(self, view: DepthView, groups: Sequence[ClassGroup]) -> None:
+        self._view = view
         self._groups = {group.topic: group for group in groups}
         self._surfaces = Surfaces()
         self._grid = PointGrid()
@@ -80,18 +80,15 @@ class CloudMaker:
             CameraInfoError: so does the camera_info.
         """
         labels = frame.segmentation.labels
-        depth = self._view.metres(depth_message, labels.shape)
+        depth = self._view.read(depth_message, info, labels.shape, settings["depth_rectified"])
         step = int(settings["points_decimation"])
-        self._view.look(info, depth.shape, settings["depth_rectified"], step)
-        if self._view.no_ray is not None:
-            depth[self._view.no_ray] = np.nan
         part = np.ascontiguousarray(depth[::step, ::step])
         if self._bgra.shape[:2] != frame.image.shape[:2]:
             self._bgra = np.empty((*frame.image.shape[:2], 4), np.uint8)
         colours = packed_colours(frame.image, self._bgra)
         sources = (labels, frame.segmentation.confidence, colours)
         grids = [nearest_grid(source, depth.shape, step) for source in sources]
-        self._grid.project(part, self._view.rays, *grids)
+        self._grid.project(part, self._view.rays(step), *grids)
         header = Header(stamp=frame.header.stamp)
         header.frame_id = depth_message.header.frame_id or frame.header.frame_id
         groups = [self._groups[topic] for topic in wanted if topic in self._groups]

@@ -19,49 +19,64 @@ if TYPE_CHECKING:
 
 
 class DepthView:
-    """Reads the depth of one camera; remembers its rays.
+    """Reads the depth of one camera for whoever wants it; remembers the last one, and its rays.
 
     Args:
         depth_topic: whose name tells, with depth_rectified auto, whether depth is rectified.
-
-    Attributes:
-        rays: (2, h, w) float32 of the last call of `look`.
-        no_ray: (H, W) bool, pixels of the depth without a ray; None if all have one.
     """
 
     def __init__(self, depth_topic: str) -> None:
         self._named_rectified = _is_named_rectified(depth_topic)
-        self._view: tuple[CameraModel, int] | None = None
-        self.rays = np.empty((2, 0, 0), np.float32)
-        self.no_ray: np.ndarray | None = None
+        self._asked: tuple[object, ...] | None = None
+        self._messages: tuple[object, ...] = ()
+        self._metres = np.empty((0, 0), np.float32)
+        self._camera: CameraModel | None = None
+        self._rays: dict[int, np.ndarray] = {}  # by step
+        self._no_ray: np.ndarray | None = None
 
-    def metres(self, message: Image | CompressedImage, image_size: tuple[int, ...]) -> np.ndarray:
-        """A depth message of an image of (H, W) pixels, as (h, w) float32 metres of its own.
+    def read(
+        self,
+        message: Image | CompressedImage,
+        info: CameraInfo,
+        image_size: tuple[int, ...],
+        rectified: str,
+    ) -> np.ndarray:
+        """The depth of an image, and the rays of its pixels for `rays`.
 
-        Raises:
-            DepthMessageError: it cannot be read, or shows another view than the image.
-        """
-        depth = metres_from_message(message)
-        height, width = image_size[:2]
-        if not same_view(depth.shape, (height, width)):
-            raise DepthMessageError(
-                "depth_size",
-                f"the depth is {_by(depth.shape)} and the image {width}x{height}: publish depth "
-                "that is registered to the image",
-            )
-        return depth
-
-    def look(
-        self, info: CameraInfo, depth_size: tuple[int, ...], rectified: str, step: int = 1
-    ) -> None:
-        """Have the rays of each pixel of a depth image, or of one in `step`, ready.
+        Clouds and objects of one image ask for the same: it is computed once.
 
         Args:
+            message, info: the depth and its camera_info.
+            image_size: (H, W) of the image that it belongs to.
             rectified: the parameter depth_rectified.
 
+        Returns:
+            (h, w) float32 metres in the depth's own size, NaN where there is no depth or no ray;
+            not to be changed.
+
         Raises:
+            DepthMessageError: the depth cannot be read, or shows another view than the image.
             CameraInfoError: no ray can be computed, or it is of another view.
         """
+        # Messages by identity: comparing them takes longer than reading them. They are kept.
+        asked = (id(message), id(info), image_size, rectified)
+        if asked != self._asked:
+            self._asked, self._messages = None, (message, info)
+            metres = _metres(message, image_size)
+            self._look(info, metres.shape, rectified)
+            if self._no_ray is not None:
+                metres[self._no_ray] = np.nan
+            metres.flags.writeable = False
+            self._metres, self._asked = metres, asked
+        return self._metres
+
+    def rays(self, step: int = 1) -> np.ndarray:
+        """(2, h, w) float32: the rays of each pixel that was read, or of one in `step`."""
+        if step not in self._rays:
+            self._rays[step] = np.ascontiguousarray(self._rays[1][:, ::step, ::step])
+        return self._rays[step]
+
+    def _look(self, info: CameraInfo, depth_size: tuple[int, ...], rectified: str) -> None:
         whether = self._named_rectified if rectified == "auto" else rectified == "on"
         camera = camera_from_message(info, whether)
         height, width = depth_size[:2]
@@ -71,13 +86,24 @@ class DepthView:
                 f"{_by(depth_size)}: name the camera_info of the camera that depth is registered to"
             )
         camera = camera.scaled(width, height)
-        if (camera, step) == self._view:
+        if camera == self._camera:
             return
         rays = ray_directions(camera)
         missing = np.isnan(rays[0])
-        self.no_ray = missing if missing.any() else None
-        self.rays = np.ascontiguousarray(rays[:, ::step, ::step])
-        self._view = camera, step
+        self._no_ray = missing if missing.any() else None
+        self._camera, self._rays = camera, {1: rays}
+
+
+def _metres(message: Image | CompressedImage, image_size: tuple[int, ...]) -> np.ndarray:
+    depth = metres_from_message(message)
+    height, width = image_size[:2]
+    if not same_view(depth.shape, (height, width)):
+        raise DepthMessageError(
+            "depth_size",
+            f"the depth is {_by(depth.shape)} and the image {width}x{height}: publish depth "
+            "that is registered to the image",
+        )
+    return depth
 
 
 def _by(size: tuple[int, ...]) -> str:

@@ -18,7 +18,9 @@ from dinoiser_ros.messages.encode import image_message
 from dinoiser_ros.ros.segment.monitoring.statistics import CameraStatistics
 from dinoiser_ros.ros.segment.objects.camera_objects import CameraObjects
 from dinoiser_ros.ros.segment.parameters import BY_NAME
+from dinoiser_ros.ros.segment.points import depth_view
 from dinoiser_ros.ros.segment.points.cloud_maker import SegmentedFrame
+from dinoiser_ros.ros.segment.points.depth_view import DepthView
 from dinoiser_ros.segmentation.result import Segmentation
 from dinoiser_ros.segmentation.text.vocabulary import parse_prompts
 
@@ -39,8 +41,9 @@ class Camera:
         self.node = Mock()
         self.node.create_publisher.return_value = publisher
         self.statistics = CameraStatistics(0.0)
+        view = None if depth_topic is None else DepthView(depth_topic)
         self.objects = CameraObjects(
-            self.node, "/image", "~", enabled, depth_topic, self.statistics, self._report
+            self.node, "/image", "~", enabled, view, self.statistics, self._report
         )
 
     def _report(self, kind: str, sentence: str) -> None:
@@ -110,6 +113,26 @@ def test_depth_of_another_view_is_raised_after_the_objects_are_out() -> None:
     with pytest.raises(CameraInfoError):
         camera.see(depth, info)
     assert [type(one).__name__ for one in camera.published] == ["Detection2DArray"] * 2
+
+
+def test_clouds_and_objects_read_a_depth_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Mock(wraps=depth_view.metres_from_message)
+    monkeypatch.setattr(depth_view, "metres_from_message", read)
+    view, size = DepthView("/depth"), (48, 64)
+    depth, info = depth_of(size)
+    first = view.read(depth, info, size, "auto")
+    assert view.read(depth, info, size, "auto") is first and read.call_count == 1
+    np.testing.assert_array_equal(view.rays(3), view.rays()[:, ::3, ::3])
+    other, _ = depth_of(size)
+    assert view.read(other, info, size, "auto") is not first and read.call_count == 2
+    wide = CameraInfo(width=64, height=48)
+    wide.k = [30.0, 0.0, 31.5, 0.0, 30.0, 23.5, 0.0, 0.0, 1.0]
+    before = view.rays(3)
+    view.read(other, wide, size, "auto")
+    np.testing.assert_allclose(view.rays(3)[:2], 2 * before, rtol=1e-5)
+    with pytest.raises(DepthMessageError):
+        view.read(depth, info, (10, 64), "auto")
+    assert view.read(depth, info, size, "auto") is not first
 
 
 @pytest.mark.parametrize("module", ["scipy.optimize", "cv2"])

@@ -18,6 +18,7 @@ from dinoiser_ros.messages.encode import image_message
 from dinoiser_ros.ros.segment.parameters import BY_NAME
 from dinoiser_ros.ros.segment.points.class_groups import class_groups
 from dinoiser_ros.ros.segment.points.cloud_maker import CloudMaker, SegmentedFrame
+from dinoiser_ros.ros.segment.points.depth_view import DepthView
 from dinoiser_ros.ros.tools.sim_camera import camera_info
 from dinoiser_ros.ros.tools.sim_frames import CameraFrame
 from dinoiser_ros.segmentation.result import Segmentation
@@ -76,7 +77,7 @@ def clouds_of(
     segmented = SegmentedFrame(
         Segmentation(frame.labels, confidence, classes, 255), frame.rgb, Header()
     )
-    maker = CloudMaker("/depth", class_groups(GROUPS))
+    maker = CloudMaker(DepthView("/depth"), class_groups(GROUPS))
     clouds = maker.clouds(segmented, depth, info, topics, SETTINGS | changes)
     return {topic: np.frombuffer(cloud.data, POINT) for topic, cloud in clouds}
 
