@@ -22,7 +22,22 @@ def without_invisible(text: str) -> str:
     return _INVISIBLE.sub("", text)
 
 
-def with_utf8_of_escapes(text: str) -> str:
+def cleaned(text: str) -> str:
+    """A text as people mean it, in one form.
+
+    UTF-8 that came escaped is read, what cannot be seen is left out, letters are composed (NFC),
+    and white space is collapsed.
+    """
+    visible = without_invisible(_with_utf8_of_escapes(text))
+    return " ".join(unicodedata.normalize("NFC", visible).split())
+
+
+def is_plain(text: str) -> bool:
+    """Whether a text has neither control characters nor broken Unicode."""
+    return all(unicodedata.category(character) not in ("Cc", "Cs") for character in text)
+
+
+def _with_utf8_of_escapes(text: str) -> str:
     """A text in which UTF-8 letters that Python could not read are read after all.
 
     In a locale that is not UTF-8 (LC_ALL=C), arguments come as escaped bytes (PEP 383); a text that

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +11,7 @@ from torch import Tensor
 from dinoiser_ros.errors import ExampleError, PromptError
 from dinoiser_ros.messages.prompt_ids import refuse_id
 from dinoiser_ros.utils.option import did_you_mean
-from dinoiser_ros.utils.texts import same_look, shorten, without_invisible
+from dinoiser_ros.utils.texts import cleaned, is_plain, same_look, shorten
 
 SIGN = "@"  # a phrase that begins with it names taught examples
 BACKGROUND_PATCHES = 64  # that are kept of each example's picture
@@ -35,14 +34,14 @@ def clean_name(name: object) -> str:
     """
     if not isinstance(name, str):
         raise ExampleError(f"The name of a class is a {type(name).__name__}: give a text.")
-    text = " ".join(unicodedata.normalize("NFC", without_invisible(name)).split())
+    text = cleaned(name)
     if not text:
         raise ExampleError("The name of the class is empty: give one, for example 'tote'.")
     if len(text) > MAX_NAME_LENGTH:
         raise ExampleError(
             f"The name {shorten(text)!r} has {len(text)} characters: use at most {MAX_NAME_LENGTH}."
         )
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
+    if not is_plain(text):
         raise ExampleError("The name has control characters or broken Unicode: write plain text.")
     if text.startswith(SIGN) or "," in text or ":" in text:
         raise ExampleError(
@@ -132,8 +131,8 @@ class ExampleSet:
         Raises:
             ExampleError: the name cannot be, or there would be too many.
         """
-        cleaned = clean_name(name)
-        own = self.known(cleaned) or cleaned
+        given = clean_name(name)
+        own = self.known(given) or given
         if self.counts.get(own, 0) + len(examples) > MAX_EXAMPLES_OF_A_NAME:
             raise ExampleError(
                 f"{shorten(own)!r} would have more than {MAX_EXAMPLES_OF_A_NAME} examples: remove "

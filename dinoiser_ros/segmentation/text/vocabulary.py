@@ -9,7 +9,6 @@ Class ids are positions in the list here; the node may give its messages others,
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,7 +19,7 @@ from dinoiser_ros.errors import PromptError
 from dinoiser_ros.messages.class_ids import unlabeled_id
 from dinoiser_ros.messages.prompt_ids import refuse_id
 from dinoiser_ros.segmentation.examples.example_set import SIGN, is_taught
-from dinoiser_ros.utils.texts import same_look, shorten, with_utf8_of_escapes, without_invisible
+from dinoiser_ros.utils.texts import cleaned, is_plain, same_look, shorten
 
 BACKGROUND = "background"
 MAX_CLASSES = 65534  # ids are uint16 in the messages; 65535 is unlabeled, 65534 `not_finite`
@@ -148,15 +147,13 @@ def names_examples(prompts: Sequence[str]) -> bool:
 
 
 def _clean(prompt: str, which: str) -> str:
-    """Collapse white space, drop what cannot be seen; PromptError for what cannot be a prompt."""
+    """A prompt in one form, see `cleaned`; PromptError for what cannot be a prompt."""
     if not isinstance(prompt, str):
         raise PromptError(f"{which} is a {type(prompt).__name__}: give a text.")
-    # Composed and decomposed letters look the same.
-    visible = without_invisible(with_utf8_of_escapes(prompt))
-    text = " ".join(unicodedata.normalize("NFC", visible).split())
+    text = cleaned(prompt)
     if not text:
         raise PromptError(f"{which} is empty: write what to look for, for example 'person'.")
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
+    if not is_plain(text):
         raise PromptError(
             f"{which} has control characters or broken Unicode: write plain text in UTF-8."
         )

@@ -42,6 +42,12 @@ def test_a_name_that_can_be_taught_can_be_named_in_a_prompt(name: str) -> None:
     assert clean_name(clean_name(name)) == clean_name(name)
 
 
+def test_a_name_is_read_as_prompts_are_in_a_locale_that_is_not_utf8() -> None:
+    typed = "Kübel\u200b  blau".encode().decode("ascii", "surrogateescape")  # LC_ALL=C
+    assert clean_name(typed) == "Kübel blau"
+    assert parse_prompts([f"@{typed}", "wall"]) == parse_prompts(["@Kübel blau", "wall"])
+
+
 @given(st.lists(st.text(alphabet="ab@,: =", max_size=8), max_size=3))
 def test_prompts_are_parsed_or_refused_with_a_sentence(prompts: list[str]) -> None:
     try:
