@@ -9,11 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from dinoiser_ros.errors import ExampleError
 from dinoiser_ros.option_schema import FRAME_OPTIONS
-from dinoiser_ros.pictures.decode import decode_picture
+from dinoiser_ros.pictures.decode import read_picture
 from dinoiser_ros.segmentation import Segmenter
 
 DESCRIPTION = """\
@@ -70,7 +68,7 @@ def run(arguments: argparse.Namespace, load: Callable[[], Segmenter]) -> int:
     given = (arguments.point, arguments.box, arguments.mask)
     if arguments.picture is None or all(one is None for one in given):
         raise ExampleError("Give a picture and what shows the class: --point, --box or --mask.")
-    image, region = _read(arguments.picture), _region(arguments)
+    image, region = read_picture(arguments.picture), _region(arguments)
     count = load().teach(arguments.name, image, region)
     print(f"@{arguments.name} has {count} examples.")
     return 0
@@ -78,13 +76,8 @@ def run(arguments: argparse.Namespace, load: Callable[[], Segmenter]) -> int:
 
 def _region(arguments: argparse.Namespace) -> Any:
     if arguments.mask is not None:
-        return _read(arguments.mask).any(axis=2)
+        return read_picture(arguments.mask).any(axis=2)
     return arguments.box if arguments.box is not None else arguments.point
-
-
-def _read(path: Path) -> np.ndarray:
-    """(H, W, 3) uint8 RGB."""
-    return decode_picture(path.read_bytes())
 
 
 def _numbers(count: int) -> Callable[[str], tuple[float, ...]]:

@@ -47,6 +47,23 @@ def test_teach_list_use_and_remove(
     assert "0 examples left" in capsys.readouterr().out and not file.exists()
 
 
+def test_a_picture_is_upright_as_people_and_segment_see_it(
+    tmp_path: Path, expected: dict, capsys: pytest.CaptureFixture
+) -> None:
+    """A camera that was held on end says so in the EXIF data: rows of the file are columns."""
+    wide = np.tile(expected["square.image_u8"], (1, 2, 1))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    place = tmp_path / "upright.jpg"
+    Image.fromarray(wide).save(place, exif=exif)
+    height, width = wide.shape[:2]
+    inside, outside = f"{height - 2},{width - 2}", f"{width - 2},{height - 2}"
+    file = tmp_path / "robot.safetensors"
+    assert teach(file, "tote", place, "--point", inside) == 0
+    assert teach(file, "tote", place, "--point", outside) == 1
+    assert "outside the picture" in capsys.readouterr().err
+
+
 def test_what_is_missing_is_said(
     tmp_path: Path, picture: Path, capsys: pytest.CaptureFixture
 ) -> None:
