@@ -258,8 +258,9 @@ class Segmenter(OptionAttributes):
             PromptError: the prompts cannot be used; those set before stay.
             OptionError: they name examples, which the method in use cannot have.
         """
-        self.check_prompts(prompts)
         vocabulary = self.embed_prompts(prompts)
+        if vocabulary.taught:
+            check_teachable(self._options)
         self.use(vocabulary)
         return vocabulary.classes
 

@@ -199,6 +199,12 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     return "".join(f": did you mean '{other}'?" for other in (whole or near)[:1])
 
 
+def with_nearest(name: str, names: Iterable[str], where: str = "") -> str:
+    """A name that does not exist as part of a list: quoted, where it is written, the nearest."""
+    near = did_you_mean(name, names).removeprefix(": ")
+    return f"'{name}'{where}" + (f" ({near})" if near else "")
+
+
 _TYPE_NAMES: dict[type, str] = {
     bool: "true or false",
     int: "a whole number",

@@ -16,6 +16,7 @@ from dinoiser_ros.segmentation.networks.siglip.towers import SiglipModel
 from dinoiser_ros.segmentation.weights.checkpoint import State, shapes_of
 
 from .config_checks import MAX_BYTES, check_config, check_sizes
+from .specs import Statistics, channels
 
 
 def build_clip(config: dict[str, Any], name: str = "The config") -> tuple[ClipModel, Tokenizer]:
@@ -88,7 +89,7 @@ def read_config(config: str | Path) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key != "custom_text"}
 
 
-def read_statistics(config: str | Path) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+def read_statistics(config: str | Path) -> Statistics | None:
     """Mean and standard deviation of the channels, if a config's file says them (OpenCLIP's do).
 
     Raises:
@@ -99,15 +100,12 @@ def read_statistics(config: str | Path) -> tuple[tuple[float, ...], tuple[float,
     if not isinstance(given, dict) or "mean" not in given or "std" not in given:
         return None
     try:
-        mean, std = (tuple(float(number) for number in given[key]) for key in ("mean", "std"))
+        return channels(given["mean"]), channels(given["std"])
     except (TypeError, ValueError):
-        mean = std = ()
-    if len(mean) != 3 or len(std) != 3 or not all(0 < number < 1 for number in (*mean, *std)):
         raise WeightsError(
             f"{config} has a preprocess_cfg whose mean and std are not three numbers between 0 and "
             "1: correct it."
-        )
-    return mean, std
+        ) from None
 
 
 def _json_of(config: str | Path) -> Any:

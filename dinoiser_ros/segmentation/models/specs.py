@@ -145,7 +145,7 @@ def _spec(values: dict[str, Any], folder: Path) -> ModelSpec:
     values["config"] = _config(values.get("config"), folder)
     for name in ("mean", "std"):
         if values.get(name) is not None:
-            values[name] = _channels(values[name])
+            values[name] = channels(values[name])
     values["methods"] = tuple(values.get("methods", ()))
     values["quoted"] = tuple(Quoted(**entry) for entry in values.get("quoted", ()))
     size = values.get("inference_size", 448)
@@ -154,11 +154,12 @@ def _spec(values: dict[str, Any], folder: Path) -> ModelSpec:
     return ModelSpec(**values)
 
 
-def _channels(numbers: Iterable[Any]) -> tuple[float, ...]:
-    channels = tuple(float(number) for number in numbers)
-    if len(channels) != 3 or not all(0 < number < 1 for number in channels):
+def channels(numbers: Iterable[Any]) -> tuple[float, ...]:
+    """Mean or standard deviation of an image's three channels; ValueError, TypeError for others."""
+    values = tuple(float(number) for number in numbers)
+    if len(values) != 3 or not all(0 < number < 1 for number in values):
         raise ValueError("mean and std are three numbers between 0 and 1")
-    return channels
+    return values
 
 
 def _config(value: str | None, folder: Path) -> str | Path | None:

@@ -256,14 +256,17 @@ class Backbone:
 
     def _embed(self, images: Tensor, mode: str) -> tuple[Tensor, tuple[int, int]]:
         """(B, 3, H, W) in [0, 1] -> the first block's input (B, 1 + N, width), the grid (h, w)."""
-        # The padding is black in the image, so it comes before the normalisation, as the authors
-        # have it.
-        images = self._pad(images)
-        pixels = ((images - self._mean) / self._std).to(self.dtype)
-        patches, grid = vit.patch_tokens(self.visual, pixels)
+        patches, grid = self._patches(images)
         positions = self._position(grid, mode)
         cls = self.visual.class_embedding.to(patches.dtype) + positions[:1]
         return vit.first_input(self.visual, cls, patches + positions[1:]), grid
+
+    def _patches(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """(B, 3, H, W) in [0, 1] -> the patches' tokens (B, N, width), the grid (h, w)."""
+        # The padding is black in the image, so it comes before the normalisation, as the authors
+        # have it.
+        pixels = ((self._pad(images) - self._mean) / self._std).to(self.dtype)
+        return vit.patch_tokens(self.visual, pixels)
 
     def _pad(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) with zeros on the right and at the bottom, up to whole patches."""

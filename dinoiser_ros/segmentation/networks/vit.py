@@ -154,14 +154,14 @@ def _resize_rows(table: Tensor, count: int, extra: float) -> Tensor:
     resized = torch.zeros_like(table[:1])
     for tap in (-1, 0, 1, 2):
         index = (first + tap).clamp(0, side - 1).long()
-        weight = _cubic((places - first - tap).abs())
+        weight = cubic((places - first - tap).abs())
         resized = resized + table.index_select(0, index) * weight[:, None, None]
     return resized
 
 
-def _cubic(distance: Tensor) -> Tensor:
-    """The kernel of PyTorch's bicubic interpolation (a = -0.75), for distances from 0 to 2."""
-    a, d = -0.75, distance
+def cubic(distance: Tensor, a: float = -0.75) -> Tensor:
+    """Keys' kernel of bicubic interpolation, PyTorch's by default, for distances from 0 to 2."""
+    d = distance
     near = ((a + 2) * d - (a + 3)) * d * d + 1
     far = ((d - 5) * d + 8) * d * a - 4 * a
     return torch.where(d <= 1, near, far)

@@ -20,6 +20,7 @@ _VOTES = 10  # latest frames that tell whether a camera shows the world that the
 _MOST_STRANGE = 6  # of them may be none of it: of a camera at home, single frames look so
 _MAX_SAMPLES = 2048  # of one series; more than a window holds at any useful rate
 # Seconds; more than that is a stamp of another clock (a played bag, a robot's uptime).
+_TIMED = ("latency", "inference", "conversion", "overhead", "carry", "points", "objects")
 MAX_LATENCY = 3600.0
 
 
@@ -102,20 +103,7 @@ class CameraStatistics:
         self._totals = Totals()
         self._series = {
             name: Series()
-            for name in (
-                "received",
-                "dropped",
-                "bad",
-                "published",
-                "latency",
-                "inference",
-                "conversion",
-                "overhead",
-                "carry",
-                "points",
-                "objects",
-                "without_depth",
-            )
+            for name in ("received", "dropped", "bad", "published", "without_depth", *_TIMED)
         }
         self.started = now
         self.last_received = -math.inf
@@ -243,17 +231,7 @@ class CameraStatistics:
             # A frame that was dropped by the network, but got a carried mask, is not lost.
             dropped = len(series["dropped"].values(now)) - len(series["carry"].values(now))
             quantiles = [
-                quantile(series[name].values(now), q)
-                for name in (
-                    "latency",
-                    "inference",
-                    "conversion",
-                    "overhead",
-                    "carry",
-                    "points",
-                    "objects",
-                )
-                for q in (0.5, 0.95)
+                quantile(series[name].values(now), q) for name in _TIMED for q in (0.5, 0.95)
             ]
             return Window(
                 series["received"].rate(now),

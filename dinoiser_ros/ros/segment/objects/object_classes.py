@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from dinoiser_ros.objects.class_names import things
-from dinoiser_ros.utils.option import did_you_mean
+from dinoiser_ros.utils.option import with_nearest
 from dinoiser_ros.utils.texts import same_look
 
 if TYPE_CHECKING:
@@ -32,11 +32,7 @@ def missing_objects(chosen: Sequence[str], classes: Sequence[SegmentationClass])
     """Which of the chosen classes no prompt has, in one sentence; None if all are there."""
     names = [entry.name for entry in classes]
     known = {same_look(name) for name in names}
-    faults = []
-    for name in _named(chosen):
-        if same_look(name) not in known:
-            near = did_you_mean(name, names).removeprefix(": ")
-            faults.append(f"'{name}'" + (f" ({near})" if near else ""))
+    faults = [with_nearest(name, names) for name in _named(chosen) if same_look(name) not in known]
     if not faults:
         return None
     return (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dinoiser_ros.errors import ParameterError
 from dinoiser_ros.messages.topic_names import topic_token
-from dinoiser_ros.utils.option import did_you_mean
+from dinoiser_ros.utils.option import with_nearest
 from dinoiser_ros.utils.texts import same_look
 
 if TYPE_CHECKING:
@@ -77,11 +77,12 @@ def missing_classes(
     groups: Sequence[ClassGroup], classes: Sequence[SegmentationClass]
 ) -> str | None:
     """Which classes of groups no prompt has, in one sentence; None if all are there."""
-    faults = []
-    for group in groups:
-        for name in class_ids(group, classes)[1]:
-            near = did_you_mean(name, [entry.name for entry in classes]).removeprefix(": ")
-            faults.append(f"'{name}' of {group.topic}" + (f" ({near})" if near else ""))
+    names = [entry.name for entry in classes]
+    faults = [
+        with_nearest(name, names, f" of {group.topic}")
+        for group in groups
+        for name in class_ids(group, classes)[1]
+    ]
     if not faults:
         return None
     return (

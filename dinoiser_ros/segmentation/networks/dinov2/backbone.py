@@ -39,9 +39,7 @@ class DinoV2Backbone(Backbone):
         return self._tower.conv1.out_channels
 
     def _embed(self, images: Tensor, mode: str) -> tuple[Tensor, tuple[int, int]]:
-        images = self._pad(images)
-        pixels = ((images - self._mean) / self._std).to(self.dtype)
-        patches, grid = vit.patch_tokens(self.visual, pixels)
+        patches, grid = self._patches(images)
         positions, tower = self._position(grid, mode), self._tower
         first = torch.cat([tower.class_embedding + positions[:1], tower.register_tokens])
         first = first.to(patches.dtype).expand(patches.shape[0], -1, -1)
@@ -81,13 +79,6 @@ def _smoothed(table: Tensor, count: int) -> Tensor:
     rows = torch.arange(side, device=table.device) + 0.5
     widths = torch.ones_like(rows[:1]) * (side / count)
     distance = (rows[None, :] - places[:, None]).abs() / widths.clamp(min=1.0)
-    weights = _cubic(distance).to(table.dtype)
+    weights = torch.where(distance < 2, vit.cubic(distance, -0.5), torch.zeros_like(distance))
+    weights = weights.to(table.dtype)
     return torch.einsum("ij,jmw->imw", weights / weights.sum(dim=1, keepdim=True), table)
-
-
-def _cubic(distance: Tensor) -> Tensor:
-    """Keys' bicubic kernel with a = -0.5; 0 from a distance of 2 on."""
-    a, d = -0.5, distance
-    near = ((a + 2) * d - (a + 3)) * d * d + 1
-    far = ((d - 5) * d + 8) * d * a - 4 * a
-    return torch.where(d <= 1, near, torch.where(d < 2, far, torch.zeros_like(d)))

@@ -48,9 +48,7 @@ class SiglipBackbone(Backbone):
         return self._tower.attn_pool.proj.out_features
 
     def _embed(self, images: Tensor, mode: str) -> tuple[Tensor, tuple[int, int]]:
-        images = self._pad(images)
-        pixels = ((images - self._mean) / self._std).to(self.dtype)
-        patches, grid = vit.patch_tokens(self.visual, pixels)
+        patches, grid = self._patches(images)
         return patches + self._position(grid, mode), grid
 
     def _resized_positions(self, grid: tuple[int, int], mode: str) -> Tensor:
