@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import socket
 import statistics
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dinoiser_ros.ros.domain import isolate_ros
 from dinoiser_ros.ros.tools.sim_frames import CameraOptions
+from dinoiser_ros.ros.watching import INTERRUPTED, Interrupted, spin_until, stop_at_signals
 from dinoiser_ros.utils.closed_output import end_with_reader
 from dinoiser_ros.web.access import PORT
 
@@ -33,16 +32,11 @@ if TYPE_CHECKING:
 _START_TIMEOUT = 180.0  # seconds until the first mask: torch alone takes many on a busy machine
 _CHANGE_TIMEOUT = 60.0  # seconds until the first mask with changed prompts
 _ROOM = 4.0  # seconds in one room: a short demo should show more than one
-_INTERRUPTED = 130  # exit status, as shells have it
 _PICTURES = 3  # overlays written for each prompt set
 
 
 class DemoError(Exception):
     """Why the demo cannot go on, in one sentence."""
-
-
-class Interrupted(Exception):
-    """Ctrl-C or SIGTERM."""
 
 
 @end_with_reader()
@@ -60,10 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(f"stopped: {error}")
         return 1
     namespace = f"/dinoiser_demo_{os.getpid()}"
-    # A flag, since an exception could come after a child was started and before it is registered.
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_at_signals()
 
     import rclpy
     from rclpy.signals import SignalHandlerOptions
@@ -81,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(f"stopped: {error}")
     except Interrupted:
         _say("interrupted")
-        status = _INTERRUPTED
+        status = INTERRUPTED
     finally:
         watcher.destroy_node()
         rclpy.try_shutdown()
@@ -160,7 +151,7 @@ def _watch(
     first, second = watcher.scores
 
     def spin(until: Callable[[], bool], seconds: float) -> bool:
-        return _spin(watcher, lambda: _check(watcher, children, stop), until, seconds)
+        return spin_until(watcher, lambda: _check(watcher, children, stop), until, seconds)
 
     if not spin(lambda: first.frames > 0, _START_TIMEOUT):
         raise DemoError(f"no mask within {_START_TIMEOUT:.0f} s; see the messages above")
@@ -177,19 +168,6 @@ def _watch(
     spin(lambda: False, options.seconds / 2)
     _say(f"{second.frames} masks of {len(second.names)} classes after the change")
     return 0 if all(score.frames for score in watcher.scores) else 1
-
-
-def _spin(
-    watcher: Watcher, check: Callable[[], None], until: Callable[[], bool], seconds: float
-) -> bool:
-    """Handle messages until a condition holds or the time is over; returns the condition."""
-    import rclpy
-
-    end = time.monotonic() + seconds
-    while not until() and time.monotonic() < end:
-        check()
-        rclpy.spin_once(watcher, timeout_sec=0.1)
-    return until()
 
 
 def _check(watcher: Watcher, children: Children, stop: threading.Event) -> None:

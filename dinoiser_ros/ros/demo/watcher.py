@@ -8,15 +8,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.client import Client
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import Image
 from vision_msgs.msg import LabelInfo
 
-from dinoiser_ros.messages.decode import rgb_from_message
+from dinoiser_ros.messages.decode import rgb_from_message, rows_of_bytes
 from dinoiser_ros.messages.stamps import stamp_of
+from dinoiser_ros.ros.watching import reported_failure
 from dinoiser_ros.srv import SetPrompts
 
 from .score import Score, score_of
@@ -108,9 +109,7 @@ class Watcher(Node):
             _thin_out(self.overlays[number])
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        for status in message.status:
-            if status.name == f"{self._watched}: node" and status.level == DiagnosticStatus.ERROR:
-                self.failure = status.message
+        self.failure = reported_failure(message, self._watched) or self.failure
 
     def _prompt_set_at(self, stamp: int) -> int | None:
         """Which prompt set a result that arrives now shows: the one announced last.
@@ -137,5 +136,4 @@ def _thin_out(pairs: list[Any], most: int = 16) -> None:
 
 def _gray(message: Image) -> np.ndarray:
     """(H, W) uint8 of a mono8 message."""
-    rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
-    return rows[:, : message.width]
+    return rows_of_bytes(message, message.height, message.width)

@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped, TransformStamped
 from nav_msgs.msg import OccupancyGrid, Odometry, Path
 from rclpy.client import Client
@@ -25,6 +24,7 @@ from dinoiser_ros.messages.point_cloud import places_of
 from dinoiser_ros.messages.stamps import stamp_of
 from dinoiser_ros.ros.tools.sim_camera import camera_info
 from dinoiser_ros.ros.tools.sim_frames import CameraFrame
+from dinoiser_ros.ros.watching import reported_failure
 from dinoiser_ros.sim.camera import RenderedFrame
 from dinoiser_ros.sim.navigation.costmap import LETHAL, UNKNOWN, RollingCostmap
 from dinoiser_ros.sim.navigation.follower import Pose
@@ -147,11 +147,7 @@ class DriveNode(Node):
         self.ready = True
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        for status in message.status:
-            if status.name == f"{self._segmenting}: node" and status.level == (
-                DiagnosticStatus.ERROR
-            ):
-                self.failure = status.message
+        self.failure = reported_failure(message, self._segmenting) or self.failure
 
 
 def in_millimetres(depth: np.ndarray) -> np.ndarray:
@@ -159,16 +155,6 @@ def in_millimetres(depth: np.ndarray) -> np.ndarray:
     measured = np.isfinite(depth) & (depth < _FARTHEST)
     whole: np.ndarray = np.where(measured, np.rint(depth * 1000.0), 0).astype(np.uint16)
     return whole
-
-
-def spin_until(node: Node, until: Callable[[], bool], seconds: float) -> bool:
-    """Handle messages until a condition holds or the time is over; returns the condition."""
-    import rclpy
-
-    end = time.monotonic() + seconds
-    while not until() and time.monotonic() < end:
-        rclpy.spin_once(node, timeout_sec=0.05)
-    return until()
 
 
 def _transform(part: Transform, stamp: Any) -> TransformStamped:

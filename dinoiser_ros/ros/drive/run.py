@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING
 from dinoiser_ros.errors import MediaError
 from dinoiser_ros.ros.demo.children import Children
 from dinoiser_ros.ros.domain import isolate_ros
+from dinoiser_ros.ros.watching import INTERRUPTED, Interrupted, stop_at_signals
 from dinoiser_ros.sim.gl import RendererUnavailable
 from dinoiser_ros.utils.closed_output import end_with_reader
 
@@ -33,11 +33,6 @@ if TYPE_CHECKING:
     from .node import DriveNode
 
 _NAMESPACE = "/dinoiser_drive"
-_INTERRUPTED = 130  # exit status, as shells have it
-
-
-class Interrupted(Exception):
-    """Ctrl-C or SIGTERM."""
 
 
 @end_with_reader()
@@ -57,10 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 1
         os.environ.update(profile())
     namespace = options.namespace or _NAMESPACE
-    # A flag, since an exception could come after a child was started and before it is registered.
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_at_signals()
 
     import rclpy
     from rclpy.signals import SignalHandlerOptions
@@ -83,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(f"stopped: {error}")
     except Interrupted:
         _say("interrupted")
-        status = _INTERRUPTED
+        status = INTERRUPTED
     finally:
         rclpy.try_shutdown()
     _write(film, options.output)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dinoiser_ros.ros.watching import spin_until
 from dinoiser_ros.sim.camera import RenderedFrame
 from dinoiser_ros.sim.navigation.clouds import by_height, geometric_clouds
 from dinoiser_ros.sim.navigation.follower import Pose
@@ -19,7 +20,7 @@ from dinoiser_ros.sim.navigation.robot import CAMERA_HEIGHT, MOUNT, SimulatedBas
 from dinoiser_ros.sim.navigation.room import Room
 
 from .film import Film
-from .node import DriveNode, spin_until
+from .node import DriveNode
 from .prompts import FREE, GRASS_IS_FORBIDDEN, GRASS_IS_GROUND, OBSTACLES
 from .score import Outcome
 
@@ -146,7 +147,6 @@ class Tour:
 
         def arrived() -> bool:
             nonlocal found
-            self._means.check()
             found = found or node.clouds_of(stamps)
             return found is not None
 
@@ -155,7 +155,7 @@ class Tour:
             begun = time.monotonic()
             stamps.add(node.publish_sensors(frame, pose, *self._motion))
             # An image may get lost, and so does the depth of one before the node wants clouds.
-            if spin_until(node, arrived, self._patience):
+            if spin_until(node, self._means.check, arrived, self._patience):
                 took = time.monotonic() - begun
                 self._patience = max(_LEAST_PATIENCE, _PATIENCE * took)
                 assert found is not None
@@ -170,7 +170,7 @@ class Tour:
         node, check = self._means.node, self._means.check
 
         def spin(until: Callable[[], bool], seconds: float) -> bool:
-            return spin_until(node, lambda: _checked(check, until), seconds)
+            return spin_until(node, check, until, seconds)
 
         if not spin(lambda: node.ready, _GIVE_UP):
             raise DriveError(f"no segmentation node within {_GIVE_UP:.0f} s; see above")
@@ -199,8 +199,3 @@ class Tour:
         if not self._means.semantics:
             said = "depth only"
         self._means.film.add(leg, beside(camera, plan, f"{self._seconds:5.1f} s   {said}"))
-
-
-def _checked(check: Callable[[], None], condition: Callable[[], bool]) -> bool:
-    check()
-    return condition()
