@@ -13,12 +13,11 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
-from points.masks import in_patches
+from points.masks import in_patches, segmenter_of
 
 from .drives import drive
 from .follower import Follower, default_limits
@@ -26,7 +25,6 @@ from .picture import Strip
 
 HELD_OUT = ("patrol:401", "loop:401", "patrol:402", "loop:402")  # tried out on 301 and 302
 _LEAST_IDF1 = 0.8
-Masks = tuple[np.ndarray, np.ndarray]
 
 
 def main() -> int:
@@ -73,21 +71,6 @@ def main() -> int:
         flush=True,
     )
     return 0 if min(idf1["true", False], idf1["true", True]) >= _LEAST_IDF1 else 1
-
-
-def segmenter_of(model: str) -> Callable[[np.ndarray], Masks]:
-    """A model's masks of the simulated classes: (H, W, 3) to class ids and confidence."""
-    from dinoiser_ros.segmentation import Segmenter
-    from dinoiser_ros.sim.classes import CLASSES
-
-    segmenter = Segmenter(model=model)
-    segmenter.set_prompts(list(CLASSES))
-
-    def segment(image: np.ndarray) -> Masks:
-        result = segmenter.segment(image)
-        return result.labels, result.confidence
-
-    return segment
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -23,12 +23,12 @@ import numpy as np
 
 from dinoiser_ros.ros.segment.parameters import BY_NAME
 from dinoiser_ros.sim.camera import RenderedFrame
-from dinoiser_ros.sim.classes import CLASSES, OBJECT_IDS
+from dinoiser_ros.sim.classes import OBJECT_IDS
 from dinoiser_ros.sim.drive import SimulatedRobot
 
 from .accuracy import phantoms
 from .cost import median_ms
-from .masks import dilated, in_patches
+from .masks import dilated, in_patches, segmenter_of
 from .picture import write_picture
 
 SIZE = (640, 480)
@@ -52,7 +52,7 @@ def main() -> int:
         "patches of 16": lambda frame: in_patches(frame.labels, 16),
     }
     if segment is not None:
-        kinds[options.model] = lambda frame: segment(frame.rgb)
+        kinds[options.model] = lambda frame: segment(frame.rgb)[0]
     radius, edge = BY_NAME["border_erosion"].default, BY_NAME["depth_edge"].default
     worst = 0.0
     for name, masks in kinds.items():
@@ -88,15 +88,6 @@ def rendered(count: int) -> list[RenderedFrame]:
                 if len(frames) == count:
                     return frames
     return frames
-
-
-def segmenter_of(model: str) -> Callable[[np.ndarray], np.ndarray]:
-    """A model's masks of the simulated classes: (H, W, 3) to (H, W) class ids."""
-    from dinoiser_ros.segmentation import Segmenter
-
-    segmenter = Segmenter(model=model)
-    segmenter.set_prompts(list(CLASSES))
-    return lambda image: segmenter.segment(image).labels
 
 
 def _parser() -> argparse.ArgumentParser:

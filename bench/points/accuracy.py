@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dinoiser_ros.geometry import camera_model
 from dinoiser_ros.geometry.camera_model import CameraModel, ray_directions
 from dinoiser_ros.geometry.surfaces import Surfaces
 from dinoiser_ros.sim.camera import RenderedFrame
@@ -63,8 +64,7 @@ class Phantoms:
 def pinhole(frame: RenderedFrame) -> CameraModel:
     """The camera that a frame was rendered with."""
     height, width = frame.labels.shape
-    focal = 0.5 * height / np.tan(np.radians(frame.fovy) / 2)
-    return CameraModel(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2)
+    return camera_model.pinhole(width, height, frame.fovy)
 
 
 def phantoms(

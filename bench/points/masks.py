@@ -1,12 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""True masks made as coarse as those of a network are."""
+"""Masks of simulated frames: a model's, and true ones made as coarse as those of a network are."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
+
+
+def segmenter_of(model: str) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """A model's masks of the simulated classes: (H, W, 3) to class ids and confidence."""
+    from dinoiser_ros.segmentation import Segmenter
+    from dinoiser_ros.sim.classes import CLASSES
+
+    segmenter = Segmenter(model=model)
+    segmenter.set_prompts(list(CLASSES))
+
+    def segment(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        result = segmenter.segment(image)
+        return result.labels, result.confidence
+
+    return segment
 
 
 def in_patches(labels: np.ndarray, patch: int) -> np.ndarray:

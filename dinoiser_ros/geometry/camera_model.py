@@ -66,6 +66,29 @@ class CameraModel:
         )
 
 
+def focal_length(height: int, fovy: float) -> float:
+    """In pixels, of a pinhole camera.
+
+    Args:
+        height: of its image in pixels.
+        fovy: vertical field of view in degrees.
+    """
+    return float(0.5 * height / np.tan(np.radians(fovy) / 2))
+
+
+def pinhole(width: int, height: int, fovy: float) -> CameraModel:
+    """A camera as simulators have it: square pixels, the principal point in the middle.
+
+    The centre of the first pixel is (0, 0), so the middle is half a pixel before half the size.
+
+    Args:
+        width, height: of its image in pixels.
+        fovy: vertical field of view in degrees.
+    """
+    focal = focal_length(height, fovy)
+    return CameraModel(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2)
+
+
 def ray_directions(camera: CameraModel) -> np.ndarray:
     """Where the pixels of a camera look.
 

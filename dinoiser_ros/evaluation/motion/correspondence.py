@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from dinoiser_ros.geometry.camera_model import focal_length
+
 from .drives import Drive, View
 
 _SAME_DEPTH = 0.02  # relative difference up to which two pixels show one surface
@@ -21,7 +23,7 @@ def true_places(view: View, before: View) -> tuple[np.ndarray, np.ndarray]:
         with the same true label is seen there. Elsewhere the places mean nothing.
     """
     height, width = view.truth.shape
-    focal = 0.5 * height / np.tan(np.radians(view.fovy) / 2)
+    focal = focal_length(height, view.fovy)
     centre = np.array([(width - 1) / 2, (height - 1) / 2])
     y, x = np.mgrid[:height, :width]
     far = np.where(np.isfinite(view.depth), view.depth, 1e4).astype(np.float64)

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from dinoiser_ros.geometry.camera_model import focal_length
 
 
 class FramesUnavailable(Exception):
@@ -38,7 +39,7 @@ class CameraFrame:
         """Focal length in pixels; raises ValueError if the field of view is unknown."""
         if self.fovy is None:
             raise ValueError("the field of view of this frame is unknown")
-        return float(0.5 * self.labels.shape[0] / math.tan(math.radians(self.fovy) / 2.0))
+        return focal_length(self.labels.shape[0], self.fovy)
 
 
 @dataclass(frozen=True)

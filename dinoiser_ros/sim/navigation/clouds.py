@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dinoiser_ros.geometry.camera_model import CameraModel, ray_directions
+from dinoiser_ros.geometry.camera_model import pinhole, ray_directions
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,8 @@ def geometric_clouds(depth: np.ndarray, fovy: float, step: int = 2) -> np.ndarra
         (N, 3) float32 in the optical frame.
     """
     height, width = depth.shape
-    focal = 0.5 * height / np.tan(np.radians(fovy) / 2)
-    camera = CameraModel(width, height, focal, focal, (width - 1) / 2, (height - 1) / 2)
-    rays, part = ray_directions(camera)[:, ::step, ::step], depth[::step, ::step]
+    rays = ray_directions(pinhole(width, height, fovy))[:, ::step, ::step]
+    part = depth[::step, ::step]
     there = np.isfinite(part)
     ahead = part[there]
     points: np.ndarray = np.stack([*(rays[:, there] * ahead), ahead], axis=1)

@@ -37,6 +37,14 @@ class RollingCostmap:
         places: np.ndarray = np.floor(points[:, :2] / self.resolution).astype(int) - self.origin
         return places
 
+    def states_at(self, points: np.ndarray) -> np.ndarray:
+        """(N,) uint8 states of the cells of points (N, 2 or more) in metres; outside unknown."""
+        columns, rows = self.cells(points).T
+        inside = self._inside(columns, rows)
+        states = np.full(len(columns), UNKNOWN, np.uint8)
+        states[inside] = self.states[rows[inside], columns[inside]]
+        return states
+
     def centres(self, cells: np.ndarray) -> np.ndarray:
         """The middles, (N, 2) in metres, of cells (N, 2), columns and rows."""
         middles: np.ndarray = (cells + self.origin + 0.5) * self.resolution
@@ -89,9 +97,13 @@ class RollingCostmap:
 
     def _set(self, points: np.ndarray, state: int) -> None:
         columns, rows = self.cells(points).T
-        side = len(self.states)
-        inside = (columns >= 0) & (columns < side) & (rows >= 0) & (rows < side)
+        inside = self._inside(columns, rows)
         self.states[rows[inside], columns[inside]] = state
+
+    def _inside(self, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        side = len(self.states)
+        within: np.ndarray = (columns >= 0) & (columns < side) & (rows >= 0) & (rows < side)
+        return within
 
 
 def _overlap(shift: int, side: int) -> tuple[slice, slice]:

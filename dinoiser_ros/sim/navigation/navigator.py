@@ -71,9 +71,7 @@ class Navigator:
             # What it believes leaves no way: look again.
             grid.forget_marks()
             self._stuck = 0
-        ahead = self._ahead(pose)
-        unknown = len(ahead) > 0 and bool((self._states(ahead) == UNKNOWN).any())
-        self._waited = self._waited + 1 if unknown else 0
+        self._waited = self._waited + 1 if self._is_unknown_ahead(pose) else 0
         return arrives
 
     def command(self, pose: Pose) -> tuple[float, float]:
@@ -81,18 +79,10 @@ class Navigator:
         if self._stuck:
             return 0.0, self._follower.turn_rate / 2  # looks around for a way
         speed, turn = self._follower.command(pose, self.path)
-        ahead = self._ahead(pose)
-        if speed and len(ahead) and (self._states(ahead) == UNKNOWN).any():
+        if speed and self._is_unknown_ahead(pose):
             speed, turn = (_CREEP if self._waited > _PATIENCE else 0.0), turn
         return speed, turn
 
-    def _ahead(self, pose: Pose) -> np.ndarray:
+    def _is_unknown_ahead(self, pose: Pose) -> bool:
         away = np.hypot(self.path[:, 0] - pose.x, self.path[:, 1] - pose.y)
-        ahead: np.ndarray = self.path[away < _SEEN_AHEAD]
-        return ahead
-
-    def _states(self, places: np.ndarray) -> np.ndarray:
-        last = len(self.costmap.states) - 1
-        columns, rows = self.costmap.cells(places).clip(0, last).T
-        states: np.ndarray = self.costmap.states[rows, columns]
-        return states
+        return bool((self.costmap.states_at(self.path[away < _SEEN_AHEAD]) == UNKNOWN).any())

@@ -68,14 +68,9 @@ class MapPicture:
         """(SIDE, SIDE, 3) uint8: the state of the cell under each pixel."""
         along = (np.arange(SIDE) + 0.5) / self._scale - self._reach
         x, y = np.meshgrid(along, -along)
-        columns, rows = costmap.cells(np.stack([x.ravel(), y.ravel()], axis=1)).T
-        side = len(costmap.states)
-        inside = (columns >= 0) & (columns < side) & (rows >= 0) & (rows < side)
+        states = costmap.states_at(np.stack([x.ravel(), y.ravel()], axis=1))
         colours = np.full((SIDE * SIDE, 3), _UNKNOWN, np.uint8)
-        states = costmap.states[rows[inside], columns[inside]]
-        chosen = colours[inside]
-        chosen[states == FREE], chosen[states == LETHAL] = _KNOWN, _BLOCKED
-        colours[inside] = chosen
+        colours[states == FREE], colours[states == LETHAL] = _KNOWN, _BLOCKED
         return colours.reshape(SIDE, SIDE, 3)
 
     def _plan(self, drawing: ImageDraw.ImageDraw) -> None:

@@ -103,3 +103,13 @@ def test_inflation_is_that_of_a_naive_distance() -> None:
 
 def test_an_empty_map_costs_one_a_cell() -> None:
     assert (inflated(np.zeros((5, 5), np.uint8), 0.1, 0.3) == 1.0).all()
+
+
+def test_states_of_points_are_those_of_their_cells_and_unknown_outside() -> None:
+    grid = RollingCostmap(size=2.0, resolution=0.1)
+    rng = np.random.default_rng(0)
+    grid.states[:] = rng.choice([UNKNOWN, FREE, LETHAL], grid.states.shape)
+    points = rng.uniform(-1.5, 1.5, (200, 2))
+    for (column, row), state in zip(grid.cells(points), grid.states_at(points), strict=True):
+        inside = 0 <= column < 20 and 0 <= row < 20
+        assert state == (grid.states[row, column] if inside else UNKNOWN)
