@@ -71,6 +71,7 @@ class State:
         classes: id and name of each, in the order of the prompts; ids may have gaps.
         parameters: in the order of their declaration; "prompts" is one of them.
         diagnostics: the newest.
+        examples: name and number of the examples of each class that was taught.
     """
 
     name: str
@@ -80,6 +81,7 @@ class State:
     classes: tuple[tuple[int, str], ...] = ()
     parameters: tuple[Parameter, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
+    examples: tuple[tuple[str, int], ...] = ()
 
     def values(self) -> dict[str, Value]:
         """The parameters' values by name."""
@@ -129,4 +131,26 @@ class Backend(Protocol):
 
         Raises:
             DinoiserError: they cannot be had.
+        """
+
+    def teach(self, frame: Frame, name: str, region: np.ndarray) -> int:
+        """Give a class examples on a frame's picture; how many it has then.
+
+        Args:
+            name: of the class.
+            region: in pixels of the picture: points (N, 2) as x and y, each an example by itself,
+                or a box (4,) as left, top, right and bottom.
+
+        Raises:
+            DinoiserError: it is refused; then nothing is changed.
+        """
+
+    def forget(self, name: str, newest: int | None) -> int:
+        """Remove examples of a class; how many are left.
+
+        Args:
+            newest: only so many, those taught last; None: all.
+
+        Raises:
+            DinoiserError: it is refused; then nothing is changed.
         """

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Changes that people make on the page: one after the other, with undo, or none at all."""
+"""Changes that people make on the page: one after the other, or none at all.
+
+Those of parameters can be taken back.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,13 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from dinoiser_ros.errors import RequestError
 from dinoiser_ros.utils.option import Value, did_you_mean
 
 from .backend import Backend, Parameter
+from .frame import Frame
 from .settings_file import settings_of
 
 MOST_UNDO = 50
@@ -19,10 +25,10 @@ READ_ONLY = "This page only shows: to change something, start it without read-on
 
 
 class Control:
-    """Changes parameters of a back end, and remembers what they were.
+    """Changes parameters of a back end, remembers what they were, and teaches it classes.
 
     Args:
-        backend: whose parameters.
+        backend: whose parameters and classes.
         allowed: False for a page that only shows.
     """
 
@@ -91,6 +97,26 @@ class Control:
         self.change(chosen)
         return sorted(chosen), notes
 
+    def teach(self, frame: Frame, name: str, region: np.ndarray) -> int:
+        """Give a class examples, see `Backend.teach`; "Undo" does not remove them.
+
+        Raises:
+            DinoiserError: it is not allowed, or refused.
+        """
+        with self._changing():
+            _check_plain("The name of a class", name)
+            return self._backend.teach(frame, name, region)
+
+    def forget(self, name: str, newest: int | None) -> int:
+        """Remove examples of a class, see `Backend.forget`.
+
+        Raises:
+            DinoiserError: it is not allowed, or refused.
+        """
+        with self._changing():
+            _check_plain("The name of a class", name)
+            return self._backend.forget(name, newest)
+
     def _changing(self) -> threading.Lock:
         if not self.allowed:
             raise RequestError(READ_ONLY)
@@ -118,12 +144,12 @@ def _typed(known: Mapping[str, Parameter], name: str, value: Any) -> Value:
     if entry.kind == "float":
         return float(value)
     for text in [value] if isinstance(value, str) else value if entry.kind == "list" else []:
-        if "\0" in text or not text.isascii() and _broken(text):
-            raise RequestError(f"{name} has broken characters in it: write plain text.")
+        _check_plain(name, text)
     result: Value = value
     return result
 
 
-def _broken(text: str) -> bool:
-    """Whether a text has half a character, as JSON may write it, which no message can carry."""
-    return any("\ud800" <= character <= "\udfff" for character in text)
+def _check_plain(what: str, text: str) -> None:
+    """Refuse a text that no message can carry: with half a character, as JSON may write it."""
+    if any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text):
+        raise RequestError(f"{what} has broken characters in it: write plain text.")

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dinoiser_ros.errors import RequestError
 from dinoiser_ros.messages.encode import confidence_pixels
 from dinoiser_ros.option_schema import FRAME_OPTIONS
@@ -91,10 +93,19 @@ class LocalBackend:
         self._segmenter.set_options(**changes)
         if vocabulary is not None:
             self._segmenter.use(vocabulary)
-        with self._condition:
-            self._version += 1
-            self._condition.notify()
-        self._tell()
+        self._segment_again()
+
+    def teach(self, frame: Frame, name: str, region: np.ndarray) -> int:
+        """See `Backend`."""
+        count = self._segmenter.teach(name, frame.image, region)
+        self._examples_changed()
+        return count
+
+    def forget(self, name: str, newest: int | None) -> int:
+        """See `Backend`."""
+        count = self._segmenter.forget(name, newest)
+        self._examples_changed()
+        return count
 
     def probabilities(self, frame: Frame) -> ProbabilityGrid:
         """See `Backend`."""
@@ -103,6 +114,18 @@ class LocalBackend:
         if len(names) != len(values):
             raise RequestError("The prompts changed meanwhile: ask again.")
         return ProbabilityGrid(names, values)
+
+    def _examples_changed(self) -> None:
+        if self._segmenter.vocabulary.taught:
+            self._segment_again()
+        else:
+            self._tell()
+
+    def _segment_again(self) -> None:
+        with self._condition:
+            self._version += 1
+            self._condition.notify()
+        self._tell()
 
     def _tell(self) -> None:
         self._state = self._current_state()
@@ -133,6 +156,7 @@ class LocalBackend:
             tuple((entry.id, entry.name) for entry in segmenter.classes),
             tuple(parameters),
             (Diagnostic("node", level, text, values),),
+            tuple(segmenter.examples.counts.items()),
         )
 
     def _run(self) -> None:

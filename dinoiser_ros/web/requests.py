@@ -10,6 +10,7 @@ from dinoiser_ros.errors import RequestError
 
 from .explanation import confused, heat_map, ranking
 from .frame import Frame, packed
+from .regions import region_in_pixels
 from .room import Room
 from .settings_file import settings_text
 from .snapshot import snapshot
@@ -129,6 +130,34 @@ async def _save(viewer: Asker, asked: Mapping[str, Any]) -> Answer:
     return packed(header, content)
 
 
+async def _teach(viewer: Asker, asked: Mapping[str, Any]) -> Answer:
+    """Give a class examples: {"camera", "number", "name", "points" or "box"}.
+
+    Places are from 0 to 1, as in `region_in_pixels`.
+    """
+    frame, name = viewer.frame(asked), _name(asked)
+    size = (await viewer.room.run(lambda: frame.image)).shape[:2]
+    region = region_in_pixels(asked, size)
+    count = await viewer.room.change(lambda control: control.teach(frame, name, region))
+    return {"examples": count}
+
+
+async def _forget(viewer: Asker, asked: Mapping[str, Any]) -> Answer:
+    """Remove examples of a class: {"name"}, with {"newest": n} only those taught last."""
+    name, newest = _name(asked), asked.get("newest")
+    if newest is not None and (type(newest) is not int or not 1 <= newest < 2**31):
+        raise RequestError("newest has to be a number of examples, 1 or more.")
+    count = await viewer.room.change(lambda control: control.forget(name, newest))
+    return {"examples": count}
+
+
+def _name(asked: Mapping[str, Any]) -> str:
+    name = asked.get("name")
+    if not isinstance(name, str):
+        raise RequestError("A class needs a name: give a text.")
+    return name
+
+
 def _place(asked: Mapping[str, Any], name: str) -> float:
     value = asked.get(name)
     if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1:
@@ -144,4 +173,6 @@ _REQUESTS: dict[str, Callable[[Asker, Mapping[str, Any]], Awaitable[Answer]]] = 
     "probe": _probe,
     "why": _why,
     "save": _save,
+    "teach": _teach,
+    "forget": _forget,
 }

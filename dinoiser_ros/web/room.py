@@ -59,6 +59,7 @@ class Room:
         self._watching: asyncio.Task[None] | None = None
         self._watched: frozenset[str] = frozenset()
         self._grid: tuple[int, object, ProbabilityGrid] | None = None
+        self._changes = 0  # whose effect no setting may show, as that of one example for another
         self._closed = False
         self._news: tuple[tuple[State, int, int], list[str]] | None = None
 
@@ -84,11 +85,12 @@ class Room:
         return await loop.run_in_executor(self._pictures, frame.message)
 
     async def change(self, do: Callable[[Control], T]) -> T:
-        """Change parameters; one change after the other, so that they take one thread."""
+        """Change something; one change after the other, so that they take one thread."""
         async with self._changing:
             try:
                 return await self.run(do, self._control)
             finally:
+                self._changes += 1
                 self.wake()  # the number of changes that can be taken back
 
     async def probabilities(self, frame: Frame) -> ProbabilityGrid:
@@ -103,7 +105,7 @@ class Room:
 
     def _settings(self) -> object:
         state = self.backend.state()
-        return state.classes, state.parameters
+        return state.classes, state.parameters, state.examples, self._changes
 
     def watch(self) -> None:
         """Tell the back end what is looked at, if that changed.

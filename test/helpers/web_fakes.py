@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from dinoiser_ros.errors import PromptError
+from dinoiser_ros.errors import ExampleError, PromptError
 from dinoiser_ros.web.backend import OK, Diagnostic, Parameter, ProbabilityGrid, State
 from dinoiser_ros.web.frame import Frame
 
@@ -35,6 +35,7 @@ class FakeBackend:
         self.watched: list[frozenset[str]] = []
         self.frames: dict[str, Frame] = {}
         self.computed = 0
+        self.taught: list[tuple[int, str, list]] = []  # number of the frame, name and region
         self.slow = threading.Event()  # set: changes go through
         self.slow.set()
         names = tuple(enumerate(PARAMETERS[0].value))
@@ -99,6 +100,22 @@ class FakeBackend:
         names = tuple(name for _, name in self._state.classes[:2])
         return ProbabilityGrid(names, values)
 
+    def teach(self, frame: Frame, name: str, region: np.ndarray) -> int:
+        self.taught.append((frame.number, name, region.tolist()))
+        return self._recount(name, len(region) if region.ndim > 1 else 1)
+
+    def forget(self, name: str, newest: int | None) -> int:
+        if name not in dict(self._state.examples):
+            raise ExampleError(f"Nothing was taught under the name {name!r}.")
+        return self._recount(name, -(newest or 10**6))
+
+    def _recount(self, name: str, more: int) -> int:
+        counts = dict(self._state.examples)
+        count = max(0, counts.get(name, 0) + more)
+        counts[name] = count
+        self.update(examples=tuple((entry, number) for entry, number in counts.items() if number))
+        return count
+
 
 def unpacked(message: bytes) -> tuple[dict[str, Any], bytes]:
     """Header and content of a binary message."""
@@ -126,6 +143,7 @@ class Visitor:
         origin = f"http://{client.host}:{client.port}"
         self._opening = client.ws_connect(path, headers={"Origin": origin, **headers})
         self._number = 0
+        self._state: dict[str, Any] = {}  # the last one
 
     async def __aenter__(self) -> Visitor:
         self.socket = await self._opening
@@ -148,8 +166,15 @@ class Visitor:
                 found = json.loads(message.data)
             else:
                 raise ConnectionError(f"{message.type} {message.data} {message.extra}")
+            if found.get("kind") == "state":
+                self._state = found
             if wanted(found):
                 return found
+
+    async def knows(self, wanted: Callable[[dict[str, Any]], Any]) -> None:
+        """Wait for a state that is wanted; it may have come already."""
+        if not wanted(self._state):
+            await self.until(lambda found: found.get("kind") == "state" and wanted(found))
 
     async def picture(self) -> dict[str, Any]:
         return await self.until(lambda found: found.get("kind") == "picture")

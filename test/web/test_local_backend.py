@@ -71,6 +71,26 @@ def test_what_is_looked_at_is_segmented_and_again_after_a_change(backend: LocalB
     assert backend.newest("a") is None  # nobody looks
 
 
+def test_a_taught_class_is_in_the_next_frame_of_the_picture(backend: LocalBackend) -> None:
+    backend.watch(frozenset({"a"}))
+    first = newest(backend, "a")
+    assert backend.teach(first, "tote", np.array([[10.0, 20.0], [40.0, 5.0]])) == 2
+    assert backend.state().examples == (("tote", 2),)
+    assert newest(backend, "a") is first, "no prompt names it: nothing to segment again"
+    backend.change({"prompts": ["floor", "wall", "@tote"]})
+    second = newest(backend, "a", first.number)
+    assert backend.teach(first, "tote", np.array([0.0, 0.0, 30.0, 30.0])) == 3
+    third = newest(backend, "a", second.number)
+    assert third.class_names == {0: "floor", 1: "wall", 2: "tote"}
+    with pytest.raises(DinoiserError, match="in use"):
+        backend.forget("tote", None)
+    assert backend.forget("tote", 2) == 1
+    newest(backend, "a", third.number)
+    assert backend.state().examples == (("tote", 1),)
+    with pytest.raises(DinoiserError, match="outside"):
+        backend.teach(first, "tote", np.array([[64.0, 0.0]]))
+
+
 @pytest.mark.parametrize(
     "values",
     [

@@ -301,16 +301,110 @@ def test_who_may_only_look_changes_nothing() -> None:
         async with Visitor(client) as visitor:
             state = await visitor.until(lambda found: found.get("kind") == "state")
             assert state["control"] is False
+            backend.show()
+            await visitor.tell("watch", cameras=["/front"])
+            place = {"camera": "/front", "number": (await visitor.picture())["number"]}
             for do, fields in (
                 ("change", {"values": {"gamma": 0.5}}),
                 ("undo", {}),
                 ("load", {"text": "/**: {ros__parameters: {gamma: 0.5}}"}),
+                ("teach", {**place, "name": "tote", "points": [[0.5, 0.5]]}),
+                ("forget", {"name": "tote"}),
             ):
                 assert "only shows" in (await visitor.ask(do, **fields))["error"]
             assert "gamma" in (await visitor.ask("settings"))["text"]
-        assert backend.state() == before
+        assert backend.state() == before and backend.taught == []
 
     served(use, control=False)
+
+
+# -- teaching --------------------------------------------------------------------------------------
+
+
+def test_a_class_is_taught_on_the_picture_that_was_shown_and_forgotten_again() -> None:
+    async def use(client: TestClient, backend: FakeBackend) -> None:
+        shown = backend.show(size=(1501, 2999))  # sent smaller: pixels are those of the camera
+        async with Visitor(client) as one, Visitor(client) as other:
+            await one.tell("watch", cameras=["/front"])
+            place = {"camera": "/front", "number": (await one.picture())["number"]}
+            backend.show()
+            points = [[0.5, 0.25], [1, 1.0], [0, 0]]
+            answer = await one.ask("teach", **place, name="blue tote", points=points)
+            assert answer["examples"] == 3
+            state = await other.until(lambda found: found.get("examples"))
+            assert state["examples"] == [["blue tote", 3]] and state["undo"] == 0, "no parameter"
+            box = [0.1, 0.2, 0.5, 1]
+            assert (await one.ask("teach", **place, name="blue tote", box=box))["examples"] == 4
+            (number, name, places), (_, _, boxed) = backend.taught
+            assert (number, name) == (shown.number, "blue tote")
+            assert places == [[1499.5, 375.25], pytest.approx([2999, 1501]), [0, 0]]
+            assert places[1][0] < 2999 and places[1][1] < 1501, "inside the picture"
+            assert boxed == pytest.approx([299.9, 300.2, 1499.5, 1501])
+
+            assert (await other.ask("forget", name="blue tote", newest=1))["examples"] == 3
+            assert (await one.ask("forget", name="blue tote"))["examples"] == 0
+            await other.until(lambda found: found.get("examples") == [])
+            assert "Nothing was taught" in (await one.ask("forget", name="blue tote"))["error"]
+
+    served(use)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"points": [[0.5, 0.5]], "name": 7}, "needs a name"),
+        ({"points": [[0.5, 0.5]], "name": "a\0b"}, "broken"),
+        ({"points": [[0.5, 0.5]], "name": "\ud800"}, "broken"),
+        ({}, "points or a box"),
+        ({"points": [[0.5, 0.5]], "box": [0, 0, 1, 1]}, "one of them"),
+        ({"points": []}, "0 to 1"),
+        ({"points": [[0.5]]}, "0 to 1"),
+        ({"points": [[0.5, 0.5], [0.5]]}, "0 to 1"),
+        ({"points": [[0.5, float("nan")]]}, "0 to 1"),
+        ({"points": [[0.5, 10**400]]}, "0 to 1"),
+        ({"points": [["0", "0"]]}, "0 to 1"),
+        ({"points": [[0.5, 1.5]]}, "0 to 1"),
+        ({"points": {"x": 0}}, "0 to 1"),
+        ({"points": [[0.5, 0.5]] * 65}, "at most 64"),
+        ({"box": [0, 0, 1]}, "0 to 1"),
+        ({"box": [True, False, True, True]}, "0 to 1"),
+        ({"number": -1, "points": [[0.5, 0.5]]}, "gone"),
+    ],
+)
+def test_what_is_no_example_is_refused_in_a_sentence(fields: dict, said: str) -> None:
+    async def use(client: TestClient, backend: FakeBackend) -> None:
+        backend.show()
+        async with Visitor(client) as visitor:
+            await visitor.tell("watch", cameras=["/front"])
+            number = (await visitor.picture())["number"]
+            asked = {"camera": "/front", "number": number, "name": "tote", **fields}
+            assert said in (await visitor.ask("teach", **asked))["error"]
+            for newest in (0, -1, 1.5, True, "1", 2**31):
+                answer = await visitor.ask("forget", name="tote", newest=newest)
+                assert "1 or more" in answer["error"]
+        assert backend.taught == []
+
+    served(use)
+
+
+def test_after_teaching_the_same_picture_is_computed_anew() -> None:
+    """One example for another: nothing else in the state tells them apart."""
+
+    async def use(client: TestClient, backend: FakeBackend) -> None:
+        backend.show()
+        async with Visitor(client) as visitor:
+            await visitor.tell("watch", cameras=["/front"])
+            place = {"camera": "/front", "number": (await visitor.picture())["number"]}
+            await visitor.ask("teach", **place, name="tote", points=[[0.5, 0.5]])
+            await visitor.ask("why", **place, **{"class": "wall"})
+            await visitor.ask("why", **place, **{"class": "floor"})
+            assert backend.computed == 1
+            await visitor.ask("forget", name="tote")
+            await visitor.ask("teach", **place, name="tote", points=[[0.1, 0.1]])
+            await visitor.ask("why", **place, **{"class": "wall"})
+            assert backend.computed == 2
+
+    served(use)
 
 
 # -- who is let in ---------------------------------------------------------------------------------

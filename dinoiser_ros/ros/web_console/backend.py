@@ -12,7 +12,7 @@ import numpy as np
 from dinoiser_ros.errors import RequestError
 from dinoiser_ros.messages.encode import image_message
 from dinoiser_ros.messages.topic_names import output_namespaces
-from dinoiser_ros.srv import GetProbabilities
+from dinoiser_ros.srv import Forget, GetProbabilities, Teach
 from dinoiser_ros.web.backend import ProbabilityGrid, State
 
 from .camera_link import CameraLink
@@ -89,6 +89,24 @@ class NodeBackend:
             raise RequestError("The node's answer has no probabilities.")
         grid = values.reshape(shape).astype(np.float32) / 255.0
         return ProbabilityGrid(tuple(answer.class_names), grid)
+
+    def teach(self, frame: Frame, name: str, region: np.ndarray) -> int:
+        """See `Backend`.
+
+        The picture goes along: of its camera's images the node keeps the last seconds only, in
+        steps, and people take their time to point.
+        """
+        asked = Teach.Request(name=name, image=image_message(frame.image, "rgb8"))
+        given = region.ravel().tolist()
+        if region.ndim == 1:
+            asked.box = given
+        else:
+            asked.points = given
+        return self._link.change_examples("teach", asked)
+
+    def forget(self, name: str, newest: int | None) -> int:
+        """See `Backend`."""
+        return self._link.change_examples("forget", Forget.Request(name=name, newest=newest or 0))
 
     def _on_state(self) -> None:
         if self._link.state.cameras != self._subscribed:

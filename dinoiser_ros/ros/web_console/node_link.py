@@ -20,7 +20,14 @@ from rclpy.parameter import Parameter as RosParameter
 from rclpy.qos import qos_profile_parameter_events
 
 from dinoiser_ros.errors import RequestError
-from dinoiser_ros.srv import GetProbabilities, GetPrompts, SetPrompts
+from dinoiser_ros.srv import (
+    Forget,
+    GetExamples,
+    GetProbabilities,
+    GetPrompts,
+    SetPrompts,
+    Teach,
+)
 from dinoiser_ros.web.backend import Diagnostic, Parameter, State
 
 from .descriptions import TYPES, camera_topics, diagnostics_of, parameter_of
@@ -41,6 +48,9 @@ _SERVICES = {
     "get_prompts": (GetPrompts, "get_prompts"),
     "set_prompts": (SetPrompts, "set_prompts"),
     "probabilities": (GetProbabilities, "get_probabilities"),
+    "teach": (Teach, "teach"),
+    "forget": (Forget, "forget"),
+    "examples": (GetExamples, "get_examples"),
 }
 
 
@@ -65,6 +75,7 @@ class NodeLink:
         self._descriptors: list[Any] = []
         self._values: dict[str, RosParameter[Any]] = {}
         self._classes: tuple[tuple[int, str], ...] = ()
+        self._examples: tuple[tuple[str, int], ...] = ()
         self._diagnostics: tuple[Diagnostic, ...] = ()
         self._heard = 0.0  # monotonic seconds of the last diagnostics, 0.0 for none
         self._loaded = False
@@ -104,6 +115,21 @@ class NodeLink:
                 raise RequestError(result.reason)
         self._due = True
 
+    def change_examples(self, key: str, request: Any) -> int:
+        """Teach or forget; how many examples the class has then.
+
+        Args:
+            key: "teach" or "forget".
+
+        Raises:
+            RequestError: the node refuses.
+        """
+        answer = self.call(key, request, CHANGE_TIMEOUT)
+        if not answer.success:
+            raise RequestError(answer.message)
+        self._due = True
+        return int(answer.examples)
+
     def call(self, key: str, request: Any, timeout: float) -> Any:
         """The answer of one of the node's services.
 
@@ -137,10 +163,11 @@ class NodeLink:
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         found = diagnostics_of(message, self._name)
         if found:
-            before = self._lifecycle()
+            before = self._lifecycle(), self._value("examples")
             self._diagnostics = found
             self._heard = time.monotonic()
-            self._due |= before != self._lifecycle()  # its classes exist from configure on
+            # Its classes exist from configure on, and others may teach it, too.
+            self._due |= before != (self._lifecycle(), self._value("examples"))
             self._publish()
 
     def _look(self) -> None:
@@ -196,6 +223,16 @@ class NodeLink:
 
     def _keep_prompts(self, answer: Any) -> None:
         self._classes = tuple(zip(answer.class_ids, answer.class_names, strict=False))
+        if self._clients["examples"].service_is_ready():
+            self._ask("examples", GetExamples.Request(), self._keep_examples)
+        else:  # it is of an older version
+            self._end_reading()
+
+    def _keep_examples(self, answer: Any) -> None:
+        self._examples = tuple(zip(answer.names, answer.counts, strict=False))
+        self._end_reading()
+
+    def _end_reading(self) -> None:
         self._loaded = True
         self._asked = 0.0
         self._publish()
@@ -204,8 +241,12 @@ class NodeLink:
 
     def _lifecycle(self) -> str:
         """The node's lifecycle state, as far as diagnostics tell."""
+        return self._value("state")
+
+    def _value(self, key: str) -> str:
+        """What diagnostics say of the node, "" for nothing."""
         node = next((entry for entry in self._diagnostics if entry.part == "node"), None)
-        return "" if node is None else str(node.values.get("state", ""))
+        return "" if node is None else str(node.values.get(key, ""))
 
     def _publish(self) -> None:
         state = self._current()
@@ -237,6 +278,7 @@ class NodeLink:
             self._classes,
             self._parameters(lifecycle == "unconfigured"),
             self._diagnostics,
+            self._examples,
         )
 
     def _parameters(self, unconfigured: bool) -> tuple[Parameter, ...]:

@@ -8,6 +8,7 @@ import { byId, download, element, preferences, say } from "./dom.js";
 import { Parameters } from "./parameters.js";
 import { PictureView } from "./picture.js";
 import { Prompts } from "./prompts.js";
+import { Teach } from "./teach.js";
 import { Probe, Why } from "./why.js";
 
 const SIDE_BY_SIDE = 4; // cameras that are shown at first; of more only the first
@@ -18,6 +19,7 @@ if (location.search) history.replaceState(null, "", location.pathname);
 let state = null;
 let online = false;
 let frozen = false;
+let heldBefore = false; // before somebody began to point
 let chosen = preferences.get("cameras", null);
 const views = new Map();
 const connection = new Connection();
@@ -35,6 +37,12 @@ const prompts = new Prompts({
 });
 const parameters = new Parameters(change);
 const probe = new Probe(connection, classes);
+const teach = new Teach({
+  ask: (what, fields) => connection.ask(what, fields),
+  hold,
+  prompts: () => prompts.used,
+  change: (list) => change({ prompts: list }),
+});
 const why = new Why(connection, () => [...views.values()]);
 
 function redraw() {
@@ -70,7 +78,11 @@ function showCameras() {
         style: (id, label) => classes.style(id, label),
         onProbe: (...where) => probe.at(...where),
         onLeave: () => probe.leave(),
-        onDrawn: (view) => view === views.values().next().value && classes.measure(view.header.classes),
+        onDrawn: (view) => {
+          teach.drawn(view);
+          if (view === views.values().next().value) classes.measure(view.header.classes);
+        },
+        teach,
       }));
     }
   }
@@ -101,8 +113,23 @@ function showChoice(names) {
     element("span", { className: "note", textContent: `${index + 1} of ${state.cameras.length}` }));
 }
 
+// While somebody points, the picture has to stay; afterwards it goes on, unless it was held before.
+function hold(held) {
+  if (held) {
+    heldBefore = frozen;
+    const canvases = [...views.values()].map(({ canvas }) => canvas);
+    if (!canvases.includes(document.activeElement)) canvases[0]?.focus({ preventScroll: true });
+  }
+  if (frozen !== (held || heldBefore)) setFrozen(!frozen);
+}
+
 function freeze() {
-  frozen = !frozen;
+  if (frozen && teach.on) teach.toggle();
+  else setFrozen(!frozen);
+}
+
+function setFrozen(value) {
+  frozen = value;
   byId("freeze").setAttribute("aria-pressed", frozen);
   byId("freeze").textContent = frozen ? "Go on" : "Freeze";
   for (const view of views.values()) {
@@ -174,6 +201,7 @@ connection.addEventListener("state", ({ detail }) => {
   const coloured = classes.update(state.classes); // before the prompts, whose colours follow the ids
   prompts.update(state.parameters.find(({ name }) => name === "prompts")?.value || names, allowed, coloured);
   why.update(names);
+  teach.update(names, state.examples, allowed);
   parameters.update(state.parameters, allowed);
   byId("undo").disabled = !allowed || !state.undo;
   byId("undo").textContent = state.undo ? `Undo (${state.undo})` : "Undo";
@@ -243,8 +271,9 @@ document.addEventListener("keydown", (event) => {
   const typing = event.target.closest?.("input:not([type=checkbox]):not([type=range]), select, textarea, dialog");
   if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
   const actions = {
-    f: freeze, s: save, u: () => byId("undo").disabled || undo(), w: () => why.toggle(),
-    "/": () => byId("new-prompt").focus(), "?": () => byId("keys").showModal(), Escape: () => probe.leave(),
+    f: freeze, s: save, u: () => byId("undo").disabled || undo(), w: () => why.toggle(), t: () => teach.toggle(),
+    "/": () => byId("new-prompt").focus(), "?": () => byId("keys").showModal(),
+    Escape: () => (teach.on ? teach.toggle() : probe.leave()),
   };
   const action = actions[event.key.length === 1 ? event.key.toLowerCase() : event.key];
   if (action) {

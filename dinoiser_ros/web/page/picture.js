@@ -15,16 +15,17 @@ async function inflate(bytes) {
 /**
  * The view of one camera.
  * `style(id, name)` gives {colour, opacity} of a class; `onProbe(view, x, y, event)` and `onLeave()` tell of the
- * pointer; `onDrawn(view)` of a new picture.
+ * pointer; `onDrawn(view)` of a new picture. While `teach.on`, pointer and keys are for `teach`, see teach.js.
  */
 export class PictureView {
-  constructor(camera, { style, onProbe, onLeave, onDrawn }) {
+  constructor(camera, { style, onProbe, onLeave, onDrawn, teach }) {
     this.camera = camera;
     this.style = style;
     this.onDrawn = onDrawn;
     this.header = null; // of the picture that is shown
     this.labels = null;
     this.heat = null; // rows of 0..255
+    this.marks = null; // {points, box, corner} of what is being taught
     this.frozen = false;
     this.canvas = element("canvas", {
       width: 640, height: 480, tabIndex: 0, "aria-label": `Picture of ${camera}`, role: "img",
@@ -38,20 +39,28 @@ export class PictureView {
       const box = this.canvas.getBoundingClientRect();
       const place = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
       this.cursor = place.map((value) => Math.min(Math.max(value, 0), 0.9999));
-      onProbe(this, ...this.cursor, event.clientX, event.clientY);
+      if (!teach.on) {
+        if (event.type !== "pointerup") onProbe(this, ...this.cursor, event.clientX, event.clientY);
+        return;
+      }
+      if (event.type === "pointerdown") this.canvas.setPointerCapture(event.pointerId);
+      teach.pointer(event.type, this, this.cursor);
     };
-    this.canvas.addEventListener("pointermove", at);
-    this.canvas.addEventListener("pointerdown", at);
+    for (const type of ["pointermove", "pointerdown", "pointerup"]) this.canvas.addEventListener(type, at);
     this.canvas.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && onLeave());
     this.canvas.addEventListener("blur", onLeave);
     this.canvas.addEventListener("keydown", (event) => {
       const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
-      if (!step) return;
+      const plain = !event.ctrlKey && !event.metaKey && !event.altKey;
+      if (!step && !(plain && teach.on && teach.key(event.key, this, this.cursor))) return;
       event.preventDefault();
+      event.stopPropagation();
+      if (!step) return;
       this.cursor = this.cursor.map((value, i) => Math.min(Math.max(value + step[i] * 0.02, 0), 0.9999));
       const box = this.canvas.getBoundingClientRect();
       const [x, y] = this.cursor;
-      onProbe(this, x, y, box.left + x * box.width, box.top + y * box.height);
+      if (teach.on) this.draw();
+      else onProbe(this, x, y, box.left + x * box.width, box.top + y * box.height);
     });
   }
 
@@ -90,6 +99,7 @@ export class PictureView {
       context.drawImage(layer, 0, 0, width, height);
     }
     if (document.activeElement === canvas && canvas.matches(":focus-visible")) this.drawCursor(context);
+    if (this.marks) this.drawMarks(context, this.marks);
     this.note.hidden = Boolean(this.labels);
     if (!this.labels) this.note.textContent = "no masks: the picture alone";
   }
@@ -125,12 +135,28 @@ export class PictureView {
   }
 
   drawCursor(context) {
-    const [x, y] = [this.cursor[0] * this.canvas.width, this.cursor[1] * this.canvas.height];
-    for (const [colour, width] of [["black", 4], ["white", 2]]) {
+    this.outline(context, (x, y) => context.arc(x, y, 7, 0, 2 * Math.PI), this.cursor);
+  }
+
+  drawMarks(context, { points, box, corner }) {
+    const cross = (x, y) => {
+      for (const [dx, dy] of [[9, 0], [0, 9]]) {
+        context.moveTo(x - dx, y - dy);
+        context.lineTo(x + dx, y + dy);
+      }
+    };
+    for (const place of corner ? [corner] : points) this.outline(context, cross, place);
+    if (box) this.outline(context, (x, y, u, v) => context.rect(x, y, u - x, v - y), box);
+  }
+
+  /** Draw a shape in white on black, seen on any picture; `places` are x, y, ... from 0 to 1. */
+  outline(context, shape, places) {
+    const { width, height } = this.canvas;
+    for (const [colour, thickness] of [["black", 4], ["white", 2]]) {
       context.strokeStyle = colour;
-      context.lineWidth = width;
+      context.lineWidth = thickness;
       context.beginPath();
-      context.arc(x, y, 7, 0, 2 * Math.PI);
+      shape(...places.map((value, i) => value * (i % 2 ? height : width)));
       context.stroke();
     }
   }

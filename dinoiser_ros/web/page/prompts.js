@@ -4,7 +4,7 @@
 import { byId, element, say } from "./dom.js";
 
 // Characters that cannot be seen, and white space, count as little as for the node.
-const tidy = (text) =>
+export const tidy = (text) =>
   text.normalize("NFC").replace(/\p{Default_Ignorable_Code_Point}/gu, "").replace(/\s+/g, " ").trim();
 
 /** "7=floor: carpet, tiles" as {id, name, phrases}; a phrase alone names itself, id is "" if none is asked for. */

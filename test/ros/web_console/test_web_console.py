@@ -8,6 +8,7 @@ import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from sensor_msgs.msg import Image as ImageMessage
 from web_fakes import Visitor, labels_of
 
 from dinoiser_ros.messages.encode import image_message
-from dinoiser_ros.srv import GetProbabilities, GetPrompts, SetPrompts
+from dinoiser_ros.srv import Forget, GetExamples, GetProbabilities, GetPrompts, SetPrompts, Teach
 from dinoiser_ros.visualization.overlay import palette
 
 MEADOW = ROOT / "data" / "heldout" / "0032.jpg"
@@ -56,6 +57,11 @@ class Scene:
         answer = self.client.call(GetPrompts, "/dinoiser/get_prompts")
         return list(zip(answer.class_ids, answer.class_names, strict=True))
 
+    def examples(self) -> dict[str, int]:
+        """What was taught, as the node itself says."""
+        answer = self.client.call(GetExamples, "/dinoiser/get_examples")
+        return dict(zip(answer.names, answer.counts, strict=True))
+
     def colour(self, name: str) -> tuple[int, int, int]:
         """The colour of a class in ~/overlay; waits until there is such a class."""
         ids = wait_until(
@@ -77,6 +83,9 @@ class Scene:
         """The prompts and parameters that each test begins with."""
         changed = {"confidence_threshold": 0.0, "mask_size": "image"}
         assert self.client.set_parameters(prompts=NODE["prompts"], **changed)[0]
+        for name in self.examples():  # once the frames have the new prompts
+            forget = partial(self.client.call, Forget, "/dinoiser/forget", name=name)
+            wait_until(lambda forget=forget: forget().success, f"{name} forgotten")
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +187,40 @@ def test_over_the_websocket(scene: Scene) -> None:
     wait_until(lambda: subscribers() == 0, "nothing computed for nobody")
 
 
+def test_teaching_over_the_websocket(scene: Scene) -> None:
+    scene.reset()
+
+    async def use() -> None:
+        async with ClientSession() as session, Visitor(Here(session, scene.port)) as visitor:
+            await visitor.until(lambda found: found.get("cameras") == ["/image"])
+            await visitor.tell("watch", cameras=["/image"])
+            picture = await visitor.picture()
+            lawn = {"camera": "/image", "number": picture["number"], "name": "lawn"}
+            points = [[0.2, 0.9], [0.8, 0.95]]
+            assert (await visitor.ask("teach", **lawn, points=points))["examples"] == 2
+            await visitor.knows(lambda state: state["examples"] == [["lawn", 2]])
+            assert scene.examples() == {"lawn": 2}
+            await visitor.ask("change", values={"prompts": ["sky", "@lawn"]})
+            found = picture
+            while "lawn" not in [entry[1] for entry in found["classes"]]:
+                await visitor.tell("ready", camera="/image")
+                found = await visitor.picture()
+            labels = labels_of(found["raw"])
+            assert labels[-20:].mean() > 0.8 > 0.2 > labels[:10].mean(), "lawn below, sky above"
+
+            bad = await visitor.ask("teach", **lawn, box=[0.5, 0.5, 0.5, 0.6])
+            assert "box is empty" in bad["error"]
+            bad = await visitor.ask("forget", name="lawn")
+            assert "in the prompts in use" in bad["error"] and scene.examples() == {"lawn": 2}
+            assert (await visitor.ask("forget", name="lawn", newest=1))["examples"] == 1
+            image = image_message(np.full((48, 64, 3), 90, np.uint8), "rgb8")
+            others = {"name": "wall", "image": image, "points": [10.0, 10.0]}
+            assert scene.client.call(Teach, "/dinoiser/teach", **others).success
+            await visitor.knows(lambda state: state["examples"] == [["lawn", 1], ["wall", 1]])
+
+    asyncio.run(asyncio.wait_for(use(), 120))
+
+
 def agreement(heat: np.ndarray, mask: np.ndarray) -> float:
     """The share of a heat map's cells that say the same as a mask."""
     rows = (np.arange(heat.shape[0]) + 0.5) * mask.shape[0] / heat.shape[0]
@@ -267,6 +310,60 @@ def test_people_type_a_prompt_and_see_its_colour(scene: Scene) -> None:
         page.until("return document.querySelector('#undo').textContent === 'Undo (3)'", "undo")
         page.click("#undo")
         wait_until(lambda: scene.prompts() == ["chair", "sky", "grass"], "the prompt again")
+        assert page.problems() == []
+
+
+def test_people_point_at_a_class_and_teach_it(scene: Scene) -> None:
+    scene.reset()
+    with open_browser() as page:
+        from selenium.webdriver.common.action_chains import ActionChains
+        from selenium.webdriver.common.keys import Keys
+
+        page.open(scene.link)
+        page.set("#opacity", "1")
+        page.keys("#teach-name", "lawn")
+        page.click("#teach-point")
+        assert page.run("return document.querySelector('.view.frozen') !== null"), "it is held"
+        canvas = page.driver.find_element("css selector", ".view canvas")
+        height = canvas.size["height"]
+        for x in (-100, 100):
+            ActionChains(page.driver).move_to_element_with_offset(
+                canvas, x, int(0.4 * height)
+            ).click().perform()
+        assert page.text("#teach-note").startswith("2 points.")
+        page.click("#teach-do")
+        wait_until(lambda: scene.examples() == {"lawn": 2}, "two examples")
+        wait_until(lambda: scene.prompts() == ["sky", "chair", "@lawn"], "a prompt that names them")
+        lawn = scene.colour("lawn")
+        page.pictured(lambda: page.share_of(lawn) > 0.1, "the colour of the lawn")
+        page.until("return document.querySelectorAll('#examples tbody tr').length", "its row")
+        assert not page.run("return document.querySelector('.view.frozen') !== null"), "it goes on"
+
+        # A box for a class in use, by dragging; then another by keyboard alone.
+        page.run("document.querySelector('#teach-name').value = ''")
+        page.keys("#teach-name", "Sky", "\n")
+        drag = ActionChains(page.driver).move_to_element_with_offset(
+            canvas, -90, -int(0.45 * height)
+        )
+        drag.click_and_hold().move_by_offset(120, 25).release().perform()
+        assert page.text("#teach-note").startswith("A box.")
+        ActionChains(page.driver).send_keys(Keys.ENTER).perform()
+        wait_until(lambda: scene.examples() == {"lawn": 2, "Sky": 1}, "an example of the sky")
+        wait_until(lambda: scene.prompts()[0] == "sky: sky, @Sky", "it is part of the class")
+        page.run("document.activeElement.blur()")
+        ActionChains(page.driver).send_keys("t").perform()
+        keys = ActionChains(page.driver).send_keys("b", *[Keys.ARROW_RIGHT] * 3)
+        keys.send_keys(*[Keys.ARROW_DOWN] * 3, "b", Keys.ENTER).perform()
+        wait_until(lambda: scene.examples() == {"lawn": 2, "Sky": 2}, "another one")
+
+        page.until("return !document.querySelector('#teach.busy')", "the answer")
+        page.click("#examples tr:nth-child(1) button:nth-child(2)")  # all of a class in use
+        page.until("return !document.querySelector('#teach-error').hidden", "a refusal")
+        assert "in use" in page.text("#teach-error")
+        page.click("#examples tr:nth-child(1) button:nth-child(1)")
+        wait_until(lambda: scene.examples() == {"lawn": 1, "Sky": 2}, "one of them forgotten")
+        page.click("#undo")
+        wait_until(lambda: scene.prompts() == ["sky", "chair", "@lawn"], "the prompt before")
         assert page.problems() == []
 
 

@@ -71,6 +71,7 @@ def segmenter_details(segmenter: Segmenter) -> dict[str, object]:
         "device": str(segmenter.device),
         "precision": segmenter.precision,
         "classes": len(segmenter.classes),
+        "examples": sum(segmenter.examples.counts.values()),
     }
 
 

@@ -34,7 +34,8 @@ class TeachServices:
     Args:
         node: what they belong to.
         session: gives the session, None while the node is unconfigured.
-        refused: called with "examples" and a sentence for each request that was refused.
+        refused: called with "examples" and a sentence for each request that was refused, but for
+            questions.
     """
 
     def __init__(
@@ -66,7 +67,8 @@ class TeachServices:
             except Exception as error:  # answered, never raised
                 response.success = False
                 response.message = sentence(error)
-                self._refused("examples", response.message)
+                if act != self._get_examples:  # a question is no request to change something
+                    self._refused("examples", response.message)
             else:
                 response.success = True
             return response
