@@ -173,6 +173,13 @@ class FrameOptions:
         minimum=0.0,
         maximum=1.0,
     )
+    pamr: int = _frame_row(
+        0,
+        "Iterations of pixel-adaptive refinement (PAMR), which moves borders of classes to borders "
+        "of colours; 0: none, 10: as in Talk2DINO's evaluation. It takes longer than the network.",
+        minimum=0,
+        maximum=50,
+    )
     confidence_threshold: float = _frame_row(
         0.0,
         "Pixels less confident than this become unlabeled (255).",
@@ -216,6 +223,7 @@ class OptionArguments(TypedDict, total=False):
     ks_threshold: float
     pd_threshold: float
     attention_thr: float
+    pamr: int
     confidence_threshold: float
     inference_size: int | None
 
@@ -270,5 +278,6 @@ class OptionAttributes:
     ks_threshold = OptionAttribute[float]()
     pd_threshold = OptionAttribute[float]()
     attention_thr = OptionAttribute[float]()
+    pamr = OptionAttribute[int]()
     confidence_threshold = OptionAttribute[float]()
     inference_size = OptionAttribute[int | None]()

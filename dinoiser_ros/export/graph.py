@@ -85,6 +85,8 @@ class Graph(nn.Module):
                 f"The background source {options.background_source!r} cannot be exported: use "
                 "'objectness'."
             )
+        if options.pamr:
+            raise ExportError("The refinement PAMR cannot be exported: set pamr to 0.")
         self.options: MethodOptions = method_options(options, segmenter.heads)
         self.parts: Parts = segmenter.parts
         if segmenter.backbone is not None:

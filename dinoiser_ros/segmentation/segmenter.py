@@ -356,7 +356,8 @@ class Segmenter(OptionAttributes):
 
         Returns:
             (K, h, w) float32 in [0, 1], h = ceil(H / P), w = ceil(W / P) for patches of P pixels;
-            with "cliper-diffusion" a square grid over the image, with "maskclip+" its network's.
+            with "cliper-diffusion" a square grid over the image, with "maskclip+" its network's;
+            with `pamr` the image's pixels.
 
         Raises:
             ImageError: another type or shape.
@@ -389,7 +390,9 @@ class Segmenter(OptionAttributes):
         vocabulary, options = self.vocabulary, self._options
         size = check_image(image).shape[:2]
         shape = inference_shape(size, self.shorter_side(options))
-        check_memory(FrameKind(size, shape, len(vocabulary.embeddings), 1), self._parts)
+        check_memory(
+            FrameKind(size, shape, len(vocabulary.embeddings), 1, options.pamr), self._parts
+        )
         pixels = stack_images([image]).to(self.device)
         grid = grid_shape(size, longer_side, len(vocabulary.classes))
         found = probability_grid(pixels, shape, grid, self._parts, vocabulary, options)
@@ -443,7 +446,7 @@ class Segmenter(OptionAttributes):
         """Images of one size (H, W), as one batch."""
         shape = inference_shape(size, self.shorter_side(options))
         phrases = len(vocabulary.embeddings)
-        check_memory(FrameKind(size, shape, phrases, len(images)), self._parts)
+        check_memory(FrameKind(size, shape, phrases, len(images), options.pamr), self._parts)
         wide = vocabulary.unlabeled > np.iinfo(np.uint8).max
         pixels = stack_images(images)
 

@@ -17,6 +17,7 @@ import torch
 
 from dinoiser_ros.errors import ImageError, OptionError
 from dinoiser_ros.segmentation.methods.inputs import Parts
+from dinoiser_ros.segmentation.pixels.pamr import refining_memory, refining_passes
 from dinoiser_ros.utils.available_memory import available_memory
 
 _ALWAYS_FITS = 1 << 30  # bytes; the system is not asked for frames that take less
@@ -26,6 +27,7 @@ _PART = 256 << 20  # bytes of the correlations that are held at once, see `metho
 _CELL = 8  # pixels of a cell's side in a convolutional network's grid
 _PIXEL_BYTES = 40  # an image's copies on its way in and its maps on the way out
 _CONVOLUTION_BYTES = 256  # activations of a convolutional network for each pixel
+_REFINING = 16_000  # operations of a product that take as long as a pixel in a pass of PAMR
 _TRIAL = (512, 768, 3072)  # rows, inner and columns of the product that speed is measured with
 
 
@@ -38,18 +40,22 @@ class FrameKind:
         shape: height and width that the network sees.
         phrases: P, how many phrases every patch is compared with.
         batch: number of images.
+        pamr: iterations of the refinement.
     """
 
     size: tuple[int, int]
     shape: tuple[int, int]
     phrases: int
     batch: int = 1
+    pamr: int = 0
 
 
 def frame_memory(kind: FrameKind, parts: Parts) -> int:
     """Bytes that a batch of frames takes at the peak, beside the model; about."""
     height, width = kind.shape
     pixels = _PIXEL_BYTES * (kind.size[0] * kind.size[1] + height * width)
+    if kind.pamr:
+        pixels += refining_memory(height * width, kind.phrases)
     if parts.network is not None:
         scores = 4 * _MAPS_HELD * _cells(kind.shape, _CELL) * kind.phrases
         return kind.batch * (pixels + _CONVOLUTION_BYTES * height * width + scores)
@@ -72,7 +78,8 @@ def frame_seconds(kind: FrameKind, parts: Parts) -> float:
         blocks = len(backbone.blocks) * (24 * tokens * width**2 + 4 * tokens**2 * width)
         pooling = 4 * tokens**2 * backbone.dim
         operations = blocks + pooling + 2 * tokens * backbone.dim * kind.phrases
-    return kind.batch * operations / _speed(parts.main.dtype)
+    refining = _REFINING * kind.shape[0] * kind.shape[1] * refining_passes(kind.pamr, kind.phrases)
+    return kind.batch * (operations + refining) / _speed(parts.main.dtype)
 
 
 def check_memory(kind: FrameKind, parts: Parts) -> None:

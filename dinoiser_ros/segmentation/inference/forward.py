@@ -14,13 +14,14 @@ from dinoiser_ros.errors import NotFiniteError
 from dinoiser_ros.segmentation.methods.inputs import MethodInputs, Parts
 from dinoiser_ros.segmentation.methods.registry import METHODS
 from dinoiser_ros.segmentation.options import Options, method_options
-from dinoiser_ros.segmentation.pixels.postprocess import label_pixels
+from dinoiser_ros.segmentation.pixels.pamr import refine
+from dinoiser_ros.segmentation.pixels.postprocess import label_pixels, upsample
 from dinoiser_ros.segmentation.pixels.preprocess import scale_pixels
 from dinoiser_ros.segmentation.text.vocabulary import Vocabulary
 
 
 def classify_batch(batch: Tensor, parts: Parts, vocabulary: Vocabulary, options: Options) -> Tensor:
-    """Class probabilities on the method's grid.
+    """Class probabilities on the method's grid; refined ones on the batch's pixels.
 
     Args:
         batch: (B, 3, H, W) RGB, float32 in [0, 1].
@@ -34,7 +35,12 @@ def classify_batch(batch: Tensor, parts: Parts, vocabulary: Vocabulary, options:
     entry = METHODS[options.method]
     dense = parts.clip_backbone(batch, entry.request) if entry.request else None
     chosen = method_options(options, parts.heads)
-    return entry.function(MethodInputs(batch, dense, parts, vocabulary, chosen))
+    coarse = entry.function(MethodInputs(batch, dense, parts, vocabulary, chosen))
+    if not options.pamr:
+        return coarse
+    size = (batch.shape[-2], batch.shape[-1])
+    fine = upsample(coarse.float(), *_method_cells(coarse, size, parts, options), size)
+    return refine(fine, batch, options.pamr)
 
 
 def cells(
@@ -49,6 +55,15 @@ def cells(
     Returns:
         Pixels of a cell's side, and the height and width that the grid covers in such pixels.
     """
+    if options.pamr:
+        return 1, (coarse.shape[-2], coarse.shape[-1])
+    return _method_cells(coarse, shape, parts, options)
+
+
+def _method_cells(
+    coarse: Tensor, shape: tuple[int, int], parts: Parts, options: Options
+) -> tuple[int, tuple[int, int]]:
+    """The same for what the method itself gives."""
     if METHODS[options.method].on_patches:
         return parts.clip_backbone.patch_size, shape
     return 1, (coarse.shape[-2], coarse.shape[-1])  # cells divide the image, whatever their number
