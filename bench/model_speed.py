@@ -30,6 +30,7 @@ from dinoiser_ros.segmentation.models.loading import LoadedModel
 from dinoiser_ros.segmentation.models.registry import MODELS, ModelSpec, find_model
 from dinoiser_ros.segmentation.networks.dinoiser_heads import DinoiserHeads
 from dinoiser_ros.segmentation.networks.dinov2.tower import DinoV2Sizes, DinoV2Tower
+from dinoiser_ros.segmentation.networks.dinov3.tower import DinoV3Sizes, DinoV3Tower
 from dinoiser_ros.segmentation.networks.open_clip_types import ClipModel
 from dinoiser_ros.segmentation.networks.siglip.config import is_siglip
 from dinoiser_ros.utils.markdown import table
@@ -41,7 +42,7 @@ MEASURED = (
     "talk2dino-l-14",
 )  # fmt: skip
 _TEXT = {"layers": 1, "vocab_size": 64}
-_DINOV2 = {"b": (768, 12), "l": (1024, 24)}  # width and layers
+_DINO = {"b": (768, 12), "l": (1024, 24)}  # width and layers
 _CLASSES = 5
 
 
@@ -115,9 +116,13 @@ def _model(spec: ModelSpec) -> ClipModel:
         return build_siglip(config)
     clip = build_clip(config)[0]
     if spec.is_talk2dino:
-        width, layers = _DINOV2[spec.name.split("-")[1]]
-        sizes = DinoV2Sizes(width, layers, spec.patch_size, 37, 4, 4 * width)
-        clip.visual = _random(DinoV2Tower(sizes))
+        width, layers = _DINO[spec.name.split("-")[1]]
+        tower: nn.Module
+        if "dinov3" in spec.name:
+            tower = DinoV3Tower(DinoV3Sizes(width, layers, spec.patch_size, 4, 4 * width))
+        else:
+            tower = DinoV2Tower(DinoV2Sizes(width, layers, spec.patch_size, 37, 4, 4 * width))
+        clip.visual = _random(tower)
     return clip
 
 

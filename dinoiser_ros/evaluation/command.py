@@ -16,6 +16,7 @@ from dinoiser_ros.evaluation.datasets.simulated import FOLDER
 from dinoiser_ros.evaluation.metrics.tally import Tally
 from dinoiser_ros.evaluation.reports.report import Heading, markdown, overview, percent, to_json
 from dinoiser_ros.option_schema import FrameOptions
+from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.segmentation.methods.registry import METHODS
 from dinoiser_ros.utils.atomic_files import atomic_write_text
 
@@ -56,6 +57,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--limit", type=int, metavar="N", help="only N pictures of each, evenly spread"
     )
+    parser.add_argument(
+        "--pamr", type=int, default=FrameOptions.pamr, metavar="N",
+        help="iterations of pixel-adaptive refinement (%(default)s: none)",
+    )  # fmt: skip
     parser.add_argument("--classes", action="store_true", help="print the IoU of every class, too")
     parser.add_argument("--fresh", action="store_true", help="discard the counts of a stopped run")
 
@@ -79,7 +84,9 @@ def run(options: argparse.Namespace, load: Load) -> int:
         place.with_suffix(".state").unlink(missing_ok=True)
     state = State(place.with_suffix(".state"))
     try:
-        results, heading = _measure(samples, options.methods, state, load)
+        results, heading = _measure(
+            samples, options.methods, state, lambda method: _refining(load(method), options.pamr)
+        )
     except KeyboardInterrupt:
         print(f"\nstopped; the same command goes on from {state.path}", file=sys.stderr)
         return INTERRUPTED
@@ -137,6 +144,11 @@ def spread(samples: Sequence[Sample], limit: int | None) -> list[Sample]:
     return [samples[i * len(samples) // limit] for i in range(limit)]
 
 
+def _refining(segmenter: Segmenter, iterations: int) -> Segmenter:
+    segmenter.set_options(pamr=iterations)
+    return segmenter
+
+
 def _measure(
     samples: dict[str, list[Sample]], methods: Sequence[str], state: State, load: Load
 ) -> tuple[dict[str, dict[str, Tally]], Heading]:
@@ -153,6 +165,10 @@ def _measure(
             score = percent(tally.mean_iou())
             print(f"{BENCHMARKS[name].title}, {method}: mIoU {score} %", file=sys.stderr)
     heading = Heading(
-        segmenter.model_name, backbone_digest(segmenter), str(segmenter.device), segmenter.precision
+        segmenter.model_name,
+        backbone_digest(segmenter),
+        str(segmenter.device),
+        segmenter.precision,
+        segmenter.options.pamr,
     )
     return results, heading

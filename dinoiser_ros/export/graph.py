@@ -20,6 +20,7 @@ from dinoiser_ros.segmentation.methods.registry import METHODS
 from dinoiser_ros.segmentation.networks.blocks import WrittenOutBlock
 from dinoiser_ros.segmentation.networks.clip_backbone import Backbone
 from dinoiser_ros.segmentation.networks.dinov2.backbone import DinoV2Backbone
+from dinoiser_ros.segmentation.networks.dinov3.backbone import DinoV3Backbone
 from dinoiser_ros.segmentation.networks.siglip.backbone import SiglipBackbone
 from dinoiser_ros.segmentation.options import method_options
 
@@ -192,10 +193,15 @@ class TraceableDinoV2(_Traceable, DinoV2Backbone):
     """A DINOv2, see `_Traceable`."""
 
 
+class TraceableDinoV3(_Traceable, DinoV3Backbone):
+    """A DINOv3, see `_Traceable`."""
+
+
 _TRACEABLE: dict[str, type[_Traceable]] = {
     "clip": TraceableClip,
     "siglip": TraceableSiglip,
     "dinov2": TraceableDinoV2,
+    "dinov3": TraceableDinoV3,
 }
 
 

@@ -17,6 +17,8 @@ from dinoiser_ros.segmentation.networks.dinoiser_heads import DELTA, GAMMA, Dino
 from dinoiser_ros.segmentation.networks.embedding_network import EmbeddingNetwork
 from dinoiser_ros.segmentation.networks.similarity import Similarity
 
+TALK2DINO = ("dinov2", "dinov3")  # families of backbones that it has
+
 
 @dataclass(frozen=True)
 class MethodOptions(FrameOptions):
@@ -53,8 +55,8 @@ class Parts:
 
     @property
     def talk2dino(self) -> Backbone | None:
-        """The backbone, if it is a DINOv2 with CLIP's texts mapped into its space."""
-        return self.backbone if self.backbone and self.backbone.family == "dinov2" else None
+        """The backbone, if it is a DINOv2 or DINOv3 with CLIP's texts mapped into its space."""
+        return self.backbone if self.backbone and self.backbone.family in TALK2DINO else None
 
     @property
     def clip_backbone(self) -> Backbone:

@@ -6,6 +6,8 @@ from __future__ import annotations
 from dinoiser_ros.segmentation.networks.clip_backbone import Backbone
 from dinoiser_ros.segmentation.networks.dinov2.backbone import DinoV2Backbone
 from dinoiser_ros.segmentation.networks.dinov2.tower import DinoV2Tower
+from dinoiser_ros.segmentation.networks.dinov3.backbone import DinoV3Backbone
+from dinoiser_ros.segmentation.networks.dinov3.tower import DinoV3Tower
 from dinoiser_ros.segmentation.networks.open_clip_types import ClipModel
 from dinoiser_ros.segmentation.networks.siglip.backbone import SiglipBackbone, similarity_of
 from dinoiser_ros.segmentation.networks.siglip.towers import SiglipModel
@@ -30,4 +32,6 @@ def backbone_of(
         return SiglipBackbone(clip.visual, layer, plain, statistics, similarity_of(clip))
     if isinstance(clip.visual, DinoV2Tower):
         return DinoV2Backbone(clip.visual, layer, plain, statistics, Similarity(1.0, 0.0))
+    if isinstance(clip.visual, DinoV3Tower):
+        return DinoV3Backbone(clip.visual, layer, plain, statistics, Similarity(1.0, 0.0))
     return Backbone(clip.visual, layer, plain, statistics)

@@ -36,7 +36,7 @@ from .building import build_clip, build_siglip, compare_sizes, read_config, read
 from .dino_files import read_dino
 from .maskclip_plus_checkpoint import ClosedSet, read_closed_set
 from .specs import ModelSpec, Statistics
-from .talk2dino_files import build_text, read_dinov2, text_name
+from .talk2dino_files import build_text, read_dino_tower, text_name
 from .tokenizer_files import load_tokenizer
 
 PathLike = str | os.PathLike[str]
@@ -145,10 +145,10 @@ def load_model(
 def _load_talk2dino(
     spec: ModelSpec, weights: PathLike | None, offline: bool, progress: Progress | None
 ) -> LoadedModel:
-    """A DINOv2, the text tower of a CLIP, and the mapping between them; see `load_model`."""
+    """A DINOv2 or DINOv3, a CLIP's text tower, and the mapping between them; see `load_model`."""
     config = read_config(spec.text_config or "")
     vision = (parse_source(weights),) if weights else spec.weights
-    tower = read_dinov2(find_file(vision, offline, progress))
+    tower = read_dino_tower(find_file(vision, offline, progress))
     path = find_file(spec.text, offline, progress)
     state = renamed(read_checkpoint(path)[0], text_name)
     clip, tokenizer = build_text(config, state, path, spec.name)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The files of Talk2DINO: a DINOv2, and of a CLIP what belongs to texts."""
+"""The files of Talk2DINO: a DINOv2 or DINOv3, and of a CLIP what belongs to texts."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from torch import nn
 
 from dinoiser_ros.segmentation.networks.dinov2.tower import DinoV2Tower
 from dinoiser_ros.segmentation.networks.dinov2.weights import from_dinov2
+from dinoiser_ros.segmentation.networks.dinov3.tower import DinoV3Tower
+from dinoiser_ros.segmentation.networks.dinov3.weights import from_dinov3, is_dinov3
 from dinoiser_ros.segmentation.networks.open_clip_types import ClipModel, Tokenizer
 from dinoiser_ros.segmentation.weights.checkpoint import State, load_into, read_checkpoint
 from dinoiser_ros.segmentation.weights.uninitialised import Uninitialised
@@ -17,15 +19,22 @@ from dinoiser_ros.segmentation.weights.uninitialised import Uninitialised
 from .building import build_clip, compare_sizes
 
 
-def read_dinov2(path: Path) -> DinoV2Tower:
-    """Read a DINOv2, frozen, in float32.
+def read_dino_tower(path: Path) -> DinoV2Tower | DinoV3Tower:
+    """Read a DINOv2 or DINOv3, frozen, in float32.
 
     Raises:
         WeightsError: unreadable, or another network.
     """
-    sizes, state = from_dinov2(read_checkpoint(path)[0], str(path))
-    with Uninitialised():
-        tower = DinoV2Tower(sizes)
+    given, source = read_checkpoint(path)[0], str(path)
+    tower: DinoV2Tower | DinoV3Tower
+    if is_dinov3(given):
+        sizes_3, state = from_dinov3(given, source)
+        with Uninitialised():
+            tower = DinoV3Tower(sizes_3)
+    else:
+        sizes, state = from_dinov2(given, source)
+        with Uninitialised():
+            tower = DinoV2Tower(sizes)
     load_into(tower, state, str(path))
     return tower.eval().requires_grad_(False)
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import torch.nn.functional as F
@@ -13,12 +14,19 @@ from torch import Tensor, nn
 
 from .open_clip_types import ResidualBlock
 
+Turn = Callable[[Tensor], Tensor]
+
 
 class BlockHalves(Protocol):
     """A block without its norms and residuals; both halves are (B, T, width) -> (B, T, width)."""
 
-    def attention(self, x: Tensor, /) -> Tensor:
-        """Multi-head self-attention of `ln_1`'s output."""
+    def attention(self, x: Tensor, /, turn: Turn | None = None) -> Tensor:
+        """Multi-head self-attention of `ln_1`'s output.
+
+        Args:
+            turn: what is done with queries, keys and values (B, T, 3 * width) before they meet,
+                where positions are part of attention.
+        """
 
     def mlp(self, x: Tensor, /) -> Tensor:
         """The MLP of `ln_2`'s output."""
@@ -35,9 +43,10 @@ class PlainBlock:
         self._attn = block.attn
         self._mlp = block.mlp
 
-    def attention(self, x: Tensor) -> Tensor:
+    def attention(self, x: Tensor, /, turn: Turn | None = None) -> Tensor:
         """See `BlockHalves.attention`."""
         qkv = F.linear(x, self._attn.in_proj_weight, self._attn.in_proj_bias)
+        qkv = turn(qkv) if turn else qkv
         mixed: Tensor = self._attn.out_proj(attend(qkv, self._attn.num_heads))
         return mixed
 
@@ -54,9 +63,10 @@ class WrittenOutBlock(PlainBlock):
     and the runtimes that read an exported model recognise it.
     """
 
-    def attention(self, x: Tensor) -> Tensor:
+    def attention(self, x: Tensor, /, turn: Turn | None = None) -> Tensor:
         """See `BlockHalves.attention`."""
-        q, k, v = queries_keys_values(self._attn, x)
+        qkv = F.linear(x, self._attn.in_proj_weight, self._attn.in_proj_bias)
+        q, k, v = split_heads(turn(qkv) if turn else qkv, self._attn.num_heads)
         weights = ((q * self._attn.head_dim**-0.5) @ k.transpose(-1, -2)).softmax(dim=-1)
         mixed: Tensor = self._attn.out_proj((weights @ v).transpose(1, 2).flatten(2))
         return mixed

@@ -21,6 +21,7 @@ from . import vit
 from .blocks import BlockHalves, PlainBlock, SummedMaps, attend_with, projection
 from .onednn_blocks import fastest_block
 from .open_clip_types import (
+    Layer,
     ResidualBlock,
     VisionTower,
     patch_size,
@@ -190,7 +191,9 @@ class Backbone:
         for index, (block, halves) in enumerate(
             zip(self.blocks[:whole], self._halves[:whole], strict=True)
         ):
-            attend = partial(summed.attend, block.attn) if request.attention else halves.attention
+            attend = self._attention(halves, grid, request.positions)
+            if request.attention:
+                attend = partial(summed.attend, block.attn)
             x, normed = vit.attention_step(block, attend, x)
             if request.layers or self.watch is not None:
                 layers.append(normed)
@@ -235,6 +238,10 @@ class Backbone:
         """Length of the features, and of the texts that they are compared with."""
         return self.visual.proj.shape[1]
 
+    def _attention(self, halves: BlockHalves, grid: tuple[int, int], mode: str) -> Layer:
+        """A block's attention over the tokens of a grid."""
+        return halves.attention
+
     def _cls_scores(self, normed: Tensor) -> Tensor:
         """See `DenseFeatures`; `normed` is what the last block's attention read."""
         raise NotImplementedError("only a backbone whose blocks are all run in full has them")
@@ -278,8 +285,14 @@ class Backbone:
         if (grid, mode) not in self._positions:
             if len(self._positions) >= _MAX_CACHED_GRIDS:
                 self._positions.clear()
-            self._positions[grid, mode] = self._resized_positions(grid, mode).to(self.dtype)
+            positions = self._resized_positions(grid, mode)
+            self._positions[grid, mode] = positions.to(self._position_dtype)
         return self._positions[grid, mode]
+
+    @property
+    def _position_dtype(self) -> torch.dtype:
+        """The floating-point type that positions are kept in."""
+        return self.dtype
 
     def _resized_positions(self, grid: tuple[int, int], mode: str) -> Tensor:
         """(prefix + h * w, width) float32: the positional embedding for a grid."""

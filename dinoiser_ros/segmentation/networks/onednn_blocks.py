@@ -17,7 +17,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from .blocks import BlockHalves, PlainBlock, attend, split_heads
+from .blocks import BlockHalves, PlainBlock, Turn, attend, split_heads
 from .open_clip_types import ResidualBlock
 
 # Scores of one head that are computed at once (32 MB): all of them, up to 1 megapixel.
@@ -70,9 +70,10 @@ class OneDnnBlock:
         self._activation = nn.Identity() if gelu else cast("nn.Module", mlp.gelu)
         self._down = _linear(down.weight, down.bias)
 
-    def attention(self, x: Tensor) -> Tensor:
+    def attention(self, x: Tensor, /, turn: Turn | None = None) -> Tensor:
         """See `BlockHalves.attention`."""
-        return self._out(self._attend(self._qkv(x), self._heads))
+        qkv = self._qkv(x)
+        return self._out(self._attend(turn(qkv) if turn else qkv, self._heads))
 
     def mlp(self, x: Tensor) -> Tensor:
         """See `BlockHalves.mlp`."""
