@@ -39,7 +39,7 @@ BASELINE = "vit-b-16"
 # Those of one architecture take the same time: one of them is measured.
 MEASURED = (
     BASELINE, "vit-b-16-openai", "vit-l-14", "vit-l-14-openai", "siglip-b-16", "talk2dino-b-14",
-    "talk2dino-l-14",
+    "talk2dino-l-14", "talk2dino-b-16-dinov3", "talk2dino-l-16-dinov3",
 )  # fmt: skip
 _TEXT = {"layers": 1, "vocab_size": 64}
 _DINO = {"b": (768, 12), "l": (1024, 24)}  # width and layers

@@ -39,7 +39,8 @@ def region_in_pixels(asked: Mapping[str, Any], size: tuple[int, int]) -> np.ndar
         raise RequestError(f"{count} points are too many: give at most {MOST_POINTS}.")
     places = _numbers(points, (count, 2)) * [width, height]
     # The right and the lower edge are the last pixel's.
-    return np.minimum(places, np.nextafter([width, height], 0.0))
+    inside: np.ndarray = np.minimum(places, np.nextafter([width, height], 0.0))
+    return inside
 
 
 def _numbers(given: Any, shape: tuple[int, ...]) -> np.ndarray:

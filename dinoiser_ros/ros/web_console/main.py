@@ -64,7 +64,8 @@ SPECS = (
     Option(
         "control",
         _DEFAULT.control,
-        "Whether viewers may change prompts and parameters; false: they only look.",
+        "Whether viewers may change prompts and parameters, and teach classes; false: they only "
+        "look.",
         START,
     ),
     Option(
@@ -80,8 +81,8 @@ SPECS = (
 _PROGRAM = Program(
     "web_console",
     "web_console",
-    "Serves a web page that shows what a segmentation node sees, and changes its prompts and "
-    "parameters.",
+    "Serves a web page that shows what a segmentation node sees, changes its prompts and "
+    "parameters, and teaches it classes.",
     SPECS,
 )
 

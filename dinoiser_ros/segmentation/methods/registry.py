@@ -111,6 +111,7 @@ METHODS: dict[str, MethodEntry] = {
         filters_background=True,
         delta=BACKGROUND,
         backbone="talk2dino",
+        features=_FEATURES,
     ),
     "maskclip+": MethodEntry(
         maskclip_plus, None, frozenset({"network"}), on_patches=False, features=network_features

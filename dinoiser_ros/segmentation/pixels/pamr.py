@@ -60,7 +60,7 @@ def affinities(images: Tensor) -> Tensor:
         (B, 8 * rings, H, W), which sum to 1 over the neighbours; in the order of `_shifts`.
     """
     padded, count = _padded(images), 9 * len(DILATIONS)
-    size = images.shape[-2:]
+    size = (images.shape[-2], images.shape[-1])
     mean = images * len(DILATIONS)  # each ring has the pixel itself
     for shift in _shifts():
         mean = mean + _shifted(padded, shift, size)
@@ -72,12 +72,13 @@ def affinities(images: Tensor) -> Tensor:
     unlike = [
         ((_shifted(padded, shift, size) - images).abs_() / scale).mean(dim=1) for shift in _shifts()
     ]
-    return torch.stack(unlike, dim=1).neg_().softmax(dim=1)
+    alike = torch.stack(unlike, dim=1).neg_()
+    return alike.softmax(dim=1)
 
 
 def _propagated(scores: Tensor, weights: Tensor, iterations: int) -> Tensor:
     """Scores (B, K, H, W), so many times replaced by their neighbours' means."""
-    size = scores.shape[-2:]
+    size = (scores.shape[-2], scores.shape[-1])
     for _ in range(iterations):
         padded = _padded(scores)
         scores = torch.zeros_like(scores)
@@ -110,7 +111,7 @@ def _places(height: int, width: int, device: torch.device) -> Tensor:
     down, right = torch.tensor(list(_shifts()), dtype=torch.int32, device=device).T
     rows = torch.arange(height, dtype=torch.int32, device=device).view(-1, 1, 1) + down
     columns = torch.arange(width, dtype=torch.int32, device=device).view(1, -1, 1) + right
-    places = rows.clamp_(0, height - 1) * width + columns.clamp_(0, width - 1)
+    places: Tensor = rows.clamp_(0, height - 1) * width + columns.clamp_(0, width - 1)
     return places.flatten(0, 1)
 
 

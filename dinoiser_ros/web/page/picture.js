@@ -135,28 +135,29 @@ export class PictureView {
   }
 
   drawCursor(context) {
-    this.outline(context, (x, y) => context.arc(x, y, 7, 0, 2 * Math.PI), this.cursor);
+    this.outline(context, (size, x, y) => context.arc(x, y, 7 * size, 0, 2 * Math.PI), this.cursor);
   }
 
   drawMarks(context, { points, box, corner }) {
-    const cross = (x, y) => {
-      for (const [dx, dy] of [[9, 0], [0, 9]]) {
+    const cross = (size, x, y) => {
+      for (const [dx, dy] of [[9 * size, 0], [0, 9 * size]]) {
         context.moveTo(x - dx, y - dy);
         context.lineTo(x + dx, y + dy);
       }
     };
     for (const place of corner ? [corner] : points) this.outline(context, cross, place);
-    if (box) this.outline(context, (x, y, u, v) => context.rect(x, y, u - x, v - y), box);
+    if (box) this.outline(context, (_, x, y, u, v) => context.rect(x, y, u - x, v - y), box);
   }
 
-  /** Draw a shape in white on black, seen on any picture; `places` are x, y, ... from 0 to 1. */
+  /** Draw a shape in white on black, seen on any picture; it gets a pixel's size, and `places`: x, y, ... from 0 to 1. */
   outline(context, shape, places) {
-    const { width, height } = this.canvas;
+    const { width, height, clientWidth } = this.canvas;
+    const size = Math.max(width / (clientWidth || width), 0.5); // of a pixel of the page, on the canvas
     for (const [colour, thickness] of [["black", 4], ["white", 2]]) {
       context.strokeStyle = colour;
-      context.lineWidth = thickness;
+      context.lineWidth = thickness * size;
       context.beginPath();
-      shape(...places.map((value, i) => value * (i % 2 ? height : width)));
+      shape(size, ...places.map((value, i) => value * (i % 2 ? height : width)));
       context.stroke();
     }
   }

@@ -119,7 +119,7 @@ export class Prompts {
       "aria-current": String(index === this.chosen),
     });
     const swatch = element("span", { className: "swatch" });
-    swatch.style.background = this.colour(name);
+    swatch.style.background = this.colour(name.replace(/^@/, "")); // examples alone: the class has their name
     const text = element("span", { className: "chip-text" }, name);
     if (id) text.prepend(element("small", { textContent: `${id} =` }), " ");
     if (phrases.length) text.append(" ", element("small", { textContent: phrases.join(", ") }));

@@ -30,6 +30,7 @@ export class Teach {
     Object.assign(this, { ask, hold, prompts, change });
     this.on = false;
     this.allowed = false;
+    this.done = ""; // what was done last
     this.clear();
     this.name = byId("teach-name");
     byId("teach-point").onclick = () => this.toggle();
@@ -85,6 +86,7 @@ export class Teach {
     byId("teach-point").setAttribute("aria-pressed", this.on);
     document.body.classList.toggle("pointing", this.on);
     this.clear();
+    this.done = "";
     this.hold(this.on);
     this.show();
   }
@@ -177,10 +179,15 @@ export class Teach {
     this.show();
   }
 
-  show(done = "") {
+  tell(sentence) {
+    this.done = sentence;
+    this.show();
+  }
+
+  show() {
     const marked = this.box ? "A box." : this.corner ? "One corner of a box."
       : this.points.length ? `${this.points.length} point${this.points.length > 1 ? "s" : ""}.` : "";
-    say(byId("teach-note"), done || (this.on ? `${marked} ${KEYS}`.trim() : ""));
+    say(byId("teach-note"), this.on ? `${marked} ${KEYS}`.trim() : this.done);
     for (const control of [this.name, byId("teach-point"), byId("teach-use")]) control.disabled = !this.allowed;
     byId("teach-do").disabled = !this.allowed || !this.marked || !tidy(this.name.value);
   }
@@ -196,7 +203,7 @@ export class Teach {
     await this.attempt(async () => {
       const { examples } = await this.ask("teach", { camera, number, name, ...region });
       if (this.on) this.toggle();
-      this.show(`@${name} has ${count(examples)}.`);
+      this.tell(`@${name} has ${count(examples)}.`);
       const used = this.prompts();
       const wanted = byId("teach-use").checked ? withTaught(used, name) : used;
       if (wanted !== used) await this.change(wanted);
@@ -206,7 +213,7 @@ export class Teach {
   forget(name, newest) {
     return this.attempt(async () => {
       const { examples } = await this.ask("forget", newest ? { name, newest } : { name });
-      this.show(`@${name} has ${count(examples)} left.`);
+      this.tell(`@${name} has ${count(examples)} left.`);
     });
   }
 

@@ -110,6 +110,19 @@ def test_a_class_of_phrases_scores_as_the_best(golden, segmenter):
     near(found[0], golden["square.scores"][1:].max(axis=0))
 
 
+def test_a_class_can_be_taught(golden, model):
+    """At the place of its example it scores higher than a class that was taught elsewhere."""
+    own = Segmenter(model, method="talk2dino", **CPU)
+    picture, patch = golden["large.image_u8"], own.backbone.patch_size
+    places = {"one": (0, 0), "other": (5, 4)}
+    for name, (row, column) in places.items():
+        own.teach(name, picture, [((column + 0.5) * patch, (row + 0.5) * patch)])
+    own.set_prompts([*PROMPTS, "@one", "@other"])
+    found = dict(zip(places, own.probabilities(picture)[3:], strict=True))
+    assert found["one"][places["one"]] > found["other"][places["one"]] + 0.005
+    assert found["other"][places["other"]] > found["one"][places["other"]] + 0.005
+
+
 @pytest.mark.parametrize("background", [True, False])
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 def test_what_is_not_finite_is_refused(golden, segmenter, background, value):

@@ -41,21 +41,22 @@ def is_dinov3(state: State) -> bool:
     return "cls_token" in state and "pos_embed" not in state
 
 
-def from_dinov3(state: State, source: str) -> tuple[DinoV3Sizes, State]:
+def from_dinov3(given: State, source: str) -> tuple[DinoV3Sizes, State]:
     """The architecture of a DINOv3 and its state for `DinoV3Tower`.
 
     Args:
-        state: in the layout of the authors or of timm, whose files leave out the periods and, but
+        given: in the layout of the authors or of timm, whose files leave out the periods and, but
             for those with "qkvb" in their names, the bias of queries, keys and values.
         source: what to call the file in an error message.
 
     Raises:
         WeightsError: a tensor is missing, unknown or of another shape.
     """
-    state = {_authors_name(name): state[name] for name in state if name not in _UNUSED}
+    state = {_authors_name(name): given[name] for name in given if name not in _UNUSED}
     for name, dimensions in _DIMENSIONS.items():
         if name not in state or state[name].dim() != dimensions or not state[name].numel():
             raise WeightsError(f"{source} lacks {name} of {dimensions} dimensions: {_ADVICE}.")
+    state.setdefault("storage_tokens", state["cls_token"][:, :0])
     sizes = _sizes(state, source)
     blocks = {f"blocks.{layer}." for layer in range(sizes.layers)}
     biases = {block: _qkv_bias(state, block, sizes.width, source) for block in blocks}
@@ -100,9 +101,7 @@ def _qkv_bias(state: dict[str, Tensor], block: str, width: int, source: str) -> 
 
 def _sizes(state: State, source: str) -> DinoV3Sizes:
     kernel = state["patch_embed.proj.weight"]
-    width, tokens = kernel.shape[0], state.get("storage_tokens")
-    if tokens is None:
-        tokens = state["storage_tokens"] = state["cls_token"][:, :0]
+    width, tokens = kernel.shape[0], state["storage_tokens"]
     if width % HEAD_WIDTH or tokens.dim() != 3 or tokens.shape[-1] != width:
         raise WeightsError(f"{source} has sizes that do not belong together: {_ADVICE}.")
     layers = {name.split(".")[1] for name in state if re.match(r"blocks\.\d+\.", name)}
