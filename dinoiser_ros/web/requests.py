@@ -6,16 +6,19 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
+import numpy as np
+
 from dinoiser_ros.errors import RequestError
 
 from .explanation import confused, heat_map, ranking
 from .frame import Frame, packed
-from .regions import region_in_pixels
 from .room import Room
 from .settings_file import settings_text
 from .snapshot import snapshot
 
 Answer = dict[str, Any] | bytes
+MOST_POINTS = 64  # of one request; more are refused everywhere
+_BOX_NUMBERS = 4
 
 
 class Asker(Protocol):
@@ -133,11 +136,11 @@ async def _save(viewer: Asker, asked: Mapping[str, Any]) -> Answer:
 async def _teach(viewer: Asker, asked: Mapping[str, Any]) -> Answer:
     """Give a class examples: {"camera", "number", "name", "points" or "box"}.
 
-    Places are from 0 to 1, as in `region_in_pixels`.
+    Places are from 0 to 1, as in `_region`.
     """
     frame, name = viewer.frame(asked), _name(asked)
     size = (await viewer.room.run(lambda: frame.image)).shape[:2]
-    region = region_in_pixels(asked, size)
+    region = _region(asked, size)
     count = await viewer.room.change(lambda control: control.teach(frame, name, region))
     return {"examples": count}
 
@@ -163,6 +166,50 @@ def _place(asked: Mapping[str, Any], name: str) -> float:
     if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1:
         return float(value)
     raise RequestError(f"{name} has to be a number from 0 to 1.")
+
+
+def _region(asked: Mapping[str, Any], size: tuple[int, int]) -> np.ndarray:
+    """The region of a request, in pixels of a picture.
+
+    Args:
+        asked: has "points", [[x, y], ...], or "box", [left, top, right, bottom], not both; 0 to 1
+            from the left and the upper edge.
+        size: height and width of the picture.
+
+    Returns:
+        (N, 2) points as x and y, or a (4,) box, float64.
+
+    Raises:
+        RequestError: it is something else.
+    """
+    points, box = asked.get("points"), asked.get("box")
+    if (points is None) == (box is None):
+        raise RequestError("Point at the class: give points or a box, one of them.")
+    height, width = size
+    if box is not None:
+        return _numbers(box, (_BOX_NUMBERS,)) * [width, height, width, height]
+    count = len(points) if isinstance(points, list) else 0
+    if count > MOST_POINTS:
+        raise RequestError(f"{count} points are too many: give at most {MOST_POINTS}.")
+    places = _numbers(points, (count, 2)) * [width, height]
+    # The right and the lower edge are the last pixel's.
+    inside: np.ndarray = np.minimum(places, np.nextafter([width, height], 0.0))
+    return inside
+
+
+def _numbers(given: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Numbers from 0 to 1 in nested lists."""
+    try:
+        found = np.array(given)
+    except ValueError:  # lists of different lengths
+        found = np.empty(0, object)
+    fits = found.shape == shape and found.size > 0 and found.dtype.kind in "if"
+    if not fits or not ((found >= 0) & (found <= 1)).all():
+        raise RequestError(
+            "A region has numbers from 0 to 1: points [[x, y], ...] or a box "
+            "[left, top, right, bottom]."
+        )
+    return found.astype(np.float64)
 
 
 _REQUESTS: dict[str, Callable[[Asker, Mapping[str, Any]], Awaitable[Answer]]] = {
