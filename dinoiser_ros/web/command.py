@@ -16,7 +16,7 @@ from dinoiser_ros.utils.progress import say
 
 from .access import ServerOptions
 
-DESCRIPTION = """Look at pictures in a browser, type prompts, and watch the masks change.
+DESCRIPTION = """Look at pictures in a browser, type prompts or point at things, watch the masks.
 
 The page is served at http://localhost:8088/ and needs no internet. At another
 address than localhost it needs the token in the link that is printed.

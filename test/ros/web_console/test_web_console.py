@@ -217,6 +217,8 @@ def test_teaching_over_the_websocket(scene: Scene) -> None:
             others = {"name": "wall", "image": image, "points": [10.0, 10.0]}
             assert scene.client.call(Teach, "/dinoiser/teach", **others).success
             await visitor.knows(lambda state: state["examples"] == [["lawn", 1], ["wall", 1]])
+            assert "error" not in await visitor.ask("undo"), "of the prompts"
+            await visitor.knows(lambda state: state["undo"] == 0)
 
     asyncio.run(asyncio.wait_for(use(), 120))
 
@@ -364,6 +366,9 @@ def test_people_point_at_a_class_and_teach_it(scene: Scene) -> None:
         wait_until(lambda: scene.examples() == {"lawn": 1, "Sky": 2}, "one of them forgotten")
         page.click("#undo")
         wait_until(lambda: scene.prompts() == ["sky", "chair", "@lawn"], "the prompt before")
+        page.until("return document.querySelector('#undo').textContent === 'Undo (1)'", "undo")
+        page.click("#undo")
+        wait_until(lambda: scene.prompts() == ["sky", "chair"], "the first prompts")
         assert page.problems() == []
 
 

@@ -23,6 +23,8 @@ from dinoiser_ros.segmentation.networks.dino import DinoTower
 from dinoiser_ros.segmentation.networks.dinoiser_heads import DinoiserHeads
 from dinoiser_ros.segmentation.networks.dinov2.backbone import DinoV2Backbone
 from dinoiser_ros.segmentation.networks.dinov2.tower import DinoV2Sizes, DinoV2Tower
+from dinoiser_ros.segmentation.networks.dinov3.backbone import DinoV3Backbone
+from dinoiser_ros.segmentation.networks.dinov3.tower import DinoV3Sizes, DinoV3Tower
 from dinoiser_ros.segmentation.networks.embedding_network import EmbeddingNetwork
 from dinoiser_ros.segmentation.networks.siglip.backbone import SiglipBackbone
 from dinoiser_ros.segmentation.networks.siglip.towers import SiglipTower
@@ -109,9 +111,23 @@ def test_nothing_in_a_frame_waits_for_the_device(
         confidence + torch.ones(33).to(meta)
 
 
-@pytest.mark.parametrize("method", ["maskclip", "maskclip-ks", "dinoiser", "cliper", "talk2dino"])
-def test_other_backbones_wait_for_nothing_either(method: str) -> None:
-    if method == "talk2dino":
+@pytest.mark.parametrize(
+    ("method", "family"),
+    [
+        ("maskclip", "siglip"),
+        ("maskclip-ks", "siglip"),
+        ("dinoiser", "siglip"),
+        ("cliper", "siglip"),
+        ("talk2dino", "dinov2"),
+        ("talk2dino", "dinov3"),
+    ],
+)
+def test_other_backbones_wait_for_nothing_either(method: str, family: str) -> None:
+    """Nor does the refinement of their scores."""
+    if family == "dinov3":
+        newer = DinoV3Tower(DinoV3Sizes(64, 3, 8, 4, 128)).eval().requires_grad_(False)
+        backbone = DinoV3Backbone(newer.to("meta"))
+    elif family == "dinov2":
         tower = DinoV2Tower(DinoV2Sizes(64, 3, 8, 4, 4, 128)).eval().requires_grad_(False)
         backbone = DinoV2Backbone(tower.to("meta"))
     else:
@@ -123,7 +139,7 @@ def test_other_backbones_wait_for_nothing_either(method: str) -> None:
         backbone = SiglipBackbone(visual.to("meta"), similarity=Similarity(10.0, -10.0))
     parts = Parts(backbone, DinoiserHeads(64, 4).requires_grad_(False).to("meta"))
     pixels = torch.zeros(2, 40, 33, 3, dtype=torch.uint8, device="meta")
-    vocabulary, options = unknown_texts(3, 64), Options(method)
+    vocabulary, options = unknown_texts(3, 64), Options(method, pamr=2)
     with OnlyThere():
         label_batch(pixels, (40, 33), parts, vocabulary, options)  # positions are computed once
         labels, _ = label_batch(pixels, (40, 33), parts, vocabulary, options)
