@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from paths import GOLDEN
 from siglip_files import write_siglip
-from talk2dino_files import write_talk2dino
+from talk2dino_files import write_talk2dino, write_talk2dino_on_dinov3
 
 from dinoiser_ros.export.command import export
 from dinoiser_ros.segmentation import Segmenter
@@ -57,3 +57,10 @@ def test_talk2dino(tmp_path, options):
     assert float(metadata["delta"]) == options.get("delta", 0.55)
     assert metadata["filters_background"] == json.dumps("background_filter" not in options)
     assert len(json.loads(metadata["templates"])) == 7
+
+
+def test_talk2dino_on_dinov3(tmp_path):
+    """Sines and cosines of any grid are computed in the graph."""
+    model = write_talk2dino_on_dinov3(tmp_path, arrays("talk2dino"), arrays("dinov3"))
+    segmenter = Segmenter(model, method="talk2dino", **CPU)
+    assert exported(segmenter, tmp_path / "model.onnx")["filters_background"] == "true"

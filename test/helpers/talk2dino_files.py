@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from seeded_weights import names_and_shapes, seeded_state, write_state
 
+from dinoiser_ros.segmentation.networks.dinov3.rotation import default_periods
+
 PROMPTS = ["wooden floor", "person", "traffic cone"]
 _CLIP = {
     "embed_dim": 32,
@@ -55,5 +57,31 @@ def write_talk2dino(folder: Path, golden: Mapping[str, np.ndarray]) -> Path:
         "methods": ["talk2dino"],
     }
     path = folder / "model.json"
+    path.write_text(json.dumps(entry))
+    return path
+
+
+def dinov3_state(golden: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    """A DINOv3's weights as its authors name them: all seeded but for what is no weight."""
+    shapes = names_and_shapes(golden)
+    fixed = [name for name in shapes if name.endswith(("bias_mask", "periods"))]
+    state = seeded_state({name: shapes[name] for name in shapes if name not in fixed})
+    for name in fixed:
+        if name.endswith("periods"):
+            state[name] = default_periods(4 * shapes[name][0])
+        else:  # keys have no bias
+            state[name] = torch.ones(shapes[name])
+            state[name].view(3, -1)[1] = 0
+    return state
+
+
+def write_talk2dino_on_dinov3(
+    folder: Path, golden: Mapping[str, np.ndarray], of_dinov3: Mapping[str, np.ndarray]
+) -> Path:
+    """The files of `write_talk2dino` with a DINOv3 in the place of its DINOv2."""
+    path = write_talk2dino(folder, golden)
+    (folder / "dinov2.pth").unlink()
+    write_state(folder / "dinov3.pth", dinov3_state(of_dinov3))
+    entry = json.loads(path.read_text()) | {"weights": [{"path": "dinov3.pth"}]}
     path.write_text(json.dumps(entry))
     return path

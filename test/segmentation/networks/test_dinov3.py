@@ -3,15 +3,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from paths import GOLDEN
-from seeded_weights import names_and_shapes, seeded_state, write_state
-from talk2dino_files import PROMPTS, write_talk2dino
+from seeded_weights import write_state
+from talk2dino_files import PROMPTS, dinov3_state, write_talk2dino_on_dinov3
 
 from dinoiser_ros.errors import WeightsError
 from dinoiser_ros.export.graph import Graph
@@ -25,20 +24,6 @@ TOLERANCE = 2e-5  # of the largest value of an array
 CPU = {"inference_size": 0, "device": "cpu", "precision": "float32"}
 
 
-def seeded_dinov3(golden: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
-    """The authors' state: all seeded but for what is no weight."""
-    shapes = names_and_shapes(golden)
-    fixed = [name for name in shapes if name.endswith(("bias_mask", "periods"))]
-    state = seeded_state({name: shapes[name] for name in shapes if name not in fixed})
-    for name in fixed:
-        if name.endswith("periods"):
-            state[name] = default_periods(4 * shapes[name][0])
-        else:  # keys have no bias
-            state[name] = torch.ones(shapes[name])
-            state[name].view(3, -1)[1] = 0
-    return state
-
-
 @pytest.fixture(scope="module")
 def golden() -> dict[str, np.ndarray]:
     with np.load(GOLDEN / "dinov3_expected.npz") as arrays:
@@ -48,15 +33,8 @@ def golden() -> dict[str, np.ndarray]:
 @pytest.fixture(scope="module")
 def model(golden, tmp_path_factory) -> Path:
     """The files of Talk2DINO's small model, with a DINOv3 in the place of its DINOv2."""
-    folder = tmp_path_factory.mktemp("files")
     with np.load(GOLDEN / "talk2dino_expected.npz") as arrays:
-        entry = write_talk2dino(folder, dict(arrays))
-    (folder / "dinov2.pth").unlink()
-    write_state(folder / "dinov3.pth", seeded_dinov3(golden))
-    entry.write_text(
-        json.dumps(json.loads(entry.read_text()) | {"weights": [{"path": "dinov3.pth"}]})
-    )
-    return entry
+        return write_talk2dino_on_dinov3(tmp_path_factory.mktemp("files"), dict(arrays), golden)
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +104,7 @@ def test_an_exported_graph_computes_the_same(golden, segmenter):
 @pytest.mark.parametrize("biased", [True, False])
 def test_the_layout_of_timm(golden, model, segmenter, tmp_path, biased):
     """Its files lack the periods, have biases of queries and values apart, or none."""
-    state, timm = seeded_dinov3(golden), {}
+    state, timm = dinov3_state(golden), {}
     for name, tensor in state.items():
         if name.endswith(("mask_token", "bias_mask", "periods")):
             continue
@@ -165,7 +143,7 @@ def test_the_layout_of_timm(golden, model, segmenter, tmp_path, biased):
     ],
 )
 def test_bad_files_are_refused(golden, model, tmp_path, name, change):
-    state = seeded_dinov3(golden)
+    state = dinov3_state(golden)
     if change == "missing":
         del state[name]
     elif change == "shape":
