@@ -22,14 +22,14 @@ class Heading:
     """What the numbers belong to: model, its backbone's digest, device and precision, as texts.
 
     Attributes:
-        pamr: iterations of the refinement.
+        refinements: iterations of PAMR.
     """
 
     model: str
     backbone: str
     device: str
     precision: str
-    pamr: int = 0
+    refinements: int = 0
 
 
 def percent(share: float) -> str:
@@ -49,7 +49,7 @@ def summary(results: Results, heading: Heading) -> str:
     if any(score is not None for score in quoted):
         texts = ("" if score is None else f"{score:.1f}" for score in quoted)
         rows.append(["CLIP-DINOiser with vit-b-16, quoted from its paper", *texts])
-    refined = f", pamr {heading.pamr}" if heading.pamr else ""
+    refined = f", pamr {heading.refinements}" if heading.refinements else ""
     where = f"{heading.model}, {heading.precision} on {heading.device}{refined}"
     return f"{where}\n\n{table(header, rows)}"
 
@@ -105,7 +105,7 @@ def to_json(results: Results, heading: Heading) -> dict[str, object]:
         "backbone": heading.backbone,
         "device": heading.device,
         "precision": heading.precision,
-        "pamr": heading.pamr,
+        "pamr": heading.refinements,
         "benchmarks": {
             name: {method: _numbers(BENCHMARKS[name].classes, t) for method, t in tallies.items()}
             for name, tallies in results.items()

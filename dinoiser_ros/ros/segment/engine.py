@@ -110,6 +110,6 @@ def check_frame_cost(segmenter: Segmenter, options: Options, prompts: Sequence[s
 
     shape = inference_shape(_TYPICAL_SIZE, segmenter.shorter_side(options))
     phrases = sum(prompt.count(",") + 1 for prompt in prompts)
-    kind = FrameKind(_TYPICAL_SIZE, shape, phrases, pamr=options.pamr)
+    kind = FrameKind(_TYPICAL_SIZE, shape, phrases, refinements=options.pamr)
     check_time(kind, segmenter.parts, MAX_FRAME_TIME)
     check_memory(kind, segmenter.parts)

@@ -40,21 +40,21 @@ class FrameKind:
         shape: height and width that the network sees.
         phrases: P, how many phrases every patch is compared with.
         batch: number of images.
-        pamr: iterations of the refinement.
+        refinements: iterations of PAMR.
     """
 
     size: tuple[int, int]
     shape: tuple[int, int]
     phrases: int
     batch: int = 1
-    pamr: int = 0
+    refinements: int = 0
 
 
 def frame_memory(kind: FrameKind, parts: Parts) -> int:
     """Bytes that a batch of frames takes at the peak, beside the model; about."""
     height, width = kind.shape
     pixels = _PIXEL_BYTES * (kind.size[0] * kind.size[1] + height * width)
-    if kind.pamr:
+    if kind.refinements:
         pixels += refining_memory(height * width, kind.phrases)
     if parts.network is not None:
         scores = 4 * _MAPS_HELD * _cells(kind.shape, _CELL) * kind.phrases
@@ -78,7 +78,9 @@ def frame_seconds(kind: FrameKind, parts: Parts) -> float:
         blocks = len(backbone.blocks) * (24 * tokens * width**2 + 4 * tokens**2 * width)
         pooling = 4 * tokens**2 * backbone.dim
         operations = blocks + pooling + 2 * tokens * backbone.dim * kind.phrases
-    refining = _REFINING * kind.shape[0] * kind.shape[1] * refining_passes(kind.pamr, kind.phrases)
+    refining = (
+        _REFINING * kind.shape[0] * kind.shape[1] * refining_passes(kind.refinements, kind.phrases)
+    )
     return kind.batch * (operations + refining) / _speed(parts.main.dtype)
 
 

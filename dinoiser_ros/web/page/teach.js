@@ -53,18 +53,18 @@ export class Teach {
 
   /** Classes in use by name, examples as pairs [name, number], whether anything may be changed. */
   update(classes, examples, allowed) {
-    const state = JSON.stringify([classes, examples, allowed]);
-    if (state === this.state) return;
-    this.state = state;
     this.allowed = allowed;
     if (!allowed && this.on) this.toggle();
     const names = [...new Set([...examples.map(([name]) => name), ...classes])];
     byId("teach-names").replaceChildren(...names.map((value) => element("option", { value })));
+    this.show();
+    const rows = JSON.stringify([examples, allowed]);
+    if (rows === this.rows) return; // nothing moves under somebody's finger
+    this.rows = rows;
     byId("examples").hidden = !examples.length;
     const focused = document.activeElement?.id;
     byId("examples").tBodies[0].replaceChildren(...examples.map((entry, i) => this.row(entry, i)));
     if (focused?.startsWith("forget-")) byId(focused)?.focus();
-    this.show();
   }
 
   row([name, number], index) {

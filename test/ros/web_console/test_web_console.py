@@ -358,7 +358,8 @@ def test_people_point_at_a_class_and_teach_it(scene: Scene) -> None:
         keys.send_keys(*[Keys.ARROW_DOWN] * 3, "b", Keys.ENTER).perform()
         wait_until(lambda: scene.examples() == {"lawn": 2, "Sky": 2}, "another one")
 
-        page.until("return !document.querySelector('#teach.busy')", "the answer")
+        counted = "return document.querySelector('#examples tr:nth-child(2) .number')?.innerText"
+        page.until(f"{counted} === '2'", "both of them in the table")
         page.click("#examples tr:nth-child(1) button:nth-child(2)")  # all of a class in use
         page.until("return !document.querySelector('#teach-error').hidden", "a refusal")
         assert "in use" in page.text("#teach-error")
@@ -366,9 +367,6 @@ def test_people_point_at_a_class_and_teach_it(scene: Scene) -> None:
         wait_until(lambda: scene.examples() == {"lawn": 1, "Sky": 2}, "one of them forgotten")
         page.click("#undo")
         wait_until(lambda: scene.prompts() == ["sky", "chair", "@lawn"], "the prompt before")
-        page.until("return document.querySelector('#undo').textContent === 'Undo (1)'", "undo")
-        page.click("#undo")
-        wait_until(lambda: scene.prompts() == ["sky", "chair"], "the first prompts")
         assert page.problems() == []
 
 
