@@ -47,7 +47,7 @@ class ModelSpec:
     Attributes:
         name: as shown to people.
         config: path of an OpenCLIP config JSON, or the name of a config that open_clip ships; None
-            for a checkpoint of maskclip+, which holds no CLIP, and for a DINOv2.
+            for a checkpoint of maskclip+, which holds no CLIP, and for a DINOv2 or DINOv3.
         weights, heads, dino: sources to try in order; none where the caller must give them.
         inference_size: shorter side in pixels that the model works best at.
         dino_config: path of the OpenCLIP config of `dino`; None if its weights are DINO's own.
@@ -55,7 +55,7 @@ class ModelSpec:
         familiarity: for a model that knows one world only, how images of others are told, see
             `inference.familiarity`.
         text, text_config, projection: for Talk2DINO: the CLIP whose text tower is used, its config,
-            and the network that maps its embeddings into DINOv2's space.
+            and the network that maps its embeddings into the space of its DINOv2 or DINOv3.
         tokenizer: `tokenizer.json` of a model whose texts are not cut by CLIP's tokenizer.
         mean, std: of the images' channels in training (RGB in [0, 1]); None for the family's own.
         about, licence: one line for people.
