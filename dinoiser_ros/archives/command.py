@@ -9,7 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dinoiser_ros.errors import MediaError
-from dinoiser_ros.media.command import INTERRUPTED, datasets_of, save_datasets, settings_of
+from dinoiser_ros.media.command import (
+    INTERRUPTED,
+    datasets_of,
+    positive,
+    save_datasets,
+    settings_of,
+)
 from dinoiser_ros.media.datasets.write import check_formats
 from dinoiser_ros.media.inputs import SUPPORTED, Input, find_inputs
 from dinoiser_ros.media.provenance import described
@@ -37,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("many inputs")
     group.add_argument(
         "--workers",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="segment in N processes, each with a model of its own, and keep a manifest: after a "
         "stop or a kill the same command goes on where it was",
@@ -53,19 +59,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--slice-frames",
-        type=_positive,
+        type=positive,
         default=SLICE_FRAMES,
         metavar="N",
         help="bags with more images are divided into slices of time with about N (%(default)s)",
     )
     group.add_argument("--fresh", action="store_true", help="forget the manifest of an earlier run")
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return value
 
 
 def is_wanted(options: argparse.Namespace) -> bool:
@@ -192,4 +191,6 @@ def _described(options: argparse.Namespace) -> dict[str, object]:
     """All that results depend on, as JSON has it."""
     save = settings_of(options).save  # data sets are made of what is there, and may be added later
     chosen = {name: getattr(options, name) for name in _OF_THE_COMMAND}
+    if options.batch > 1:
+        chosen["batch"] = options.batch
     return {**described(options), **chosen, "save": sorted(save) if save else None}

@@ -30,6 +30,7 @@ class Settings:
         save: the results to write, of `RESULTS`; None for those that suit the kind of input.
         topics: image topics of bags to segment; None for all.
         overwrite: whether videos and bags that were written before are replaced.
+        batch: how many images go through the network together.
     """
 
     output: Path
@@ -37,6 +38,7 @@ class Settings:
     save: frozenset[str] | None = None
     topics: tuple[str, ...] | None = None
     overwrite: bool = False
+    batch: int = 1
 
     def wanted(self, default: Iterable[str]) -> list[str]:
         """The results to write, in the order of `RESULTS`."""

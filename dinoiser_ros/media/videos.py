@@ -20,6 +20,7 @@ from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.utils.atomic_files import atomic_write
 from dinoiser_ros.utils.progress import progress_bar
 
+from .batches import batched, segment_together
 from .frame_sources import Pictures, Video, open_file
 from .inputs import Input
 from .optional import require
@@ -66,12 +67,14 @@ def segment_video(segmenter: Segmenter, video: Input, settings: Settings) -> Out
                 sinks[kind] = stack.enter_context(video_sink(place, source.rate))
             else:
                 sinks[kind] = stack.enter_context(_folder_sink(place))
-        while (frame := source.read()) is not None:
-            result = segmenter.segment(frame)
-            for kind, array in render(frame, result, wanted, settings.alpha).items():
-                sinks[kind].add(array)
-            shares.add(result)
-            progress.update()
+        for frames in batched(_frames(source), settings.batch):
+            for frame, result in zip(frames, segment_together(segmenter, frames), strict=True):
+                if isinstance(result, Exception):
+                    raise result
+                for kind, array in render(frame, result, wanted, settings.alpha).items():
+                    sinks[kind].add(array)
+                shares.add(result)
+                progress.update()
         if not shares.frames:
             raise MediaError("no frame of it can be read: convert it to MP4.")
     return Outcome(
@@ -80,6 +83,11 @@ def segment_video(segmenter: Segmenter, video: Input, settings: Settings) -> Out
         frames=shares.frames,
         unfamiliar=shares.unfamiliar_world(segmenter),
     )
+
+
+def _frames(source: Pictures | Video) -> Iterator[np.ndarray]:
+    while (frame := source.read()) is not None:
+        yield frame
 
 
 def _length(source: Pictures | Video) -> int:

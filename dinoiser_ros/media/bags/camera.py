@@ -5,11 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
+from dinoiser_ros.media.batches import segment_together
 from dinoiser_ros.media.rendering import Shares, class_pixels, render
 from dinoiser_ros.messages.decode import rgb_from_message
-from dinoiser_ros.segmentation import DinoiserError, Segmenter
+from dinoiser_ros.segmentation import DinoiserError, Segmentation, Segmenter
 
 from .files import Bag
 from .messages import IMAGE, LABEL_INFO, image, label_info
@@ -101,19 +104,17 @@ class BagCamera:
         """See `Shares.unfamiliar_world`."""
         return self.shares.unfamiliar_world(self._segmenter)
 
-    def segment(self, bag: Bag, connection: Connection, data: bytes) -> FrameResult:
-        """What one image gives; if it cannot be read or segmented, why. Nothing is counted."""
-        try:
-            message = bag.decode(data, connection.msgtype)
-            frame = rgb_from_message(message)
-        except Exception as error:  # whatever a library does with bytes that it did not expect
-            return FrameResult(error=str(error) or type(error).__name__)
-        try:
-            result = self._segmenter.segment(frame)
-        except DinoiserError as error:
-            return FrameResult(error=str(error) or type(error).__name__)
+    def result(self, bag: Bag, header: Any, frame: np.ndarray, result: Segmentation) -> FrameResult:
+        """What is to be written of an image that was segmented. Nothing is counted.
+
+        Args:
+            bag: the image's.
+            header: likewise.
+            frame: (H, W, 3) uint8 RGB.
+            result: of this image.
+        """
         contents = {
-            key: bag.encode(image(bag.store, message.header, pixels), IMAGE)
+            key: bag.encode(image(bag.store, header, pixels), IMAGE)
             for key, pixels in render(frame, result, self._wanted, self._alpha).items()
         }
         return FrameResult(
@@ -144,3 +145,43 @@ class BagCamera:
         self.shares.add_counts(result.counts, result.pixels, result.familiar)
         written += [(self._targets[key], content) for key, content in result.contents.items()]
         return written
+
+
+class BagImage(NamedTuple):
+    """A message of a camera: its connection, time of recording (ns) and content."""
+
+    camera: BagCamera
+    connection: Connection
+    time: int
+    data: bytes
+
+
+def segment_images(segmenter: Segmenter, bag: Bag, images: Sequence[BagImage]) -> list[FrameResult]:
+    """What images give; of those that cannot be read or segmented, why. Nothing is counted.
+
+    Args:
+        segmenter: with its prompts set; the images go through its network together.
+        bag: theirs.
+        images: of any of its cameras.
+    """
+    found: dict[int, FrameResult] = {}
+    frames: dict[int, tuple[Any, np.ndarray]] = {}
+    for number, entry in enumerate(images):
+        try:
+            message = bag.decode(entry.data, entry.connection.msgtype)
+            frames[number] = message.header, rgb_from_message(message)
+        except Exception as error:  # whatever a library does with bytes that it did not expect
+            found[number] = _left_alone(error)
+    results = segment_together(segmenter, [frame for _, frame in frames.values()])
+    for (number, (header, frame)), result in zip(frames.items(), results, strict=True):
+        if isinstance(result, DinoiserError):
+            found[number] = _left_alone(result)
+        elif isinstance(result, Exception):
+            raise result
+        else:
+            found[number] = images[number].camera.result(bag, header, frame, result)
+    return [found[number] for number in range(len(images))]
+
+
+def _left_alone(error: Exception) -> FrameResult:
+    return FrameResult(error=str(error) or type(error).__name__)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.utils.atomic_files import atomic_write
 from dinoiser_ros.utils.progress import progress_bar
 
-from .camera import BagCamera, FrameResult
+from .camera import BagCamera, BagImage, FrameResult, segment_images
 from .files import Bag, open_bag
 from .messages import COMPRESSED_IMAGE, IMAGE
 from .topics import choose_topics, namespaces
@@ -29,7 +29,9 @@ _DEFAULT = ("labels", "confidence")
 _PACKAGES = {"rosbags": "rosbags", "cv2": "opencv-python-headless"}
 
 
-ResultOf = Callable[[BagCamera, "Connection", int, bytes], FrameResult]
+ResultsOf = Callable[[Sequence[BagImage]], list[FrameResult]]
+_Message = tuple["Connection", int, bytes]
+_HELD = 8  # messages for each image of a batch that are kept until it is full
 
 
 def segment_bag(segmenter: Segmenter, bag: Input, settings: Settings) -> Outcome:
@@ -43,9 +45,7 @@ def segment_bag(segmenter: Segmenter, bag: Input, settings: Settings) -> Outcome
             written; then nothing is left under the final name.
     """
     with open_job(segmenter, bag, settings) as job:
-        return job.write(
-            lambda camera, connection, _, data: camera.segment(job.source, connection, data)
-        )
+        return job.write(job.segment)
 
 
 @contextmanager
@@ -69,7 +69,9 @@ def open_job(segmenter: Segmenter, bag: Input, settings: Settings) -> Iterator[B
             for topic, namespace in zip(topics, namespaces(topics), strict=True)
         ]
         _check_new(cameras, {connection.topic for connection in source.connections})
-        yield BagJob(bag.path.name, source, target, tuple(cameras), tuple(notes))
+        yield BagJob(
+            bag.path.name, source, target, tuple(cameras), tuple(notes), segmenter, settings.batch
+        )
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,8 @@ class BagJob:
         target: where its copy will be.
         cameras: its image topics.
         notes: sentences about what is left out.
+        segmenter: of the images.
+        batch: how many of them go through its network together.
     """
 
     name: str
@@ -89,6 +93,8 @@ class BagJob:
     target: Path
     cameras: tuple[BagCamera, ...]
     notes: tuple[str, ...]
+    segmenter: Segmenter
+    batch: int
 
     @property
     def frames(self) -> int:
@@ -100,11 +106,15 @@ class BagJob:
         """The cameras by the ids of their connections."""
         return {c.id: camera for camera in self.cameras for c in camera.connections}
 
-    def write(self, result_of: ResultOf) -> Outcome:
+    def segment(self, images: Sequence[BagImage]) -> list[FrameResult]:
+        """The results of images, see `segment_images`."""
+        return segment_images(self.segmenter, self.source, images)
+
+    def write(self, results_of: ResultsOf) -> Outcome:
         """Copy all messages and add the cameras' results.
 
         Args:
-            result_of: gives the result of an image: its camera, connection, time (ns) and message.
+            results_of: gives the results of images, called with all of them in their order.
 
         Raises:
             DinoiserError, OSError: as in `segment_bag`.
@@ -115,7 +125,7 @@ class BagJob:
             self.source.create(place) as writer,
             progress_bar(self.name, self.frames, "frame", keep=False) as progress,
         ):
-            copied = self._copy(writer, result_of, progress)
+            copied = self._copy(writer, results_of, progress)
             if not any(camera.shares.frames for camera in self.cameras):
                 raise MediaError(f"none of its images can be read: {self.cameras[0].problem}")
         problems = [camera.problem for camera in self.cameras if camera.problem]
@@ -129,22 +139,44 @@ class BagJob:
         strange = next(filter(None, (camera.unfamiliar_world for camera in self.cameras)), "")
         return Outcome(summary, tuple(problems), self.notes, frames, strange)
 
-    def _copy(self, writer: Any, result_of: ResultOf, progress: Any) -> int:
+    def _copy(self, writer: Any, results_of: ResultsOf, progress: Any) -> int:
         """Write everything; returns how many messages were copied."""
         source, by_connection = self.source, self.camera_of
         targets = {c.id: source.copy(writer, c) for c in source.connections}
         for camera in self.cameras:
             camera.add_topics(source, writer)
         copied = 0
-        for connection, time, data in source.messages():
-            writer.write(targets[connection.id], time, data)
-            copied += 1
-            if receiver := by_connection.get(connection.id):
-                result = result_of(receiver, connection, time, data)
-                for target, content in receiver.messages(source, connection, data, result):
-                    writer.write(target, time, content)
-                progress.update()
+        for messages in self._together(by_connection):
+            images = [
+                BagImage(by_connection[m[0].id], *m) for m in messages if m[0].id in by_connection
+            ]
+            results = iter(results_of(images) if images else ())
+            for connection, time, data in messages:
+                writer.write(targets[connection.id], time, data)
+                copied += 1
+                if receiver := by_connection.get(connection.id):
+                    result = next(results)
+                    for target, content in receiver.messages(source, connection, data, result):
+                        writer.write(target, time, content)
+                    progress.update()
         return copied
+
+    def _together(self, cameras: Container[int]) -> Iterator[list[_Message]]:
+        """All messages in their order, in lists with the images of a batch.
+
+        Args:
+            cameras: the ids of connections that carry images.
+        """
+        held: list[_Message] = []
+        images = 0
+        for message in self.source.messages():
+            held.append(message)
+            images += message[0].id in cameras
+            if images in (0, self.batch) or len(held) == _HELD * self.batch:
+                yield held
+                held, images = [], 0
+        if held:
+            yield held
 
 
 def _image_connections(bag: Bag) -> dict[str, list[Connection]]:
