@@ -6,21 +6,21 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 from dinoiser_ros.errors import MediaError
 from dinoiser_ros.media.command import (
     INTERRUPTED,
-    datasets_of,
+    check_datasets,
     positive,
     save_datasets,
     settings_of,
 )
-from dinoiser_ros.media.datasets.write import check_formats
 from dinoiser_ros.media.inputs import SUPPORTED, Input, find_inputs
 from dinoiser_ros.media.provenance import described
 from dinoiser_ros.media.reporting import Strange, about, complain, counted, say_outcome
-from dinoiser_ros.media.settings import Outcome
+from dinoiser_ros.media.settings import PSEUDO_LABELS, Outcome
 from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.segmentation.text.vocabulary import parse_prompts
 from dinoiser_ros.utils.progress import progress_bar, say
@@ -113,10 +113,8 @@ class _Run:
 
     def go(self, load: Callable[[str], Segmenter]) -> int:
         options = self._options
-        classes: list[str] = []
-        if formats := datasets_of(options):
-            classes = _classes(options, load)
-            check_formats(formats, classes, options.output)
+        classes = lru_cache(maxsize=1)(lambda: _classes(options, load))
+        check_datasets(options, classes)
         missing = [entry for entry in self._inputs if entry not in self._found]
         if self._found:
             say(f"{len(self._found)} of {len(self._inputs)} inputs are done already")
@@ -191,6 +189,8 @@ def _described(options: argparse.Namespace) -> dict[str, object]:
     """All that results depend on, as JSON has it."""
     save = settings_of(options).save  # data sets are made of what is there, and may be added later
     chosen = {name: getattr(options, name) for name in _OF_THE_COMMAND}
+    if PSEUDO_LABELS in (options.save or ()):
+        chosen[PSEUDO_LABELS] = True
     if options.batch > 1:
         chosen["batch"] = options.batch
     return {**described(options), **chosen, "save": sorted(save) if save else None}

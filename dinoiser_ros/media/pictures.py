@@ -17,6 +17,7 @@ from dinoiser_ros.utils.atomic_files import atomic_write
 from .batches import segment_together
 from .frame_sources import picture_error
 from .inputs import Input
+from .pseudo_labels import pair_of, picture_place, write_pair
 from .rendering import Shares, render
 from .settings import RESULTS, Outcome, Settings, check_own
 from .videos import segment_video
@@ -82,6 +83,9 @@ def _write(
         # Of thousands of pictures, waiting for the disk would cost more than one made again.
         with atomic_write(place, durable=False) as file:
             Image.fromarray(array).save(file)
+    if settings.pseudo_labels:
+        pair = pair_of(image, result, segmenter.shorter_side(segmenter.options))
+        write_pair(picture_place(settings.output, picture), pair)
     shares = Shares(result.classes)
     shares.add(result)
     return Outcome(str(shares), unfamiliar=shares.unfamiliar_world(segmenter))

@@ -24,6 +24,7 @@ from .batches import batched, segment_together
 from .frame_sources import Pictures, Video, open_file
 from .inputs import Input
 from .optional import require
+from .pseudo_labels import frames_place, pair_folder, pair_of
 from .rendering import Shares, render
 from .settings import Outcome, Settings
 from .video_file import VideoFile, video_sink
@@ -49,7 +50,8 @@ def segment_video(segmenter: Segmenter, video: Input, settings: Settings) -> Out
     places = {kind: settings.output / f"{video.name}_{kind}" for kind in wanted}
     if "overlay" in places:
         places["overlay"] = settings.output / f"{video.name}_overlay.mp4"
-    for place in places.values():
+    pairs_place = frames_place(settings.output, video)
+    for place in (*places.values(), *([pairs_place] if settings.pseudo_labels else [])):
         settings.check_free(place)
     try:
         source = open_file(video.path)
@@ -67,12 +69,16 @@ def segment_video(segmenter: Segmenter, video: Input, settings: Settings) -> Out
                 sinks[kind] = stack.enter_context(video_sink(place, source.rate))
             else:
                 sinks[kind] = stack.enter_context(_folder_sink(place))
+        pairs = stack.enter_context(pair_folder(pairs_place)) if settings.pseudo_labels else None
+        shorter_side = segmenter.shorter_side(segmenter.options)
         for frames in batched(_frames(source), settings.batch):
             for frame, result in zip(frames, segment_together(segmenter, frames), strict=True):
                 if isinstance(result, Exception):
                     raise result
                 for kind, array in render(frame, result, wanted, settings.alpha).items():
                     sinks[kind].add(array)
+                if pairs is not None:
+                    pairs.add(pair_of(frame, result, shorter_side))
                 shares.add(result)
                 progress.update()
         if not shares.frames:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dinoiser_ros.errors import DinoiserError, MediaError
 from dinoiser_ros.media.inputs import Input
 from dinoiser_ros.media.optional import require
+from dinoiser_ros.media.pseudo_labels import frames_place, pair_folder
 from dinoiser_ros.media.settings import Outcome, Settings
 from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.utils.atomic_files import atomic_write
@@ -58,20 +59,32 @@ def open_job(segmenter: Segmenter, bag: Input, settings: Settings) -> Iterator[B
     require("bags", _PACKAGES, "bags")
     wanted = settings.wanted(_DEFAULT)
     with open_bag(bag.path) as source:
-        target = settings.output / f"{bag.name}_segmented{source.suffix}"
-        settings.check_free(target)
+        copy = settings.output / f"{bag.name}_segmented{source.suffix}" if wanted else None
+        pairs = frames_place(settings.output, bag) if settings.pseudo_labels else None
+        for place in filter(None, (copy, pairs)):
+            settings.check_free(place)
         by_topic = _image_connections(source)
         topics, notes = choose_topics(
             list(by_topic), settings.topics, lambda topic: _first_encoding(source, by_topic[topic])
         )
         cameras = [
-            BagCamera(topic, by_topic[topic], namespace, segmenter, wanted, settings.alpha)
+            BagCamera(
+                topic,
+                by_topic[topic],
+                namespace,
+                segmenter,
+                wanted,
+                settings.alpha,
+                settings.pseudo_labels,
+            )  # fmt: skip
             for topic, namespace in zip(topics, namespaces(topics), strict=True)
         ]
-        _check_new(cameras, {connection.topic for connection in source.connections})
+        if copy:
+            _check_new(cameras, {connection.topic for connection in source.connections})
         yield BagJob(
-            bag.path.name, source, target, tuple(cameras), tuple(notes), segmenter, settings.batch
-        )
+            bag.path.name, source, copy, pairs, tuple(cameras), tuple(notes), segmenter,
+            settings.batch,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -81,7 +94,8 @@ class BagJob:
     Attributes:
         name: what people are shown.
         source: the bag, open.
-        target: where its copy will be.
+        copy: where its copy will be; None for no copy.
+        pairs: where its images will be with labels to train with; None for nowhere.
         cameras: its image topics.
         notes: sentences about what is left out.
         segmenter: of the images.
@@ -90,7 +104,8 @@ class BagJob:
 
     name: str
     source: Bag
-    target: Path
+    copy: Path | None
+    pairs: Path | None
     cameras: tuple[BagCamera, ...]
     notes: tuple[str, ...]
     segmenter: Segmenter
@@ -111,7 +126,7 @@ class BagJob:
         return segment_images(self.segmenter, self.source, images)
 
     def write(self, results_of: ResultsOf) -> Outcome:
-        """Copy all messages and add the cameras' results.
+        """Write what is wanted of it.
 
         Args:
             results_of: gives the results of images, called with all of them in their order.
@@ -121,17 +136,25 @@ class BagJob:
         """
         with (
             _write_errors(),
-            atomic_write(self.target) as place,
-            self.source.create(place) as writer,
+            ExitStack() as stack,
             progress_bar(self.name, self.frames, "frame", keep=False) as progress,
         ):
-            copied = self._copy(writer, results_of, progress)
+            copy = stack.enter_context(self._open_copy(self.copy)) if self.copy else None
+            pairs = stack.enter_context(pair_folder(self.pairs)) if self.pairs else None
+            for message, camera, result in self._results(results_of):
+                if copy:
+                    copy.add(message, camera, result)
+                if camera and result:
+                    camera.count(result)
+                    if pairs and result.pair:
+                        pairs.add(result.pair)
+                    progress.update()
             if not any(camera.shares.frames for camera in self.cameras):
                 raise MediaError(f"none of its images can be read: {self.cameras[0].problem}")
         problems = [camera.problem for camera in self.cameras if camera.problem]
-        if copied != self.source.message_count:
+        if copy and copy.count != self.source.message_count:
             problems.append(
-                f"{copied} messages were copied, but the bag says it has "
+                f"{copy.count} messages were copied, but the bag says it has "
                 f"{self.source.message_count}"
             )
         summary = "\n  ".join(str(camera) for camera in self.cameras)
@@ -139,27 +162,24 @@ class BagJob:
         strange = next(filter(None, (camera.unfamiliar_world for camera in self.cameras)), "")
         return Outcome(summary, tuple(problems), self.notes, frames, strange)
 
-    def _copy(self, writer: Any, results_of: ResultsOf, progress: Any) -> int:
-        """Write everything; returns how many messages were copied."""
-        source, by_connection = self.source, self.camera_of
-        targets = {c.id: source.copy(writer, c) for c in source.connections}
-        for camera in self.cameras:
-            camera.add_topics(source, writer)
-        copied = 0
+    @contextmanager
+    def _open_copy(self, path: Path) -> Iterator[_Copy]:
+        with atomic_write(path) as place, self.source.create(place) as writer:
+            yield _Copy(self.source, writer, self.cameras)
+
+    def _results(
+        self, results_of: ResultsOf
+    ) -> Iterator[tuple[_Message, BagCamera | None, FrameResult | None]]:
+        """All messages in their order, those of cameras with their results."""
+        by_connection = self.camera_of
         for messages in self._together(by_connection):
             images = [
                 BagImage(by_connection[m[0].id], *m) for m in messages if m[0].id in by_connection
             ]
             results = iter(results_of(images) if images else ())
-            for connection, time, data in messages:
-                writer.write(targets[connection.id], time, data)
-                copied += 1
-                if receiver := by_connection.get(connection.id):
-                    result = next(results)
-                    for target, content in receiver.messages(source, connection, data, result):
-                        writer.write(target, time, content)
-                    progress.update()
-        return copied
+            for message in messages:
+                camera = by_connection.get(message[0].id)
+                yield message, camera, next(results) if camera else None
 
     def _together(self, cameras: Container[int]) -> Iterator[list[_Message]]:
         """All messages in their order, in lists with the images of a batch.
@@ -169,7 +189,8 @@ class BagJob:
         """
         held: list[_Message] = []
         images = 0
-        for message in self.source.messages():
+        wanted = [] if self.copy else [c for camera in self.cameras for c in camera.connections]
+        for message in self.source.messages(wanted):
             held.append(message)
             images += message[0].id in cameras
             if images in (0, self.batch) or len(held) == _HELD * self.batch:
@@ -177,6 +198,35 @@ class BagJob:
                 held, images = [], 0
         if held:
             yield held
+
+
+class _Copy:
+    """A copy of a bag that gets the results of its cameras.
+
+    Args:
+        source: the bag.
+        writer: of the copy.
+        cameras: those of the bag.
+
+    Attributes:
+        count: how many messages were copied.
+    """
+
+    def __init__(self, source: Bag, writer: Any, cameras: Sequence[BagCamera]) -> None:
+        self.count = 0
+        self._source, self._writer = source, writer
+        self._targets = {c.id: source.copy(writer, c) for c in source.connections}
+        for camera in cameras:
+            camera.add_topics(source, writer)
+
+    def add(self, message: _Message, camera: BagCamera | None, result: FrameResult | None) -> None:
+        """Copy a message and, if it is an image, add its results."""
+        connection, time, data = message
+        self._writer.write(self._targets[connection.id], time, data)
+        self.count += 1
+        if camera and result:
+            for target, content in camera.messages(self._source, connection, data, result):
+                self._writer.write(target, time, content)
 
 
 def _image_connections(bag: Bag) -> dict[str, list[Connection]]:
