@@ -12,20 +12,17 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dinoiser_ros.errors import MediaError
-from dinoiser_ros.media.bags.camera import BagCamera, FrameResult
+from dinoiser_ros.media.bags.camera import BagImage, FrameResult
 from dinoiser_ros.media.bags.segment import BagJob, open_job
+from dinoiser_ros.media.batches import batched
 from dinoiser_ros.media.inputs import Input
 from dinoiser_ros.media.settings import Outcome, Settings
 from dinoiser_ros.segmentation import Segmenter
 
 from .jobs import BagSlice
 from .slice_file import SliceFile, write_slice
-
-if TYPE_CHECKING:
-    from rosbags.interfaces import Connection
 
 _BEGINNING, _END = 0, 2**63 - 1  # of all times of recording (ns)
 
@@ -69,9 +66,10 @@ def segment_slice(segmenter: Segmenter, piece: BagSlice, settings: Settings) -> 
 def _frames(job: BagJob, piece: BagSlice) -> Iterator[tuple[int, int, FrameResult]]:
     connections = [c for camera in job.cameras for c in camera.connections]
     cameras = job.camera_of
-    for connection, time, data in job.source.messages(connections, piece.start, piece.stop):
-        result = cameras[connection.id].segment(job.source, connection, data)
-        yield connection.id, time, result
+    messages = job.source.messages(connections, piece.start, piece.stop)
+    for images in batched((BagImage(cameras[m[0].id], *m) for m in messages), job.batch):
+        for image, result in zip(images, job.segment(images), strict=True):
+            yield image.connection.id, image.time, result
 
 
 def assemble(
@@ -104,14 +102,17 @@ class _Results:
         self._starts = [piece.start for piece in self._slices]
         self._open: dict[int, SliceFile] = {}
 
-    def of(self, _: BagCamera, connection: Connection, time: int, __: bytes) -> FrameResult:
-        """The result of an image.
+    def of(self, images: Sequence[BagImage]) -> list[FrameResult]:
+        """The results of images.
 
         Raises:
-            MediaError: no slice has it.
+            MediaError: no slice has one of them.
         """
+        return [self._of(image.connection.id, image.time) for image in images]
+
+    def _of(self, connection: int, time: int) -> FrameResult:
         number = bisect_right(self._starts, time) - 1
-        found = self._file(number).take(connection.id, time) if number >= 0 else None
+        found = self._file(number).take(connection, time) if number >= 0 else None
         if found is None:
             raise MediaError("it was changed while it was segmented: start again with --fresh.")
         if not self._open[number].left:

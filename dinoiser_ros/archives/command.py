@@ -6,15 +6,21 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 from dinoiser_ros.errors import MediaError
-from dinoiser_ros.media.command import INTERRUPTED, datasets_of, save_datasets, settings_of
-from dinoiser_ros.media.datasets.write import check_formats
+from dinoiser_ros.media.command import (
+    INTERRUPTED,
+    check_datasets,
+    positive,
+    save_datasets,
+    settings_of,
+)
 from dinoiser_ros.media.inputs import SUPPORTED, Input, find_inputs
 from dinoiser_ros.media.provenance import described
 from dinoiser_ros.media.reporting import Strange, about, complain, counted, say_outcome
-from dinoiser_ros.media.settings import Outcome
+from dinoiser_ros.media.settings import PSEUDO_LABELS, Outcome
 from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.segmentation.text.vocabulary import parse_prompts
 from dinoiser_ros.utils.progress import progress_bar, say
@@ -37,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("many inputs")
     group.add_argument(
         "--workers",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="segment in N processes, each with a model of its own, and keep a manifest: after a "
         "stop or a kill the same command goes on where it was",
@@ -53,19 +59,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--slice-frames",
-        type=_positive,
+        type=positive,
         default=SLICE_FRAMES,
         metavar="N",
         help="bags with more images are divided into slices of time with about N (%(default)s)",
     )
     group.add_argument("--fresh", action="store_true", help="forget the manifest of an earlier run")
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return value
 
 
 def is_wanted(options: argparse.Namespace) -> bool:
@@ -114,10 +113,8 @@ class _Run:
 
     def go(self, load: Callable[[str], Segmenter]) -> int:
         options = self._options
-        classes: list[str] = []
-        if formats := datasets_of(options):
-            classes = _classes(options, load)
-            check_formats(formats, classes, options.output)
+        classes = lru_cache(maxsize=1)(lambda: _classes(options, load))
+        check_datasets(options, classes)
         missing = [entry for entry in self._inputs if entry not in self._found]
         if self._found:
             say(f"{len(self._found)} of {len(self._inputs)} inputs are done already")
@@ -192,4 +189,8 @@ def _described(options: argparse.Namespace) -> dict[str, object]:
     """All that results depend on, as JSON has it."""
     save = settings_of(options).save  # data sets are made of what is there, and may be added later
     chosen = {name: getattr(options, name) for name in _OF_THE_COMMAND}
+    if PSEUDO_LABELS in (options.save or ()):
+        chosen[PSEUDO_LABELS] = True
+    if options.batch > 1:
+        chosen["batch"] = options.batch
     return {**described(options), **chosen, "save": sorted(save) if save else None}

@@ -64,17 +64,24 @@ class Driver:
             OSError: the manifest cannot be written.
         """
         self._queue.extend(jobs_of(entries))
-        running = 0
-        while self._queue or running:
-            while self._queue and pool.free():
-                pool.submit(self._begun(self._queue.popleft()))
-                running += 1
-            for job, report in pool.finished():
-                running -= 1
+        running = self._hand_out(pool)
+        while running or self._queue:
+            finished = pool.finished()
+            # Before what is done is on the disk: no worker waits for that.
+            running += self._hand_out(pool) - len(finished)
+            for job, report in finished:
                 if report is None:
                     self._again(job)
                 else:
                     self._note(job, report)
+            running += self._hand_out(pool)
+
+    def _hand_out(self, pool: Pool) -> int:
+        """Give jobs to the workers that wait for one; returns how many."""
+        count = min(pool.free(), len(self._queue))
+        for _ in range(count):
+            pool.submit(self._begun(self._queue.popleft()))
+        return count
 
     def _begun(self, job: Job) -> Job:
         """Note that a job begins, so that a later try knows what results are its own."""

@@ -140,7 +140,7 @@ class Manifest:
     def _has_results(self, entry: Input) -> bool:
         """Whether there is a result that may only be replaced if the user says so."""
         folder = self.path.parent
-        return any(os.path.lexists(folder / f"{entry.name}{suffix}") for suffix in GUARDED)
+        return any(os.path.lexists(folder / place.format(entry.name)) for place in GUARDED)
 
     def _is_same(self, entry: Input, record: Mapping[str, Any]) -> bool:
         return bool(record["path"] == str(entry.path) and record["stamp"] == self._stamp(entry))

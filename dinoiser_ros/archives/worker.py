@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from dinoiser_ros.media.inputs import BAG, Input
-from dinoiser_ros.media.segment_input import checked_kind, segment_input
-from dinoiser_ros.media.settings import Settings
+from dinoiser_ros.media.segment_input import checked_kind, segment_inputs
+from dinoiser_ros.media.settings import Outcome, Settings
 from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.utils.progress import hide_bars
 from dinoiser_ros.utils.sentences import sentence_of
@@ -67,26 +67,37 @@ class Worker:
         begin = time.monotonic()
         assert self._segmenter is not None, "start comes first"
         if isinstance(job, WholeInputs):
-            results = tuple(
-                self._whole(self._segmenter, entry, entry.name in job.ours) for entry in job.entries
-            )
+            results = self._whole(self._segmenter, job)
             frames = sum(result.outcome.frames for result in results if result.outcome)
         else:
             result, frames = self._part(self._segmenter, job)
             results = (result,)
         return Report(results, frames, time.monotonic() - begin)
 
-    def _whole(self, segmenter: Segmenter, entry: Input, is_ours: bool) -> Result:
-        most = self._task.slice_frames
-        settings = self._settings if is_ours else self._task.settings
+    def _whole(self, segmenter: Segmenter, job: WholeInputs) -> tuple[Result, ...]:
+        work = [
+            (entry, self._settings if entry.name in job.ours else self._task.settings)
+            for entry in job.entries
+        ]
+        if job.entries[0].kind == BAG:
+            (divided,) = (self._divided(segmenter, *item) for item in work)  # bags come one by one
+            if divided is not None:
+                return (divided,)
+        return tuple(
+            Result(entry, found)
+            if isinstance(found, Outcome)
+            else Result(entry, sentence=sentence_of(found))
+            for entry, found in segment_inputs(segmenter, work, self._settings.batch)
+        )
+
+    def _divided(self, segmenter: Segmenter, bag: Input, settings: Settings) -> Result | None:
+        """The slices of a bag, or what is wrong with it; None if it is short."""
         try:
-            if checked_kind(entry) == BAG:
-                slices = slices_of(segmenter, entry, settings, most)
-                if slices:
-                    return Result(entry, slices=slices)
-            return Result(entry, segment_input(segmenter, entry, settings))
+            checked_kind(bag)
+            slices = slices_of(segmenter, bag, settings, self._task.slice_frames)
         except Exception as error:  # whatever one input does, the others are segmented
-            return Result(entry, sentence=sentence_of(error))
+            return Result(bag, sentence=sentence_of(error))
+        return Result(bag, slices=slices) if slices else None
 
     def _part(self, segmenter: Segmenter, job: BagSlice | BagAssembly) -> tuple[Result, int]:
         """Returns how many images were segmented as well; for the first time, that is."""

@@ -16,10 +16,15 @@ from dinoiser_ros.utils.sentences import printable, sentence_of
 
 from .inputs import SUPPORTED, Input, find_inputs
 from .provenance import described
+from .pseudo_labels import forget_index, write_index
 from .reporting import Strange, complain, counted, say_outcome
-from .segment_input import segment_input
-from .settings import DATASETS, RESULTS, Outcome, Settings
+from .segment_input import segment_inputs
+from .settings import DATASETS, PSEUDO_LABELS, RESULTS, Outcome, Settings
 
+_UNSURE = (
+    "the pseudo labels have all pixels, unsure ones as well: --confidence-threshold 0.5 leaves out "
+    "those that are more likely wrong than right."
+)
 INTERRUPTED = 130  # the shell's status of a program ended by Ctrl-C
 DESCRIPTION = """Segment pictures, videos, bags (rosbag2 folders, .mcap, .db3; ROS 1's .bag), and
 folders of all of these.
@@ -69,11 +74,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--save",
         nargs="+",
-        choices=(*RESULTS, *DATASETS),
+        choices=(*RESULTS, *DATASETS, PSEUDO_LABELS),
         metavar="RESULT",
         help="any of overlay, labels, confidence; by default all of them for pictures, the overlay "
         "for videos, labels and confidence for bags; also data sets of all pictures together: "
-        f"{', '.join(DATASETS)}",
+        f"{', '.join(DATASETS)}; or, of all inputs, {PSEUDO_LABELS} for train-maskclip-plus",
     )
     parser.add_argument(
         "--alpha", type=_fraction, default=0.5, help="strength of the overlay (0 to 1)"
@@ -83,6 +88,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="TOPIC",
         help="image topics of bags to segment; by default all except those that look like depth",
+    )
+    parser.add_argument(
+        "--batch",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="send N images of one size through the network together, from several files, too; it "
+        "takes more memory, saves time on GPUs, and may change the last digits of confidences "
+        "(%(default)s)",
     )
     parser.add_argument(
         "--overwrite",
@@ -98,6 +112,14 @@ def _fraction(text: str) -> float:
     return value
 
 
+def positive(text: str) -> int:
+    """A whole number from 1 on, as a type for argparse."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value
+
+
 def settings_of(options: argparse.Namespace) -> Settings:
     """What a command line with `add_arguments` asks for."""
     return Settings(
@@ -106,6 +128,8 @@ def settings_of(options: argparse.Namespace) -> Settings:
         _files(options.save) if options.save else None,
         tuple(options.topics) if options.topics else None,
         options.overwrite,
+        options.batch,
+        PSEUDO_LABELS in (options.save or ()),
     )
 
 
@@ -120,21 +144,43 @@ def datasets_of(options: argparse.Namespace) -> list[str]:
     return [name for name in DATASETS if name in (options.save or ())]
 
 
+def check_datasets(options: argparse.Namespace, classes: Callable[[], Sequence[str]]) -> None:
+    """Find out before anything is segmented whether the data sets can be written.
+
+    Args:
+        classes: gives the names, in the order of the ids, if they are needed.
+
+    Raises:
+        MediaError: one cannot; it says what to do.
+    """
+    if formats := datasets_of(options):
+        check_formats(formats, classes(), options.output)
+    if PSEUDO_LABELS in (options.save or ()):
+        forget_index(options.output)
+
+
 def save_datasets(
-    options: argparse.Namespace, inputs: Sequence[Input], classes: Sequence[str]
+    options: argparse.Namespace,
+    inputs: Sequence[Input],
+    classes: Callable[[], Sequence[str]],
 ) -> bool:
     """Write the data sets that are asked for, and say so; returns whether they could be.
 
     Args:
         inputs: those that were segmented.
-        classes: names, in the order of the ids.
+        classes: gives the names, in the order of the ids, if they are needed.
     """
     formats = datasets_of(options)
-    if not formats:
+    wants_pairs = PSEUDO_LABELS in (options.save or ())
+    if not formats and not wants_pairs:
         return True
     try:
-        origin = Provenance(classes, described(options))
-        notes = write_datasets(formats, options.output, inputs, origin)
+        origin = Provenance(classes(), described(options))
+        notes = write_datasets(formats, options.output, inputs, origin) if formats else []
+        if wants_pairs:
+            write_index(options.output, inputs, origin)
+            if not origin.record.get("confidence_threshold", 1.0):
+                notes.append(_UNSURE)
     except Exception as error:  # the results that it would be made of are there
         complain(options.output, sentence_of(error))
         return False
@@ -175,32 +221,24 @@ def _run(options: argparse.Namespace, load: Callable[[], Segmenter]) -> int:
         say(f"dinoiser: {segmenter.text_cache_problem}", error=True)
     settings = settings_of(options)
     classes = [entry.name for entry in segmenter.classes]
-    check_formats(datasets_of(options), classes, options.output)
+    check_datasets(options, lambda: classes)
     done: Counter[str | None] = Counter()
     segmented: list[Input] = []
     complete, strange = True, Strange()
     several = len(inputs) > 1
     with progress_bar("inputs", len(inputs), "input", keep=False, show=several) as progress:
-        for entry in inputs:
-            outcome = _segment(segmenter, entry, settings)
-            done[entry.kind] += outcome is not None
-            if outcome is not None:
+        work = ((entry, settings) for entry in inputs)
+        for entry, found in segment_inputs(segmenter, work, settings.batch):
+            if isinstance(found, Outcome):
+                done[entry.kind] += 1
                 segmented.append(entry)
-                strange.add(outcome)
-            complete &= outcome is not None and not outcome.problems
+                strange.add(found)
+                say_outcome(entry.path, found)
+            else:
+                complain(entry.path, sentence_of(found))
+            complete &= isinstance(found, Outcome) and not found.problems
             progress.update()
     strange.say()
-    complete &= save_datasets(options, segmented, classes)
+    complete &= save_datasets(options, segmented, lambda: classes)
     say(f"{counted(inputs, done)} segmented into {printable(options.output)}")
     return 0 if complete else 1
-
-
-def _segment(segmenter: Segmenter, entry: Input, settings: Settings) -> Outcome | None:
-    """Segment one input and say how it went; None if it could not be done."""
-    try:
-        outcome = segment_input(segmenter, entry, settings)
-    except Exception as error:  # whatever one input does, the others are segmented
-        complain(entry.path, sentence_of(error))
-        return None
-    say_outcome(entry.path, outcome)
-    return outcome

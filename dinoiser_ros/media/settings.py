@@ -12,9 +12,16 @@ from pathlib import Path
 from dinoiser_ros.errors import MediaError
 
 # What a folder of results has in it: numbered pictures, or a bag.
-_RESULT = re.compile(r"\d{6,}\.png|metadata\.yaml|.*\.(mcap|db3)(\.zstd|-wal|-shm)?")
-# How results end that are only replaced if the user says so: those of videos and bags.
-GUARDED = ("_overlay.mp4", "_labels", "_confidence", "_segmented", "_segmented.bag")
+_RESULT = re.compile(
+    r"\d{6,}(_labels)?\.(png|jpg)|metadata\.yaml|.*\.(mcap|db3)(\.zstd|-wal|-shm)?"
+)
+# What all inputs can become, by `media.pseudo_labels`.
+PSEUDO_LABELS = "pseudo-labels"
+PAIRS = f"dataset-{PSEUDO_LABELS}/{{}}_frames"
+# Results that are only replaced if the user says so: those of videos and bags, with their name.
+GUARDED = (
+    "{}_overlay.mp4", "{}_labels", "{}_confidence", "{}_segmented", "{}_segmented.bag", PAIRS,
+)  # fmt: skip
 RESULTS = ("overlay", "labels", "confidence")
 # What all pictures together can become, by `media.datasets`.
 DATASETS = ("coco-panoptic", "coco-rle", "cityscapes", "yolo-seg", "parquet")
@@ -30,6 +37,8 @@ class Settings:
         save: the results to write, of `RESULTS`; None for those that suit the kind of input.
         topics: image topics of bags to segment; None for all.
         overwrite: whether videos and bags that were written before are replaced.
+        batch: how many images go through the network together.
+        pseudo_labels: whether images and labels to train with are written, see `pseudo_labels`.
     """
 
     output: Path
@@ -37,6 +46,8 @@ class Settings:
     save: frozenset[str] | None = None
     topics: tuple[str, ...] | None = None
     overwrite: bool = False
+    batch: int = 1
+    pseudo_labels: bool = False
 
     def wanted(self, default: Iterable[str]) -> list[str]:
         """The results to write, in the order of `RESULTS`."""

@@ -20,9 +20,11 @@ from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.utils.atomic_files import atomic_write
 from dinoiser_ros.utils.progress import progress_bar
 
+from .batches import batched, segment_together
 from .frame_sources import Pictures, Video, open_file
 from .inputs import Input
 from .optional import require
+from .pseudo_labels import frames_place, pair_folder, pair_of
 from .rendering import Shares, render
 from .settings import Outcome, Settings
 from .video_file import VideoFile, video_sink
@@ -48,7 +50,8 @@ def segment_video(segmenter: Segmenter, video: Input, settings: Settings) -> Out
     places = {kind: settings.output / f"{video.name}_{kind}" for kind in wanted}
     if "overlay" in places:
         places["overlay"] = settings.output / f"{video.name}_overlay.mp4"
-    for place in places.values():
+    pairs_place = frames_place(settings.output, video)
+    for place in (*places.values(), *([pairs_place] if settings.pseudo_labels else [])):
         settings.check_free(place)
     try:
         source = open_file(video.path)
@@ -66,12 +69,18 @@ def segment_video(segmenter: Segmenter, video: Input, settings: Settings) -> Out
                 sinks[kind] = stack.enter_context(video_sink(place, source.rate))
             else:
                 sinks[kind] = stack.enter_context(_folder_sink(place))
-        while (frame := source.read()) is not None:
-            result = segmenter.segment(frame)
-            for kind, array in render(frame, result, wanted, settings.alpha).items():
-                sinks[kind].add(array)
-            shares.add(result)
-            progress.update()
+        pairs = stack.enter_context(pair_folder(pairs_place)) if settings.pseudo_labels else None
+        shorter_side = segmenter.shorter_side(segmenter.options)
+        for frames in batched(_frames(source), settings.batch):
+            for frame, result in zip(frames, segment_together(segmenter, frames), strict=True):
+                if isinstance(result, Exception):
+                    raise result
+                for kind, array in render(frame, result, wanted, settings.alpha).items():
+                    sinks[kind].add(array)
+                if pairs is not None:
+                    pairs.add(pair_of(frame, result, shorter_side))
+                shares.add(result)
+                progress.update()
         if not shares.frames:
             raise MediaError("no frame of it can be read: convert it to MP4.")
     return Outcome(
@@ -80,6 +89,11 @@ def segment_video(segmenter: Segmenter, video: Input, settings: Settings) -> Out
         frames=shares.frames,
         unfamiliar=shares.unfamiliar_world(segmenter),
     )
+
+
+def _frames(source: Pictures | Video) -> Iterator[np.ndarray]:
+    while (frame := source.read()) is not None:
+        yield frame
 
 
 def _length(source: Pictures | Video) -> int:

@@ -20,11 +20,23 @@ import torchvision
 
 from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.segmentation.networks.embedding_network import EmbeddingNetwork
-from dinoiser_ros.training.common.image_folder import FolderBatches, digest, find_pictures
+from dinoiser_ros.training.common.image_folder import (
+    FolderBatches,
+    at_random,
+    digest,
+    find_pictures,
+)
 from dinoiser_ros.training.common.progress_bar import ProgressBar
 from dinoiser_ros.training.common.run_state import Checkpoint, Losses
 from dinoiser_ros.training.heads.files import curve
 from dinoiser_ros.training.maskclip_plus.checkpoint_file import save_closed_set
+from dinoiser_ros.training.maskclip_plus.labelled_folder import (
+    LabelledBatches,
+    has_labels,
+    labelled_pictures,
+    read_record,
+    split,
+)
 from dinoiser_ros.training.maskclip_plus.options import PlusOptions, load_teacher
 from dinoiser_ros.training.maskclip_plus.pretrained_backbone import load_pretrained_backbone
 from dinoiser_ros.training.maskclip_plus.pseudo_labels import teacher_labels
@@ -41,7 +53,7 @@ def run(options: PlusOptions, teacher: Segmenter) -> Path:
         TrainingError, DinoiserError: one sentence that says what is wrong and what to do.
     """
     options.check()
-    pictures = find_pictures(options.pictures, options.max_pictures, options.seed)
+    pictures = _pictures(options)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     network = start_network(options, teacher)
     trainer = PlusTrainer(
@@ -51,7 +63,8 @@ def run(options: PlusOptions, teacher: Segmenter) -> Path:
         options.seed,
         options.training_precision(teacher.device),
     )
-    source = FolderBatches(pictures, options.views, options.batch, options.seed)
+    kind = LabelledBatches if has_labels(options.pictures) else FolderBatches
+    source = kind(pictures, options.views, options.batch, options.seed)
     path = options.output.with_name(options.output.name + ".checkpoint")
     checkpoint = Checkpoint(path, describe(options, teacher, pictures), options.save_every)
     with ProgressBar("maskclip+", options.schedule.total, LOSSES) as bar:
@@ -65,6 +78,13 @@ def run(options: PlusOptions, teacher: Segmenter) -> Path:
     )
     path.unlink(missing_ok=True)
     return options.output
+
+
+def _pictures(options: PlusOptions) -> list[Path]:
+    if has_labels(options.pictures):
+        found = labelled_pictures(options.pictures)
+        return at_random(found, options.max_pictures, options.seed)
+    return find_pictures(options.pictures, options.max_pictures, options.seed)
 
 
 def start_network(options: PlusOptions, teacher: Segmenter) -> EmbeddingNetwork:
@@ -81,11 +101,19 @@ def start_network(options: PlusOptions, teacher: Segmenter) -> EmbeddingNetwork:
 def batches(
     source: FolderBatches, teacher: Segmenter, options: PlusOptions, first: int
 ) -> Iterator[Batch]:
-    """Views from a step on, those of the first phase with the teacher's labels."""
+    """Views from a step on, those of the first phase with the teacher's labels.
+
+    Those of a `LabelledBatches` are known; else the teacher gives them now.
+    """
     steps = range(first, options.schedule.total)
     views = source.read(steps, options.workers, pinned=teacher.device.type == "cuda")
-    for step, rgb in zip(steps, views, strict=True):
-        yield rgb, teacher_labels(teacher, rgb) if step < options.schedule.steps else None
+    for step, view in zip(steps, views, strict=True):
+        is_taught = step < options.schedule.steps
+        if isinstance(source, LabelledBatches):
+            rgb, labels = split(view)
+            yield rgb, labels if is_taught else None
+        else:
+            yield view, teacher_labels(teacher, view) if is_taught else None
 
 
 def describe(
@@ -107,7 +135,13 @@ def describe(
         "seed": options.seed,
         "precision": options.precision,
         "pictures": {"count": len(pictures), "names": digest(options.pictures, list(pictures))},
+        **({"labels": _origin(options.pictures)} if has_labels(options.pictures) else {}),
     }
+
+
+def _origin(labelled: Path) -> dict[str, object]:
+    """Where the labels of a folder come from; its inputs are among the names of the pictures."""
+    return {key: value for key, value in read_record(labelled).items() if key != "inputs"}
 
 
 def record(settings: dict[str, object], losses: Sequence[Losses]) -> dict[str, object]:

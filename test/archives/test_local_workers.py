@@ -28,6 +28,7 @@ from video_files import write_video
 from dinoiser_ros.errors import MediaError
 from dinoiser_ros.media import command as media
 
+SAVE = ("--save", "overlay", "labels", "confidence", "pseudo-labels")
 FRAMES, PICTURES, MOST = 30, 5, 16  # 60 images of two cameras in 4 slices
 
 
@@ -41,7 +42,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(PICTURES):
         pixels = np.full((32, 48, 3), 40 * number, np.uint8)
         Image.fromarray(pixels).save(folder / "in" / f"{number}.png")
-    options = archive_fakes.parse(folder / "in", "-o", folder / "alone")
+    options = archive_fakes.parse(folder / "in", "-o", folder / "alone", *SAVE)
     assert media.run(options, partial(archive_fakes.load, folder / "traces", "cpu")) == 0
     return folder
 
@@ -60,7 +61,7 @@ def images(traces: Path) -> int:
 
 def test_two_workers_one_killed_make_what_one_process_makes(archive, tmp_path, capfd):
     out, traces = tmp_path / "out", tmp_path / "traces"
-    arguments = [archive / "in", "-o", out, "--workers", 2, "--slice-frames", MOST]
+    arguments = [archive / "in", "-o", out, "--workers", 2, "--slice-frames", MOST, *SAVE]
     loader = partial(archive_fakes.load, traces, kill_at=images(archive / "traces") // 2)
     assert archive_fakes.run(loader, *arguments) == 0
     assert digests(out) == digests(archive / "alone")
@@ -78,7 +79,7 @@ def test_two_workers_one_killed_make_what_one_process_makes(archive, tmp_path, c
 
 def test_a_driver_that_is_killed_takes_its_workers_along_and_the_next_goes_on(archive, tmp_path):
     out, traces = tmp_path / "out", tmp_path / "traces"
-    arguments = [archive / "in", "-o", out, "--workers", 2, "--slice-frames", MOST]
+    arguments = [archive / "in", "-o", out, "--workers", 2, "--slice-frames", MOST, *SAVE]
     command = [sys.executable, archive_fakes.__file__, traces, 0.02, *arguments]
     paths = [str(ROOT / "test" / "helpers"), *filter(None, sys.path)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}

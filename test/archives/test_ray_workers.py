@@ -37,11 +37,12 @@ def test_two_workers_one_killed_make_what_one_process_makes(tmp_path, capfd, mon
     # What Ray starts has the environment of this process, but not its sys.path.
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
     write_bag(tmp_path / "in" / "drive", content=messages(get_typestore(Stores.ROS2_JAZZY), FRAMES))
-    options = archive_fakes.parse(tmp_path / "in", "-o", tmp_path / "alone")
+    save = ["--save", "labels", "pseudo-labels"]
+    options = archive_fakes.parse(tmp_path / "in", "-o", tmp_path / "alone", *save)
     assert media.run(options, partial(archive_fakes.load, tmp_path / "before", "cpu")) == 0
     loader = partial(archive_fakes.load, tmp_path / "traces", kill_at=FRAMES)
     arguments = [tmp_path / "in", "-o", tmp_path / "out", "--workers", 2, "--slice-frames", MOST]
-    assert archive_fakes.run(loader, *arguments, "--ray") == 0
+    assert archive_fakes.run(loader, *arguments, *save, "--ray") == 0
     assert digests(tmp_path / "out") == digests(tmp_path / "alone")
     assert (tmp_path / "traces").stat().st_size <= 2 * FRAMES + MOST, "one slice is done again"
     assert "1 ended and were replaced" in capfd.readouterr().out

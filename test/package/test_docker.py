@@ -88,7 +88,7 @@ def test_compose_can_read_its_file():
 
 def test_the_services_start_what_is_there_and_share_memory():
     services = yaml.safe_load((FOLDER / "compose.yaml").read_text(encoding="utf-8"))["services"]
-    assert set(services) == {"camera", "node", "node-gpu"}
+    assert set(services) == {"camera", "node", "node-gpu", "web"}
     for service in services.values():
         assert service["ipc"] == service["network_mode"] == "host"
         assert (FOLDER / service["build"]["context"] / service["build"]["dockerfile"]).is_file()
@@ -104,6 +104,20 @@ def test_the_services_start_what_is_there_and_share_memory():
     assert named == {"image", "model", "prompts"}
     page = (ROOT / "docs/reference/files.md").read_text(encoding="utf-8")
     assert launch.is_file() and all(f"| `{name}` |" in page for name in named)
+
+
+def test_the_web_page_is_given_parameters_that_it_has():
+    main = pytest.importorskip("dinoiser_ros.ros.web_console.main", reason="needs rclpy")
+    service = yaml.safe_load((FOLDER / "compose.yaml").read_text(encoding="utf-8"))["services"][
+        "web"
+    ]
+    given = dict(word.split(":=") for word in service["command"] if ":=" in word)
+    options = {option.name: option for option in main.SPECS}
+    assert set(given) == {"address", "port", "token"}
+    for name, text in given.items():
+        default = re.sub(r"\$\{\w+:-(.*?)\}", r"\1", text)
+        assert yaml.safe_load(default) == options[name].default, "as without a container"
+    assert "profiles" not in service, "it belongs to the camera and the node"
 
 
 def test_the_entry_point_sets_up_everything_and_becomes_the_command(tmp_path: Path):

@@ -5,11 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
+from dinoiser_ros.media.batches import segment_together
+from dinoiser_ros.media.pseudo_labels import IDS, VIEW, Pair, pair_of
 from dinoiser_ros.media.rendering import Shares, class_pixels, render
 from dinoiser_ros.messages.decode import rgb_from_message
-from dinoiser_ros.segmentation import DinoiserError, Segmenter
+from dinoiser_ros.segmentation import DinoiserError, Segmentation, Segmenter
 
 from .files import Bag
 from .messages import IMAGE, LABEL_INFO, image, label_info
@@ -27,7 +31,7 @@ class FrameResult:
     """What one image of a bag gave.
 
     Attributes:
-        contents: the messages to write, encoded, by the name of the result.
+        contents: the messages to write, encoded, by the name of the result; and a pair's files.
         counts: the pixels of each class, in the order of the ids.
         pixels: those of the image.
         error: why the image was left alone, "" if it was segmented.
@@ -40,6 +44,13 @@ class FrameResult:
     error: str = ""
     familiar: bool = True
 
+    @property
+    def pair(self) -> Pair | None:
+        """The files to train with, if they were made."""
+        if VIEW not in self.contents:
+            return None
+        return Pair(bytes(self.contents[VIEW]), bytes(self.contents[IDS]))
+
 
 class BagCamera:
     """An image topic whose frames are segmented.
@@ -51,6 +62,7 @@ class BagCamera:
         segmenter: with its prompts set.
         wanted: the results to write, of `settings.RESULTS`.
         alpha: strength of overlays (0 to 1).
+        pseudo_labels: whether a pair to train with is made of each image.
 
     Attributes:
         length: how many messages the topic has.
@@ -67,7 +79,9 @@ class BagCamera:
         segmenter: Segmenter,
         wanted: Sequence[str],
         alpha: float,
+        pseudo_labels: bool = False,
     ) -> None:
+        self._pseudo_labels = pseudo_labels
         self.connections = connections
         self.length = sum(connection.msgcount for connection in connections)
         self.shares = Shares(segmenter.classes)
@@ -76,7 +90,7 @@ class BagCamera:
         self._name, self._namespace = topic, namespace
         self._segmenter, self._wanted, self._alpha = segmenter, wanted, alpha
         self._targets: dict[str, Connection] = {}
-        self._bad, self._first_error = 0, ""
+        self._bad, self._first_error, self._told = 0, "", False
 
     def __str__(self) -> str:
         return f"{self._name} as {self._namespace}, {self.shares.frames} frames: {self.shares}"
@@ -101,21 +115,22 @@ class BagCamera:
         """See `Shares.unfamiliar_world`."""
         return self.shares.unfamiliar_world(self._segmenter)
 
-    def segment(self, bag: Bag, connection: Connection, data: bytes) -> FrameResult:
-        """What one image gives; if it cannot be read or segmented, why. Nothing is counted."""
-        try:
-            message = bag.decode(data, connection.msgtype)
-            frame = rgb_from_message(message)
-        except Exception as error:  # whatever a library does with bytes that it did not expect
-            return FrameResult(error=str(error) or type(error).__name__)
-        try:
-            result = self._segmenter.segment(frame)
-        except DinoiserError as error:
-            return FrameResult(error=str(error) or type(error).__name__)
-        contents = {
-            key: bag.encode(image(bag.store, message.header, pixels), IMAGE)
+    def result(self, bag: Bag, header: Any, frame: np.ndarray, result: Segmentation) -> FrameResult:
+        """What is to be written of an image that was segmented. Nothing is counted.
+
+        Args:
+            bag: the image's.
+            header: likewise.
+            frame: (H, W, 3) uint8 RGB.
+            result: of this image.
+        """
+        contents: dict[str, Content] = {
+            key: bag.encode(image(bag.store, header, pixels), IMAGE)
             for key, pixels in render(frame, result, self._wanted, self._alpha).items()
         }
+        if self._pseudo_labels:
+            pair = pair_of(frame, result, self._segmenter.shorter_side(self._segmenter.options))
+            contents |= {VIEW: pair.view, IDS: pair.ids}
         return FrameResult(
             contents, class_pixels(result), result.labels.size, familiar=result.familiar
         )
@@ -123,24 +138,70 @@ class BagCamera:
     def messages(
         self, bag: Bag, connection: Connection, data: bytes, result: FrameResult
     ) -> list[tuple[Connection, Content]]:
-        """What is written for one image, which is counted here; nothing if it was left alone.
+        """What is written to a copy for one image; nothing if it was left alone.
 
         Args:
             bag: the image's.
             connection: likewise.
             data: the image's message.
-            result: what `segment` made of it, here or in another process.
+            result: what `segment_images` made of it, here or in another process.
         """
         if result.error:
-            self._bad += 1
-            self._first_error = self._first_error or result.error
             return []
         written: list[tuple[Connection, Content]] = []
-        if not self.shares.frames:  # before the first mask, and never again: the prompts stay
+        if not self._told:  # before the first mask, and never again: the prompts stay
+            self._told = True
             header = bag.decode(data, connection.msgtype).header
             threshold = self._segmenter.confidence_threshold
             info = label_info(bag.store, header, self._segmenter.classes, threshold)
             written.append((self._targets["label_info"], bag.encode(info, LABEL_INFO)))
-        self.shares.add_counts(result.counts, result.pixels, result.familiar)
-        written += [(self._targets[key], content) for key, content in result.contents.items()]
-        return written
+        contents = result.contents.items()
+        return written + [(self._targets[k], data) for k, data in contents if k in self._targets]
+
+    def count(self, result: FrameResult) -> None:
+        """Count an image, as segmented or as left alone."""
+        if result.error:
+            self._bad += 1
+            self._first_error = self._first_error or result.error
+        else:
+            self.shares.add_counts(result.counts, result.pixels, result.familiar)
+
+
+class BagImage(NamedTuple):
+    """A message of a camera: its connection, time of recording (ns) and content."""
+
+    camera: BagCamera
+    connection: Connection
+    time: int
+    data: bytes
+
+
+def segment_images(segmenter: Segmenter, bag: Bag, images: Sequence[BagImage]) -> list[FrameResult]:
+    """What images give; of those that cannot be read or segmented, why. Nothing is counted.
+
+    Args:
+        segmenter: with its prompts set; the images go through its network together.
+        bag: theirs.
+        images: of any of its cameras.
+    """
+    found: dict[int, FrameResult] = {}
+    frames: dict[int, tuple[Any, np.ndarray]] = {}
+    for number, entry in enumerate(images):
+        try:
+            message = bag.decode(entry.data, entry.connection.msgtype)
+            frames[number] = message.header, rgb_from_message(message)
+        except Exception as error:  # whatever a library does with bytes that it did not expect
+            found[number] = _left_alone(error)
+    results = segment_together(segmenter, [frame for _, frame in frames.values()])
+    for (number, (header, frame)), result in zip(frames.items(), results, strict=True):
+        if isinstance(result, DinoiserError):
+            found[number] = _left_alone(result)
+        elif isinstance(result, Exception):
+            raise result
+        else:
+            found[number] = images[number].camera.result(bag, header, frame, result)
+    return [found[number] for number in range(len(images))]
+
+
+def _left_alone(error: Exception) -> FrameResult:
+    return FrameResult(error=str(error) or type(error).__name__)

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from dinoiser_ros.errors import DinoiserError, MediaError
 from dinoiser_ros.media.inputs import Input
 from dinoiser_ros.media.optional import require
+from dinoiser_ros.media.pseudo_labels import frames_place, pair_folder
 from dinoiser_ros.media.settings import Outcome, Settings
 from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.utils.atomic_files import atomic_write
 from dinoiser_ros.utils.progress import progress_bar
 
-from .camera import BagCamera, FrameResult
+from .camera import BagCamera, BagImage, FrameResult, segment_images
 from .files import Bag, open_bag
 from .messages import COMPRESSED_IMAGE, IMAGE
 from .topics import choose_topics, namespaces
@@ -29,7 +30,9 @@ _DEFAULT = ("labels", "confidence")
 _PACKAGES = {"rosbags": "rosbags", "cv2": "opencv-python-headless"}
 
 
-ResultOf = Callable[[BagCamera, "Connection", int, bytes], FrameResult]
+ResultsOf = Callable[[Sequence[BagImage]], list[FrameResult]]
+_Message = tuple["Connection", int, bytes]
+_HELD = 8  # messages for each image of a batch that are kept until it is full
 
 
 def segment_bag(segmenter: Segmenter, bag: Input, settings: Settings) -> Outcome:
@@ -43,9 +46,7 @@ def segment_bag(segmenter: Segmenter, bag: Input, settings: Settings) -> Outcome
             written; then nothing is left under the final name.
     """
     with open_job(segmenter, bag, settings) as job:
-        return job.write(
-            lambda camera, connection, _, data: camera.segment(job.source, connection, data)
-        )
+        return job.write(job.segment)
 
 
 @contextmanager
@@ -58,18 +59,32 @@ def open_job(segmenter: Segmenter, bag: Input, settings: Settings) -> Iterator[B
     require("bags", _PACKAGES, "bags")
     wanted = settings.wanted(_DEFAULT)
     with open_bag(bag.path) as source:
-        target = settings.output / f"{bag.name}_segmented{source.suffix}"
-        settings.check_free(target)
+        copy = settings.output / f"{bag.name}_segmented{source.suffix}" if wanted else None
+        pairs = frames_place(settings.output, bag) if settings.pseudo_labels else None
+        for place in filter(None, (copy, pairs)):
+            settings.check_free(place)
         by_topic = _image_connections(source)
         topics, notes = choose_topics(
             list(by_topic), settings.topics, lambda topic: _first_encoding(source, by_topic[topic])
         )
         cameras = [
-            BagCamera(topic, by_topic[topic], namespace, segmenter, wanted, settings.alpha)
+            BagCamera(
+                topic,
+                by_topic[topic],
+                namespace,
+                segmenter,
+                wanted,
+                settings.alpha,
+                settings.pseudo_labels,
+            )  # fmt: skip
             for topic, namespace in zip(topics, namespaces(topics), strict=True)
         ]
-        _check_new(cameras, {connection.topic for connection in source.connections})
-        yield BagJob(bag.path.name, source, target, tuple(cameras), tuple(notes))
+        if copy:
+            _check_new(cameras, {connection.topic for connection in source.connections})
+        yield BagJob(
+            bag.path.name, source, copy, pairs, tuple(cameras), tuple(notes), segmenter,
+            settings.batch,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -79,16 +94,22 @@ class BagJob:
     Attributes:
         name: what people are shown.
         source: the bag, open.
-        target: where its copy will be.
+        copy: where its copy will be; None for no copy.
+        pairs: where its images will be with labels to train with; None for nowhere.
         cameras: its image topics.
         notes: sentences about what is left out.
+        segmenter: of the images.
+        batch: how many of them go through its network together.
     """
 
     name: str
     source: Bag
-    target: Path
+    copy: Path | None
+    pairs: Path | None
     cameras: tuple[BagCamera, ...]
     notes: tuple[str, ...]
+    segmenter: Segmenter
+    batch: int
 
     @property
     def frames(self) -> int:
@@ -100,28 +121,40 @@ class BagJob:
         """The cameras by the ids of their connections."""
         return {c.id: camera for camera in self.cameras for c in camera.connections}
 
-    def write(self, result_of: ResultOf) -> Outcome:
-        """Copy all messages and add the cameras' results.
+    def segment(self, images: Sequence[BagImage]) -> list[FrameResult]:
+        """The results of images, see `segment_images`."""
+        return segment_images(self.segmenter, self.source, images)
+
+    def write(self, results_of: ResultsOf) -> Outcome:
+        """Write what is wanted of it.
 
         Args:
-            result_of: gives the result of an image: its camera, connection, time (ns) and message.
+            results_of: gives the results of images, called with all of them in their order.
 
         Raises:
             DinoiserError, OSError: as in `segment_bag`.
         """
         with (
             _write_errors(),
-            atomic_write(self.target) as place,
-            self.source.create(place) as writer,
+            ExitStack() as stack,
             progress_bar(self.name, self.frames, "frame", keep=False) as progress,
         ):
-            copied = self._copy(writer, result_of, progress)
+            copy = stack.enter_context(self._open_copy(self.copy)) if self.copy else None
+            pairs = stack.enter_context(pair_folder(self.pairs)) if self.pairs else None
+            for message, camera, result in self._results(results_of):
+                if copy:
+                    copy.add(message, camera, result)
+                if camera and result:
+                    camera.count(result)
+                    if pairs and result.pair:
+                        pairs.add(result.pair)
+                    progress.update()
             if not any(camera.shares.frames for camera in self.cameras):
                 raise MediaError(f"none of its images can be read: {self.cameras[0].problem}")
         problems = [camera.problem for camera in self.cameras if camera.problem]
-        if copied != self.source.message_count:
+        if copy and copy.count != self.source.message_count:
             problems.append(
-                f"{copied} messages were copied, but the bag says it has "
+                f"{copy.count} messages were copied, but the bag says it has "
                 f"{self.source.message_count}"
             )
         summary = "\n  ".join(str(camera) for camera in self.cameras)
@@ -129,22 +162,71 @@ class BagJob:
         strange = next(filter(None, (camera.unfamiliar_world for camera in self.cameras)), "")
         return Outcome(summary, tuple(problems), self.notes, frames, strange)
 
-    def _copy(self, writer: Any, result_of: ResultOf, progress: Any) -> int:
-        """Write everything; returns how many messages were copied."""
-        source, by_connection = self.source, self.camera_of
-        targets = {c.id: source.copy(writer, c) for c in source.connections}
-        for camera in self.cameras:
+    @contextmanager
+    def _open_copy(self, path: Path) -> Iterator[_Copy]:
+        with atomic_write(path) as place, self.source.create(place) as writer:
+            yield _Copy(self.source, writer, self.cameras)
+
+    def _results(
+        self, results_of: ResultsOf
+    ) -> Iterator[tuple[_Message, BagCamera | None, FrameResult | None]]:
+        """All messages in their order, those of cameras with their results."""
+        by_connection = self.camera_of
+        for messages in self._together(by_connection):
+            images = [
+                BagImage(by_connection[m[0].id], *m) for m in messages if m[0].id in by_connection
+            ]
+            results = iter(results_of(images) if images else ())
+            for message in messages:
+                camera = by_connection.get(message[0].id)
+                yield message, camera, next(results) if camera else None
+
+    def _together(self, cameras: Container[int]) -> Iterator[list[_Message]]:
+        """All messages in their order, in lists with the images of a batch.
+
+        Args:
+            cameras: the ids of connections that carry images.
+        """
+        held: list[_Message] = []
+        images = 0
+        wanted = [] if self.copy else [c for camera in self.cameras for c in camera.connections]
+        for message in self.source.messages(wanted):
+            held.append(message)
+            images += message[0].id in cameras
+            if images in (0, self.batch) or len(held) == _HELD * self.batch:
+                yield held
+                held, images = [], 0
+        if held:
+            yield held
+
+
+class _Copy:
+    """A copy of a bag that gets the results of its cameras.
+
+    Args:
+        source: the bag.
+        writer: of the copy.
+        cameras: those of the bag.
+
+    Attributes:
+        count: how many messages were copied.
+    """
+
+    def __init__(self, source: Bag, writer: Any, cameras: Sequence[BagCamera]) -> None:
+        self.count = 0
+        self._source, self._writer = source, writer
+        self._targets = {c.id: source.copy(writer, c) for c in source.connections}
+        for camera in cameras:
             camera.add_topics(source, writer)
-        copied = 0
-        for connection, time, data in source.messages():
-            writer.write(targets[connection.id], time, data)
-            copied += 1
-            if receiver := by_connection.get(connection.id):
-                result = result_of(receiver, connection, time, data)
-                for target, content in receiver.messages(source, connection, data, result):
-                    writer.write(target, time, content)
-                progress.update()
-        return copied
+
+    def add(self, message: _Message, camera: BagCamera | None, result: FrameResult | None) -> None:
+        """Copy a message and, if it is an image, add its results."""
+        connection, time, data = message
+        self._writer.write(self._targets[connection.id], time, data)
+        self.count += 1
+        if camera and result:
+            for target, content in camera.messages(self._source, connection, data, result):
+                self._writer.write(target, time, content)
 
 
 def _image_connections(bag: Bag) -> dict[str, list[Connection]]:

@@ -68,6 +68,11 @@ def find_pictures(folder: Path, at_most: int | None = None, seed: int = 0) -> li
         kinds = ", ".join(sorted(suffix[1:] for suffix in PICTURE_SUFFIXES))
         raise TrainingError(f"{folder} {reason}: give a folder of pictures ({kinds}).")
     found.sort()
+    return at_random(found, at_most, seed)
+
+
+def at_random(found: list[Path], at_most: int | None, seed: int) -> list[Path]:
+    """So many of some paths, in their order; None for all."""
     if at_most is None or at_most >= len(found):
         return found
     chosen = np.random.default_rng([seed, 8]).choice(len(found), at_most, replace=False)
@@ -92,24 +97,62 @@ def random_view(path: Path, rng: np.random.Generator, views: Views) -> np.ndarra
     Raises:
         TrainingError: the file cannot be read as a picture.
     """
+    image = read_training_picture(path)
+    return random_window(image.size, rng, views).view(image)
+
+
+def read_training_picture(path: Path) -> Image.Image:
+    """A picture as RGB.
+
+    Raises:
+        TrainingError: the file cannot be read as a picture.
+    """
     try:
-        image = Image.fromarray(read_picture(path))
+        return Image.fromarray(read_picture(path))
     except PictureError as error:
         reason = str(error).splitlines()[0]
         raise TrainingError(
             f"{path} cannot be read as a picture ({reason}): repair it, or remove it from the "
             "folder and start anew."
         ) from error
-    scale = views.shorter_side / min(image.size)
-    width, height = (max(views.shorter_side, round(side * scale)) for side in image.size)
-    image = image.resize((width, height), Image.Resampling.BILINEAR)
+
+
+@dataclass(frozen=True)
+class Window:
+    """Where a view lies in a picture, and how bright it is.
+
+    Attributes:
+        size: width and height that the picture is resized to.
+        box: left, upper, right and lower edge in the resized picture.
+        is_mirrored: whether left and right change places.
+        brightness: what colours are multiplied by.
+    """
+
+    size: tuple[int, int]
+    box: tuple[int, int, int, int]
+    is_mirrored: bool
+    brightness: float
+
+    def view(self, image: Image.Image) -> np.ndarray:
+        """The view of a picture: (crop, crop, 3) uint8."""
+        view = self.cut(image, Image.Resampling.BILINEAR).astype(np.float32)
+        return (view * self.brightness + 0.5).clip(0, 255).astype(np.uint8)
+
+    def cut(self, image: Image.Image, resampling: Image.Resampling) -> np.ndarray:
+        """The place of the view in a picture or a label map: (crop, crop, ...), not brightened."""
+        view = np.asarray(image.resize(self.size, resampling).crop(self.box))
+        return view[:, ::-1] if self.is_mirrored else view
+
+
+def random_window(size: tuple[int, int], rng: np.random.Generator, views: Views) -> Window:
+    """A window drawn at random in a picture of some width and height."""
+    scale = views.shorter_side / min(size)
+    width, height = (max(views.shorter_side, round(side * scale)) for side in size)
     x = int(rng.integers(0, width - views.crop + 1))
     y = int(rng.integers(0, height - views.crop + 1))
-    view = np.asarray(image.crop((x, y, x + views.crop, y + views.crop)))
-    if rng.random() < views.flip:
-        view = view[:, ::-1]
-    factor = rng.uniform(max(0.0, 1 - views.brightness), 1 + views.brightness)
-    return (view.astype(np.float32) * factor + 0.5).clip(0, 255).astype(np.uint8)
+    is_mirrored = bool(rng.random() < views.flip)
+    factor = float(rng.uniform(max(0.0, 1 - views.brightness), 1 + views.brightness))
+    return Window((width, height), (x, y, x + views.crop, y + views.crop), is_mirrored, factor)
 
 
 @dataclass(frozen=True)
@@ -168,9 +211,13 @@ class FolderBatches(Dataset[Tensor | TrainingError]):
             yield item
 
     def _view(self, number: int) -> np.ndarray:
+        return random_view(*self._drawn(number), self.views)
+
+    def _drawn(self, number: int) -> tuple[Path, np.random.Generator]:
+        """The picture of a view, and what the view is drawn with."""
         epoch, position = divmod(number, len(self.pictures))
         path = self.pictures[_order(len(self.pictures), self.seed, epoch)[position]]
-        return random_view(path, np.random.default_rng([self.seed, 7, number]), self.views)
+        return path, np.random.default_rng([self.seed, 7, number])
 
 
 def _as_it_is(item: object) -> object:

@@ -27,6 +27,7 @@ from dinoiser_ros.training.common.arguments import (
 from dinoiser_ros.training.common.image_folder import Views
 from dinoiser_ros.training.common.run_state import SAVE_EVERY
 
+from .labelled_folder import as_labelled, has_labels
 from .trainer import PlusSchedule
 
 BATCH = 16
@@ -108,11 +109,16 @@ class PlusOptions:
 
 
 def load_teacher(given: argparse.Namespace) -> Segmenter:
-    """The teacher of a command line, its prompts set.
+    """The teacher of a command line, its prompts set; of labelled pictures, the one they had.
 
     Raises:
+        TrainingError: there are no prompts, or not those of the labels.
         DinoiserError: see `Segmenter`.
     """
+    if has_labels(given.pictures):
+        given = as_labelled(given)
+    elif not given.prompts:
+        raise TrainingError("There are no classes: give --prompts floor person, for example.")
     views = {"inference_size": 0}  # they have the size that is trained at
     teacher = load(given, given.teacher_method, confidence_threshold=given.threshold, **views)
     teacher.set_prompts(given.prompts)
@@ -121,12 +127,17 @@ def load_teacher(given: argparse.Namespace) -> Segmenter:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options; their defaults are those of the dataclasses."""
-    parser.add_argument("pictures", type=Path, help="folder of pictures, in any layout")
+    parser.add_argument(
+        "pictures",
+        type=Path,
+        help="folder of pictures, in any layout; or what 'dinoiser segment --save pseudo-labels' "
+        "made, whose labels, prompts and model are then used",
+    )
     parser.add_argument(
         "-p",
         "--prompts",
         nargs="+",
-        required=True,
+        default=[],
         metavar="TEXT",
         help="the classes; 'floor: wooden floor, carpet' is one class of two phrases",
     )

@@ -19,6 +19,11 @@ from dinoiser_ros.segmentation.weights.checkpoint import read_checkpoint
 from dinoiser_ros.training.common.image_folder import FolderBatches, Views
 from dinoiser_ros.training.common.run_state import Checkpoint
 from dinoiser_ros.training.maskclip_plus import trainer as plus_trainer
+from dinoiser_ros.training.maskclip_plus.labelled_folder import (
+    LabelledBatches,
+    labelled_pictures,
+    split,
+)
 from dinoiser_ros.training.maskclip_plus.options import PlusOptions
 from dinoiser_ros.training.maskclip_plus.pretrained_backbone import load_pretrained_backbone
 from dinoiser_ros.training.maskclip_plus.pseudo_labels import (
@@ -316,3 +321,80 @@ def test_options_are_checked_before_anything_is_done(tmp_path):
     with pytest.raises(TrainingError, match="does not fit"):
         PlusOptions(tmp_path, views=Views(32, 64)).check()
     PlusOptions(tmp_path).check()
+
+
+# -- labels that were made before ------------------------------------------------------------------
+
+
+@pytest.fixture
+def labelled(folder):
+    """The folder's pictures, labelled by `dinoiser segment`."""
+    method = ["--method", "maskclip-ks", "--confidence-threshold", "0.3", "--inference-size", "48"]
+    save = ["--save", "pseudo-labels", "-o", str(folder / "out"), "--device", "cpu"]
+    inputs = ["segment", str(folder / "in"), *PROMPTS, *MODEL, *method, *save]
+    assert main([*inputs, "--precision", "float32"]) == 0
+    return folder / "out" / "dataset-pseudo-labels"
+
+
+def train_on(labelled, *more):
+    small = ["--head", "lraspp", "--size", "48", "--crop", "32", "--batch-size", "2"]
+    steps = ["--steps", "2", "--self-training-steps", "1", "--threshold", "0.3"]
+    machine = ["--workers", "0", "--device", "cpu", "--save-every", "0", "--precision", "float32"]
+    path = labelled.parent / "plus.safetensors"
+    arguments = [str(labelled), "-o", str(path), *small, *steps, *machine, *more]
+    return main(["train-maskclip-plus", *arguments]), path
+
+
+def test_views_of_labelled_pictures_have_the_labels_of_their_place(labelled):
+    pictures, rng = labelled_pictures(labelled), np.random.default_rng(1)
+    for path, most in zip(pictures, (255, 255, 65535), strict=True):
+        ids = rng.choice([0, 1, 200, most], (48, 64)).astype(np.uint8 if most == 255 else np.uint16)
+        Image.fromarray(ids).save(path.with_name(f"{path.stem}_labels.png"))
+    source = LabelledBatches(pictures, Views(48, 32, brightness=0.0), 4, 0)
+    rgb, labels = split(source[0])
+    plain = FolderBatches(pictures, Views(48, 32, brightness=0.0), 4, 0)[0]
+    assert torch.equal(rgb, plain), "labels change nothing of what is drawn"
+    assert labels.shape == (4, 32, 32) and labels.dtype == torch.int64
+    whole = {p: np.asarray(Image.open(p.with_name(f"{p.stem}_labels.png"))) for p in pictures}
+    views = {p: np.asarray(Image.open(p)) for p in pictures}
+    for view, ids in zip(rgb.numpy(), labels.numpy(), strict=True):
+        places = [
+            (path, x, y, step)
+            for path in pictures
+            for y in range(17)
+            for x in range(33)
+            for step in (1, -1)
+            if np.array_equal(views[path][y : y + 32, x : x + 32][:, ::step], view)
+        ]
+        (path, x, y, step) = places[0]
+        wanted = whole[path][y : y + 32, x : x + 32][:, ::step]
+        unsure = wanted == np.iinfo(wanted.dtype).max
+        np.testing.assert_array_equal(ids, np.where(unsure, IGNORED, wanted.astype(int)))
+        assert unsure.any() and not unsure.all()
+
+
+def test_a_network_is_trained_on_labels_without_the_teacher(labelled, monkeypatch, capsys):
+    monkeypatch.setattr(
+        "dinoiser_ros.training.train_maskclip_plus.teacher_labels",
+        lambda *_: pytest.fail("the labels are known"),
+    )
+    status, path = train_on(labelled)
+    assert status == 0, capsys.readouterr().err
+    made_with = read_closed_set(path).training
+    assert made_with["prompts"] == PROMPTS[1:] and made_with["pictures"]["count"] == 3
+    assert made_with["labels"]["method"] == "maskclip-ks"
+    assert made_with["labels"]["confidence_threshold"] == 0.3
+
+
+def test_labelled_pictures_that_cannot_be_used_are_one_sentence(labelled, capsys):
+    assert train_on(labelled, "-p", "person")[0] == 1
+    assert "labelled with other prompts: leave --prompts out" in capsys.readouterr().err
+    (labelled / "1_labels.png").write_bytes(b"no picture")
+    assert train_on(labelled)[0] == 1
+    assert "1_labels.png cannot be read as a label map" in capsys.readouterr().err
+    (labelled / "dinoiser.json").write_text('{"classes": []}')
+    assert train_on(labelled)[0] == 1
+    assert "is not of 'dinoiser segment --save pseudo-labels'" in capsys.readouterr().err
+    (labelled / "dinoiser.json").unlink()
+    assert train_on(labelled)[0] == 1
+    assert "give --prompts" in capsys.readouterr().err
