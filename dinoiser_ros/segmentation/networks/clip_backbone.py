@@ -25,6 +25,7 @@ from .open_clip_types import (
     VisionTower,
     patch_size,
     residual_blocks,
+    stream_type,
     vision_tower,
 )
 from .similarity import Similarity
@@ -148,6 +149,7 @@ class Backbone:
         self.intermediate_layer = intermediate_layer % layers
         self.patch_size = patch_size(self.visual)
         self.width = self.visual.conv1.out_channels
+        self._stream = stream_type(self.visual)
         self.dim = self._dim()
         mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in self.statistics)
         self._mean, self._std = mean.to(self.device), std.to(self.device)
@@ -182,6 +184,7 @@ class Backbone:
         if request.attention:
             self._check_maps(images.shape)
         x, grid = self._embed(images, request.positions)
+        x = x.to(self._stream)
         intermediate: Tensor | None = None
         layers: list[Tensor] = []
         summed = SummedMaps()
@@ -197,6 +200,7 @@ class Backbone:
             x, read = vit.mlp_step(block, halves.mlp, x)
             if request.intermediate and index == self.intermediate_layer:
                 intermediate = read
+        x = x.to(self.dtype)
         if self.watch is not None:
             self.watch(
                 torch.cat([tokens[:, self.prefix :].mean(dim=1) for tokens in (*layers, x)], dim=1)
