@@ -72,10 +72,10 @@ def assemble(
     low = device.type == "cpu" and dtype == torch.bfloat16
     cast_tower(clip.visual, dtype, exact_stream=low)
     layer = loaded.heads.intermediate_layer if loaded.heads else INTERMEDIATE_LAYER
+    heads = loaded.heads and loaded.heads.to(device)
     parts = Parts(
         backbone_of(clip, layer, plain, loaded.statistics),
-        loaded.heads
-        and (loaded.heads.with_embeddings_in(dtype) if low else loaded.heads.to(device)),
+        heads.with_embeddings_in(dtype) if heads and low else heads,
         loaded.dino and loaded.dino.to(device, dtype),
         loaded.diffusion and loaded.diffusion.to(device, dtype),
     )
