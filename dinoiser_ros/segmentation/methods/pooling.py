@@ -51,7 +51,7 @@ def _cut(weights: Tensor, gamma: float) -> None:
         return
     # In one pass; what `threshold_` sets to 0 is the number itself and all below.
     below = np.nextafter(np.float32(gamma), np.float32(-np.inf))
-    F.threshold_(weights, float(below), 0.0)
+    F.threshold(weights, float(below), 0.0, inplace=True)
 
 
 def _is_tracing() -> bool:

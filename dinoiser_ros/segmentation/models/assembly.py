@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from dinoiser_ros.segmentation.device import resolve_precision
+from dinoiser_ros.segmentation.device import has_low_attention, resolve_precision
 from dinoiser_ros.segmentation.methods.inputs import Parts
 from dinoiser_ros.segmentation.networks.dinoiser_heads import INTERMEDIATE_LAYER
 from dinoiser_ros.segmentation.networks.open_clip_types import cast_tower
@@ -74,7 +74,9 @@ def assemble(
     layer = loaded.heads.intermediate_layer if loaded.heads else INTERMEDIATE_LAYER
     heads = loaded.heads and loaded.heads.to(device)
     parts = Parts(
-        backbone_of(clip, layer, plain, loaded.statistics),
+        backbone_of(
+            clip, layer, plain, loaded.statistics, has_low_attention(precision, device, dtype)
+        ),
         heads.with_embeddings_in(dtype) if heads and low else heads,
         loaded.dino and loaded.dino.to(device, dtype),
         loaded.diffusion and loaded.diffusion.to(device, dtype),

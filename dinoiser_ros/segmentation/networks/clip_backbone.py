@@ -109,6 +109,7 @@ class Backbone:
         statistics: mean and standard deviation of the channels (RGB in [0, 1]) that the model was
             trained with; None for the family's own.
         similarity: how cosines become scores.
+        low_attention: see `OneDnnBlock`; without effect if plain.
 
     Attributes:
         prefix: tokens in front of the patches: CLIP has its CLS.
@@ -133,12 +134,14 @@ class Backbone:
         plain: bool = False,
         statistics: tuple[tuple[float, ...], tuple[float, ...]] | None = None,
         similarity: Similarity | None = None,
+        low_attention: bool = False,
     ) -> None:
         self.visual = self._checked(visual)
         self.similarity = similarity or Similarity()
         self.statistics = statistics or self.default_statistics
         self.blocks = residual_blocks(self.visual.transformer)
-        make: Callable[[ResidualBlock], BlockHalves] = PlainBlock if plain else fastest_block
+        make: Callable[[ResidualBlock], BlockHalves]
+        make = PlainBlock if plain else partial(fastest_block, low_attention=low_attention)
         self._halves = [make(block) for block in self.blocks]
         layers = len(self.blocks)
         if not -layers <= intermediate_layer < layers or intermediate_layer % layers == layers - 1:
