@@ -17,6 +17,8 @@ ROOMS ?= 1
 FIRST ?= 0
 LIMIT ?=
 PICTURE ?=
+JSON ?=
+COMPARE ?=
 export PYTHON
 
 help: ## Show this list
@@ -100,8 +102,9 @@ docs: ## Build the documentation site into build/site; links are checked
 	@NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --quiet --strict
 	@echo 'The site is in build/site: open build/site/index.html.'
 
-bench: build ## How long the engine takes, stage by stage
-	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py engine
+bench: build ## How long the engine takes, stage by stage [JSON=kept.json] [COMPARE=former.json]
+	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py engine \
+		$(if $(JSON),--json "$(JSON)") $(if $(COMPARE),--compare "$(COMPARE)")
 
 bench-models: build ## What a frame costs with each model, beside ViT-B/16
 	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py model_speed

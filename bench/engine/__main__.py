@@ -5,26 +5,33 @@ ViT-B/16, or another `--model`, with seeded random weights, so that nothing is d
 CLIP-DINOiser with a background class; images at their own size. `fp32` is the float32 reference
 path; `float32` what that precision runs; `best` what precision "auto" chooses on this machine;
 `blocks` are the bare blocks of open_clip's own module but the last, which no implementation can do
-without. All are timed in turns, on the same inputs.
-
-The authors' code is not here. Its time over that of the bare float32 blocks on one machine (2 CPU
-cores: 1.00 s over 0.96 s at 448x448, 1.75 s over 1.92 s at 480x640) relates it to these numbers.
+without. All are timed in turns, on the same inputs, and each section for so long that all of it
+takes less than 8 minutes on two cores. `authors` relates these numbers to the authors' code.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import sys
+from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 import open_clip
 import torch
 
+from dinoiser_ros.segmentation.device import processor_name
 from dinoiser_ros.segmentation.networks.embedding_network import HEADS
 
-from .report import Section, plot, table, write_json
+from . import authors, growth
+from .arguments import FEW, detailed_size, parser
+from .between import time_between
+from .comparison import UnreadableResultError, compare, read_result
+from .kernels import time_kernels
+from .report import Section, as_json, plot, table, write_json
 from .segmenters import (
     TimedSegmenters,
     bare_blocks,
@@ -32,54 +39,100 @@ from .segmenters import (
     make_segmenters,
     random_image,
     random_vocabulary,
+    tokens_of,
 )
 from .stages import time_stages
 from .startup import measure_startup
 from .texts import time_new_prompts
 from .timing import Times, in_turns
 
-FEW = 5
 ROUNDS = {"cpu": 9, "cuda": 300}
+_LONG, _SHORT, _MOMENT = 45.0, 20.0, 3.0  # seconds of a section, or of a size of whole frames
 
 
 def main() -> int:
     """Measure, print, write; returns the exit status."""
-    options = _parser().parse_args()
+    options = parser(__doc__.splitlines()[0]).parse_args()
+    kept, former = Path(options.json), options.compare
+    if options.json and kept.exists() and not former:
+        kept, former = Path(), options.json
+    try:
+        old = read_result(Path(former)) if former else None
+    except UnreadableResultError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    content, sections = measure(options)
+    output = Path(options.output)
+    for path in [output / "bench.json", *([kept] if kept.name else [])]:
+        write_json(path, content)
+        print(f"written: {path}")
+    plot(output / "bench.png", sections)
+    print(f"written: {output / 'bench.png'}")
+    if old is not None:
+        print(f"\ncompared with {former}, milliseconds\n{compare(old, content)}\n")
+    print(last_line(sections["whole frame"]))
+    return 0
+
+
+def measure(options: argparse.Namespace) -> tuple[dict[str, object], dict[str, Section]]:
+    """Measure and print section by section; returns what is written and what is plotted."""
     if options.threads:
         torch.set_num_threads(options.threads)
     segmenters = make_segmenters(options.model, options.device, options.precision)
     options.rounds = options.rounds or ROUNDS.get(segmenters.best.device.type, ROUNDS["cpu"])
-    machine = describe(segmenters)
-    print(", ".join(f"{key}: {value}" for key, value in machine.items()))
+    machine = {**describe(segmenters), "model": options.model}
+    print("\n".join(f"{key}: {value}" for key, value in machine.items()))
     segmenters.use(_vocabulary(segmenters, FEW))
     sections: dict[str, Section] = {}
-    first, last = (f"{size[0]}x{size[1]}" for size in (options.sizes[0], options.sizes[-1]))
-    for title, measure in (
-        ("whole frame", whole_frames),
-        (f"stages, {last}", stages),
-        (f"prompts, {last}", prompts),
-        (f"batch, {first}", batches),
-        (f"fixed classes, {last}", fixed_classes),
-        (f"a new prompt, {last}", new_prompts),
-    ):
-        sections[title] = measure(segmenters, options)
+    for title, measured in _measurements(segmenters, options).items():
+        sections[title] = measured()
         print(f"\n{table(title, sections[title])}", flush=True)
+    whole = sections["whole frame"]
+    derived: dict[str, object] = {
+        "authors' code = 1": authors.authors_ratios(whole),
+        "best over its bare blocks": authors.floor_ratios(whole),
+        "growth": {},
+    }
+    print("\nmilliseconds: median (95th percentile)")
+    print(f"{authors.described(whole)}\n{_steadiness(whole)}")
+    for name, found in grown(segmenters, options, whole).items():
+        derived["growth"][name] = asdict(found)
+        print(growth.described(name, found, _tokens(segmenters, options)))
+    if segmenters.best.device.type == "cpu":
+        kernels, derived["attention"] = time_kernels(
+            segmenters.best, options.sizes, options.rounds, _MOMENT
+        )
+        sections["attention"] = kernels
+        print(f"\n{table('attention', kernels)}\nchosen: {'; '.join(derived['attention'])}")
     if options.start_rounds:
         startup = measure_startup(options.model, options.precision, options.start_rounds)
         sections["start of a process"] = {"480x640": startup.times}
         machine["peak_mb"], machine["weights_mb"] = startup.peak_mb, startup.weights_mb
         print(f"\n{table('start of a process', sections['start of a process'])}")
         print(f"peak of memory: {startup.peak_mb:.0f} MB; weights: {startup.weights_mb:.0f} MB")
-    print("\nmilliseconds: median (95th percentile)")
-    print(_steadiness(sections["whole frame"]))
     if segmenters.best.cuda_graphs_problem:
         print(segmenters.best.cuda_graphs_problem)
-    output = Path(options.output)
-    write_json(output / "bench.json", machine, sections)
-    plot(output / "bench.png", sections)
-    print(f"written: {output / 'bench.json'}, {output / 'bench.png'}")
-    print(last_line(sections["whole frame"]))
-    return 0
+    return as_json(machine, sections, derived), sections
+
+
+def _measurements(
+    segmenters: TimedSegmenters, options: argparse.Namespace
+) -> dict[str, Callable[[], Section]]:
+    """What is measured one after the other, by title."""
+    first, detailed = options.sizes[0], detailed_size(options.sizes)
+    shown = f"{detailed[0]}x{detailed[1]}"
+    return {
+        title: partial(measured, segmenters, options)
+        for title, measured in {
+            "whole frame": whole_frames,
+            f"stages, {shown}": stages,
+            f"prompts, {shown}": prompts,
+            f"batch, {first[0]}x{first[1]}": batches,
+            f"fixed classes, {shown}": fixed_classes,
+            f"a new prompt, {shown}": new_prompts,
+            f"between inferences, {shown}": between,
+        }.items()
+    }
 
 
 def describe(segmenters: TimedSegmenters) -> dict[str, object]:
@@ -91,7 +144,10 @@ def describe(segmenters: TimedSegmenters) -> dict[str, object]:
         "torch": torch.__version__,
         "open_clip": open_clip.__version__,
         "python": platform.python_version(),
-        "processor": _processor(),
+        "processor": torch.cuda.get_device_name()
+        if torch.cuda.is_available()
+        else processor_name(),
+        "load before": f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown",
     }
 
 
@@ -109,22 +165,22 @@ def whole_frames(segmenters: TimedSegmenters, options: argparse.Namespace) -> Se
         }
         if segmenters.launched is not None:
             runs["no CUDA graphs"] = partial(segmenters.launched.segment, image)
-        section[f"{height}x{width}"] = in_turns(runs, options.rounds)
+        section[f"{height}x{width}"] = in_turns(runs, options.rounds, _LONG)
     return section
 
 
 def stages(segmenters: TimedSegmenters, options: argparse.Namespace) -> Section:
-    """Where the time of a frame of the last size goes."""
-    image = random_image(*options.sizes[-1])
+    """Where the time of a frame goes."""
+    image = random_image(*detailed_size(options.sizes))
     return {
-        "fp32": time_stages(segmenters.fp32, image, options.rounds),
-        "best": time_stages(segmenters.best, image, options.rounds),
+        "fp32": time_stages(segmenters.fp32, image, options.rounds, _SHORT),
+        "best": time_stages(segmenters.best, image, options.rounds, _SHORT),
     }
 
 
 def prompts(segmenters: TimedSegmenters, options: argparse.Namespace) -> Section:
     """How the number of classes tells."""
-    image, vocabularies = random_image(*options.sizes[-1]), {}
+    image, vocabularies = random_image(*detailed_size(options.sizes)), {}
     for number in options.prompts:
         vocabularies[f"{number} prompts"] = _vocabulary(segmenters, number)
 
@@ -132,7 +188,9 @@ def prompts(segmenters: TimedSegmenters, options: argparse.Namespace) -> Section
         segmenters.best.use(vocabularies[name])
         segmenters.best.segment(image)
 
-    times = in_turns({name: partial(segment, name) for name in vocabularies}, options.rounds)
+    times = in_turns(
+        {name: partial(segment, name) for name in vocabularies}, options.rounds, _SHORT
+    )
     segmenters.use(_vocabulary(segmenters, FEW))
     return {"best": times}
 
@@ -147,23 +205,48 @@ def batches(segmenters: TimedSegmenters, options: argparse.Namespace) -> Section
                 "2 images": partial(segmenters.best.segment_batch, images),
             },
             options.rounds,
+            _SHORT,
         )
     }
 
 
 def fixed_classes(segmenters: TimedSegmenters, options: argparse.Namespace) -> Section:
     """The networks of maskclip+ beside the method that would train them."""
-    image = random_image(*options.sizes[-1])
+    image = random_image(*detailed_size(options.sizes))
     runs = {"dinoiser": partial(segmenters.best.segment, image)}
     for head in HEADS:
         network = closed_segmenter(head, segmenters.best.vocabulary, options.device)
         runs[head] = partial(network.segment, image)
-    return {"best": in_turns(runs, options.rounds)}
+    return {"best": in_turns(runs, options.rounds, _SHORT)}
 
 
 def new_prompts(segmenters: TimedSegmenters, options: argparse.Namespace) -> Section:
     """What a prompt costs that no cache knows, and what it costs the stream."""
-    return time_new_prompts(segmenters.best, random_image(*options.sizes[-1]), options.rounds)
+    image = random_image(*detailed_size(options.sizes))
+    return time_new_prompts(segmenters.best, image, options.rounds)
+
+
+def between(segmenters: TimedSegmenters, options: argparse.Namespace) -> Section:
+    """What pictures cost that are not segmented, and masks that are smoothed."""
+    classes = len(segmenters.best.classes)
+    return time_between(detailed_size(options.sizes), classes, options.rounds, _MOMENT)
+
+
+def grown(
+    segmenters: TimedSegmenters, options: argparse.Namespace, whole: Section
+) -> dict[str, growth.Growth]:
+    """How frames and bare blocks grow with their tokens, as far as the sizes tell."""
+    fits = {}
+    for name in ("float32", "best", "blocks fp32", "blocks best"):
+        medians = [times[name].median for times in whole.values()]
+        counts = _tokens(segmenters, options)
+        fits[name] = growth.fit_growth(dict(zip(counts, medians, strict=True)))
+    return {name: fit for name, fit in fits.items() if fit is not None}
+
+
+def _tokens(segmenters: TimedSegmenters, options: argparse.Namespace) -> list[int]:
+    """Of each size."""
+    return [tokens_of(segmenters.best.backbone, *size) for size in options.sizes]
 
 
 def last_line(whole: Section) -> str:
@@ -188,35 +271,6 @@ def _ms(times: Times) -> str:
 
 def _vocabulary(segmenters: TimedSegmenters, classes: int) -> object:
     return random_vocabulary(classes, segmenters.best.backbone.dim, segmenters.best.device)
-
-
-def _processor() -> str:
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration, IndexError):
-        return platform.machine()
-
-
-def _size(text: str) -> tuple[int, int]:
-    height, _, width = text.partition("x")
-    return int(height), int(width)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="make bench", description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="vit-b-16", help="a name or a config (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=0, help="0: 9 on a CPU, 300 on a GPU")
-    parser.add_argument("--start-rounds", type=int, default=3, help="processes started; 0: none")
-    parser.add_argument("--sizes", type=_size, nargs="+", default=[(448, 448), (480, 640)])
-    parser.add_argument("--prompts", type=int, nargs="+", default=[FEW, 50, 150])
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--precision", default="auto", help="of the best path (%(default)s)")
-    parser.add_argument("--threads", type=int, default=0, help="0: as PyTorch chooses")
-    parser.add_argument("--output", default="bench_output", help="folder (%(default)s)")
-    return parser
 
 
 if __name__ == "__main__":

@@ -31,10 +31,15 @@ def _cell(times: Times) -> str:
     return f"{times.median:.1f} ({times.p95:.1f})"
 
 
-def write_json(path: Path, machine: Mapping[str, object], sections: Mapping[str, Section]) -> None:
-    """All numbers with what they were measured on; milliseconds."""
-    content = {
+def as_json(
+    machine: Mapping[str, object],
+    sections: Mapping[str, Section],
+    derived: Mapping[str, object] | None = None,
+) -> dict[str, object]:
+    """All numbers with what they were measured on, milliseconds, and what follows from them."""
+    return {
         "machine": dict(machine),
+        "derived": dict(derived or {}),
         **{
             title: {
                 variant: {
@@ -51,6 +56,10 @@ def write_json(path: Path, machine: Mapping[str, object], sections: Mapping[str,
             for title, section in sections.items()
         },
     }
+
+
+def write_json(path: Path, content: Mapping[str, object]) -> None:
+    """Write it, and the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=1) + "\n")
 

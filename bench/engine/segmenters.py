@@ -18,8 +18,10 @@ from torch import nn
 from dinoiser_ros.segmentation import SegmentationClass, Segmenter
 from dinoiser_ros.segmentation.models.loading import LoadedModel, read_config
 from dinoiser_ros.segmentation.models.registry import find_model
+from dinoiser_ros.segmentation.networks.clip_backbone import Backbone
 from dinoiser_ros.segmentation.networks.dinoiser_heads import NAMES, DinoiserHeads, heads_from_state
 from dinoiser_ros.segmentation.networks.embedding_network import BACKBONES, EmbeddingNetwork
+from dinoiser_ros.segmentation.networks.open_clip_types import stream_type
 from dinoiser_ros.segmentation.text.vocabulary import Vocabulary
 from dinoiser_ros.training.maskclip_plus.checkpoint_file import save_closed_set
 
@@ -115,6 +117,12 @@ def random_image(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
+def tokens_of(backbone: Backbone, height: int, width: int) -> int:
+    """How many tokens an image of this size has."""
+    size = backbone.patch_size
+    return backbone.prefix + -(-height // size) * -(-width // size)
+
+
 def bare_blocks(segmenter: Segmenter, height: int, width: int) -> Callable[[], object]:
     """All blocks but the last of open_clip's own module on tokens for an image size: the floor.
 
@@ -122,8 +130,15 @@ def bare_blocks(segmenter: Segmenter, height: int, width: int) -> Callable[[], o
     """
     backbone = segmenter.backbone
     blocks = backbone.visual.transformer.resblocks[:-1]
-    tokens = 1 + -(-height // backbone.patch_size) * -(-width // backbone.patch_size)
-    x = torch.randn(1, tokens, backbone.width, device=segmenter.device, dtype=backbone.dtype)
+    if stream_type(backbone.visual) != backbone.dtype:  # open_clip's own have one type
+        blocks = copy.deepcopy(blocks).to(backbone.dtype)
+    x = torch.randn(
+        1,
+        tokens_of(backbone, height, width),
+        backbone.width,
+        device=segmenter.device,
+        dtype=backbone.dtype,
+    )
 
     @torch.inference_mode()
     def run() -> None:

@@ -23,12 +23,15 @@ _EQUAL_ON_A_GPU = 0.99  # of the labels: two ways through half precision need no
 
 
 @torch.inference_mode()
-def time_stages(segmenter: Segmenter, image: np.ndarray, rounds: int) -> dict[str, Times]:
+def time_stages(
+    segmenter: Segmenter, image: np.ndarray, rounds: int, seconds: float
+) -> dict[str, Times]:
     """Times of decode, preprocess, backbone, heads, pooling, classify, resize and copy.
 
     Args:
         segmenter: with method "dinoiser" and a background class.
         image: (H, W, 3) uint8, segmented at its own size.
+        rounds, seconds: see `in_turns`.
 
     Raises:
         AssertionError: the stages do not give what `Segmenter.segment` gives: they are outdated.
@@ -69,7 +72,7 @@ def time_stages(segmenter: Segmenter, image: np.ndarray, rounds: int) -> dict[st
         ),
         "copy": lambda: given["resize"][1].cpu().numpy().astype(np.uint8),
     }
-    times = in_turns({name: keep(name, stage) for name, stage in stages.items()}, rounds)
+    times = in_turns({name: keep(name, stage) for name, stage in stages.items()}, rounds, seconds)
     equal = (given["copy"][0] == segmenter.segment(image).labels).mean()
     assert equal >= (1.0 if segmenter.device.type == "cpu" else _EQUAL_ON_A_GPU), (
         "the stages timed here are not those of Segmenter.segment: bring them up to date"

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -37,16 +38,25 @@ class Times:
         return sorted(self.samples)[rank - 1]
 
 
-def in_turns(functions: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Times]:
+_LEAST_ROUNDS = 2  # however long they take
+
+
+def in_turns(
+    functions: Mapping[str, Callable[[], object]], rounds: int, seconds: float = math.inf
+) -> dict[str, Times]:
     """Call every function once a round, so that whatever slows the machine down meets all alike.
 
     Args:
         functions: what to time, by name.
         rounds: how often; what comes before, to warm up, does not count.
+        seconds: after which no round begins, but for the first two.
     """
+    end = time.perf_counter() + seconds
     warm_up = 3 if torch.cuda.is_available() else 1  # the second frame of a kind makes a CUDA graph
     samples: dict[str, list[float]] = {name: [] for name in functions}
     for number in range(warm_up + rounds):
+        if number >= warm_up + _LEAST_ROUNDS and time.perf_counter() >= end:
+            break
         for name, function in functions.items():
             synchronise()
             start = time.perf_counter()

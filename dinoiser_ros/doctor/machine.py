@@ -14,15 +14,20 @@ import torch
 from dinoiser_ros.segmentation.device import (
     BFLOAT16_WIDTH,
     cpu_has_bfloat16,
+    has_low_attention,
+    processor_name,
     resolve_device,
     resolve_precision,
 )
+from dinoiser_ros.segmentation.networks.attention_choice import CHOOSER, situation_of
 from dinoiser_ros.utils.available_memory import available_memory
 
 from .findings import NOTE, Finding
 
 _FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "bf16", "i8mm")
 _WIDTHS = {"vit-b-16": 768, "demo": 192}  # channels, from which the precision follows
+_HEADS = {"vit-b-16": 12, "demo": 6}
+_TOKENS = (1024, 2048)  # about an image of 448x448, and of 720x1280, of vit-b-16
 _LEAST_MEMORY = 3.0e9  # bytes
 
 
@@ -32,12 +37,11 @@ def processor(cpuinfo: str = "/proc/cpuinfo") -> list[Finding]:
         text = Path(cpuinfo).read_text(encoding="utf-8", errors="replace")
     except OSError:
         text = ""
-    names = [line.split(":", 1)[1].strip() for line in text.splitlines() if "model name" in line]
     flags = [flag for flag in _FLAGS if flag in text.split()]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return [
         Finding("system", f"{platform.platform()}, {platform.machine()}"),
-        Finding("processor", names[0] if names else platform.processor() or "unknown"),
+        Finding("processor", processor_name(cpuinfo) or "unknown"),
         Finding("instructions", ", ".join(flags) or "none of those that matter"),
         Finding("cores for this process", f"{cores} of {os.cpu_count()}"),
         _memory(),
@@ -90,7 +94,7 @@ def _driver() -> str:
 
 
 def choices() -> list[Finding]:
-    """What `device: auto` and `precision: auto` choose here, and why."""
+    """What `device: auto` and `precision: auto` choose here, and why; kernels of attention."""
     device = resolve_device("auto")
     why = "PyTorch can use it" if device.type == "cuda" else "PyTorch can use no GPU"
     findings = [Finding("device: auto", f"{device}, since {why}")]
@@ -99,6 +103,22 @@ def choices() -> list[Finding]:
         findings.append(
             Finding(f"precision: auto, {model}", f"{precision}, since {_reason(device, width)}")
         )
+    return [*findings, *(attention(device) if device.type == "cpu" else [])]
+
+
+def attention(device: torch.device) -> list[Finding]:
+    """Which kernel of attention is used on this CPU, and the times of all that there are."""
+    findings = []
+    for model, width in _WIDTHS.items():
+        dtype = resolve_precision("auto", device, width)
+        low = has_low_attention("auto", device, dtype)
+        for tokens in _TOKENS:
+            heads = _HEADS[model]
+            choice = CHOOSER.choice(situation_of(heads, width // heads, tokens, dtype, low))
+            times = ", ".join(f"{name} {ms:.1f} ms" for name, ms in choice.milliseconds.items())
+            why = f"the fastest of: {times}" if times else "there is no other in float32"
+            name = f"attention, {model}, about {tokens} tokens"
+            findings.append(Finding(name, f"{choice.kernel}; {why}"))
     return findings
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import platform
 from functools import lru_cache
 from pathlib import Path
 
@@ -64,6 +65,31 @@ def resolve_precision(precision: str, device: torch.device, width: int) -> torch
         return torch.float16
     wide = device.type == "cpu" and width >= BFLOAT16_WIDTH
     return torch.bfloat16 if wide and cpu_has_bfloat16() else torch.float32
+
+
+def has_low_attention(precision: str, device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether a network in float32 may round attention over many tokens to bfloat16.
+
+    That is if nobody asked for float32, and the processor multiplies bfloat16: attention, which
+    grows with the square of the tokens, is most of the time of a small network then.
+
+    Args:
+        precision: as the user gave it.
+        dtype: what `resolve_precision` made of it.
+    """
+    narrow = precision == "auto" and dtype == torch.float32
+    return narrow and device.type == "cpu" and cpu_has_bfloat16()
+
+
+@lru_cache(maxsize=1)
+def processor_name(cpuinfo: str = "/proc/cpuinfo") -> str:
+    """The processor's model as the system names it."""
+    try:
+        lines = Path(cpuinfo).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 @lru_cache(maxsize=1)

@@ -173,8 +173,10 @@ def test_a_short_soak() -> None:
 def test_a_short_benchmark_of_the_engine(tmp_path: Path) -> None:
     quick = ["--sizes", "32x48", "48x48", "--rounds", "1", "--prompts", "2", "40"]
     quick += ["--start-rounds", "1", f"--model={GOLDEN_MODEL['model']}"]
-    status, output = run("engine", *quick, "--output", str(tmp_path))
+    kept = tmp_path / "kept" / "new.json"
+    status, output = run("engine", *quick, "--output", str(tmp_path), "--json", str(kept))
     assert status == 0, output
+    assert "processor: " in output and "best over its bare blocks" in output
     number = r"([\d.]+)"
     found = re.fullmatch(
         rf"bench: size=32x48 fp32_ms={number} best_ms={number} "
@@ -184,6 +186,13 @@ def test_a_short_benchmark_of_the_engine(tmp_path: Path) -> None:
     assert found, output
     assert all(float(text) > 0 for text in found.groups())
     measured = json.loads((tmp_path / "bench.json").read_text())
+    assert json.loads(kept.read_text()) == measured
+    assert list(measured["derived"]["growth"]) == [
+        "float32", "best", "blocks fp32", "blocks best",
+    ]  # fmt: skip
+    assert measured["between inferences, 48x48"]["a picture"]["propagate"]["median_ms"] > 0
+    if "attention" in measured:  # on a CPU
+        assert all("fused" in kernels for kernels in measured["attention"].values())
     assert measured["whole frame"]["32x48"]["fp32"]["median_ms"] > 0
     assert list(measured["stages, 48x48"]["best"]) == [
         "decode", "preprocess", "backbone", "heads", "pooling", "classify", "resize", "copy",
@@ -234,3 +243,11 @@ def test_models_are_timed_beside_each_other():
     assert status == 0
     seconds = r" +\d+\.\d\d s \|"
     assert re.search(rf"\| demo +\| dinoiser \|{seconds}{seconds} +\d+\.\d\d \|", output)
+
+
+def test_a_former_result_that_is_none_is_refused_before_anything_is_measured(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "old.json").write_text("{}")
+    status, output = run("engine", "--json", str(tmp_path / "old.json"))
+    assert (status, output) == (2, "")

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 # Correlations that are held at once (256 MB): those of 4 megapixels would take 1 GB.
 _AT_ONCE = 1 << 26
+_IN_CACHE = 1 << 21  # the same on a CPU (8 MB), which reads them three times
 
 
 def correlations(embeddings: Tensor) -> Tensor:
@@ -33,22 +35,38 @@ def guided_pooling(features: Tensor, embeddings: Tensor, gamma: float) -> Tensor
         (B, d, h, w) float32 pooled features F+.
     """
     unit = F.normalize(embeddings, dim=-1)
-    flat = features.float().flatten(2)
+    flat = features.float().flatten(2).transpose(1, 2).contiguous()
     pooled = []
     for rows in _blocks(unit):
         weights = unit[:, rows] @ unit.transpose(1, 2)
+        _cut(weights, gamma)
+        pooled.append((weights @ flat) / (weights.sum(dim=-1, keepdim=True) + 1e-6))
+    return torch.cat(pooled, dim=1).transpose(1, 2).reshape(features.shape)
+
+
+def _cut(weights: Tensor, gamma: float) -> None:
+    """Set entries below gamma to 0, in place; NaN stays."""
+    if _is_tracing():  # ONNX knows no threshold
         weights.masked_fill_(weights < gamma, 0.0)
-        pooled.append((flat @ weights.transpose(1, 2)) / (weights.sum(dim=-1)[:, None] + 1e-6))
-    return torch.cat(pooled, dim=2).reshape(features.shape)
+        return
+    # In one pass; what `threshold_` sets to 0 is the number itself and all below.
+    below = np.nextafter(np.float32(gamma), np.float32(-np.inf))
+    F.threshold(weights, float(below), 0.0, inplace=True)
+
+
+def _is_tracing() -> bool:
+    """Whether an exported graph is made: it is for any number of patches."""
+    # torch does not declare the function's type.
+    return bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call, unused-ignore]
 
 
 def _blocks(unit: Tensor) -> list[slice]:
     """Patches of (B, N, D) whose correlations with all others are held at once."""
-    # An exported graph is for any number of patches. (torch does not declare the function's type.)
-    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call, unused-ignore]
+    if _is_tracing():
         return [slice(None)]
     batch, patches, _ = unit.shape
-    rows = max(1, _AT_ONCE // (batch * patches))
+    most = min(_AT_ONCE, _IN_CACHE) if unit.device.type == "cpu" else _AT_ONCE
+    rows = max(1, most // (batch * patches))
     return [slice(first, first + rows) for first in range(0, patches, rows)]
 
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from dinoiser_ros.segmentation.device import resolve_precision
+from dinoiser_ros.segmentation.device import has_low_attention, resolve_precision
 from dinoiser_ros.segmentation.methods.inputs import Parts
 from dinoiser_ros.segmentation.networks.dinoiser_heads import INTERMEDIATE_LAYER
+from dinoiser_ros.segmentation.networks.open_clip_types import cast_tower
 from dinoiser_ros.segmentation.text.cache import TextCache
 from dinoiser_ros.segmentation.text.encoder import TextEncoder
 from dinoiser_ros.segmentation.text.identity import weights_digest
@@ -67,11 +68,16 @@ def assemble(
     clip = loaded.clip.eval().requires_grad_(False).to(device)
     identity = network_identity(clip.visual)
     dtype = resolve_precision(precision, device, clip.visual.conv1.out_channels)
-    clip.visual.to(dtype)  # the text tower stays in float32: it is not on the frame path
+    # The text tower stays in float32: it is not on the frame path.
+    low = device.type == "cpu" and dtype == torch.bfloat16
+    cast_tower(clip.visual, dtype, exact_stream=low)
     layer = loaded.heads.intermediate_layer if loaded.heads else INTERMEDIATE_LAYER
+    heads = loaded.heads and loaded.heads.to(device)
     parts = Parts(
-        backbone_of(clip, layer, plain, loaded.statistics),
-        loaded.heads and loaded.heads.to(device),
+        backbone_of(
+            clip, layer, plain, loaded.statistics, has_low_attention(precision, device, dtype)
+        ),
+        heads.with_embeddings_in(dtype) if heads and low else heads,
         loaded.dino and loaded.dino.to(device, dtype),
         loaded.diffusion and loaded.diffusion.to(device, dtype),
     )

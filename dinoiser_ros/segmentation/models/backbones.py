@@ -17,21 +17,28 @@ from .specs import Statistics
 
 
 def backbone_of(
-    clip: ClipModel, layer: int, plain: bool = False, statistics: Statistics | None = None
+    clip: ClipModel,
+    layer: int,
+    plain: bool = False,
+    statistics: Statistics | None = None,
+    low_attention: bool = False,
 ) -> Backbone:
     """The backbone of a model, which computes with its vision tower.
 
     Args:
         clip: the model, on its device, in evaluation mode.
-        layer, plain, statistics: see `Backbone`.
+        layer, plain, statistics, low_attention: see `Backbone`.
 
     Raises:
         WeightsError, OptionError: see `Backbone`.
     """
     if isinstance(clip, SiglipModel):
-        return SiglipBackbone(clip.visual, layer, plain, statistics, similarity_of(clip))
+        similarity = similarity_of(clip)
+        return SiglipBackbone(clip.visual, layer, plain, statistics, similarity, low_attention)
     if isinstance(clip.visual, DinoV2Tower):
-        return DinoV2Backbone(clip.visual, layer, plain, statistics, Similarity(1.0, 0.0))
+        similarity = Similarity(1.0, 0.0)
+        return DinoV2Backbone(clip.visual, layer, plain, statistics, similarity, low_attention)
     if isinstance(clip.visual, DinoV3Tower):
-        return DinoV3Backbone(clip.visual, layer, plain, statistics, Similarity(1.0, 0.0))
-    return Backbone(clip.visual, layer, plain, statistics)
+        similarity = Similarity(1.0, 0.0)
+        return DinoV3Backbone(clip.visual, layer, plain, statistics, similarity, low_attention)
+    return Backbone(clip.visual, layer, plain, statistics, low_attention=low_attention)

@@ -26,6 +26,7 @@ from .open_clip_types import (
     VisionTower,
     patch_size,
     residual_blocks,
+    stream_type,
     vision_tower,
 )
 from .similarity import Similarity
@@ -109,6 +110,7 @@ class Backbone:
         statistics: mean and standard deviation of the channels (RGB in [0, 1]) that the model was
             trained with; None for the family's own.
         similarity: how cosines become scores.
+        low_attention: see `OneDnnBlock`; without effect if plain.
 
     Attributes:
         prefix: tokens in front of the patches: CLIP has its CLS.
@@ -133,12 +135,14 @@ class Backbone:
         plain: bool = False,
         statistics: tuple[tuple[float, ...], tuple[float, ...]] | None = None,
         similarity: Similarity | None = None,
+        low_attention: bool = False,
     ) -> None:
         self.visual = self._checked(visual)
         self.similarity = similarity or Similarity()
         self.statistics = statistics or self.default_statistics
         self.blocks = residual_blocks(self.visual.transformer)
-        make: Callable[[ResidualBlock], BlockHalves] = PlainBlock if plain else fastest_block
+        make: Callable[[ResidualBlock], BlockHalves]
+        make = PlainBlock if plain else partial(fastest_block, low_attention=low_attention)
         self._halves = [make(block) for block in self.blocks]
         layers = len(self.blocks)
         if not -layers <= intermediate_layer < layers or intermediate_layer % layers == layers - 1:
@@ -149,6 +153,7 @@ class Backbone:
         self.intermediate_layer = intermediate_layer % layers
         self.patch_size = patch_size(self.visual)
         self.width = self.visual.conv1.out_channels
+        self._stream = stream_type(self.visual)
         self.dim = self._dim()
         mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in self.statistics)
         self._mean, self._std = mean.to(self.device), std.to(self.device)
@@ -183,6 +188,7 @@ class Backbone:
         if request.attention:
             self._check_maps(images.shape)
         x, grid = self._embed(images, request.positions)
+        x = x.to(self._stream)
         intermediate: Tensor | None = None
         layers: list[Tensor] = []
         summed = SummedMaps()
@@ -200,6 +206,7 @@ class Backbone:
             x, read = vit.mlp_step(block, halves.mlp, x)
             if request.intermediate and index == self.intermediate_layer:
                 intermediate = read
+        x = x.to(self.dtype)
         if self.watch is not None:
             self.watch(
                 torch.cat([tokens[:, self.prefix :].mean(dim=1) for tokens in (*layers, x)], dim=1)

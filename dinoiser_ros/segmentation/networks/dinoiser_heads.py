@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -23,6 +25,8 @@ NAMES = ("obj_proj.weight", "obj_proj.bias", "bkg_decoder.weight", "bkg_decoder.
 
 class DinoiserHeads(nn.Module):
     """The heads g and h, in float32, with random weights; parameter names as the authors have them.
+
+    G may be cast, see `with_embeddings_in`. H decides by a threshold, and costs nothing.
 
     Args:
         width: channels of the intermediate features that the heads read.
@@ -61,8 +65,14 @@ class DinoiserHeads(nn.Module):
         Returns:
             (B, N, channels) float32, N = h * w, not normalised.
         """
-        embedded: Tensor = self.obj_proj(intermediate.float())
-        return embedded.flatten(2).transpose(1, 2)
+        embedded: Tensor = self.obj_proj(intermediate.to(self.obj_proj.weight.dtype))
+        return embedded.flatten(2).transpose(1, 2).float()
+
+    def with_embeddings_in(self, dtype: torch.dtype) -> DinoiserHeads:
+        """These heads with g computed in another floating-point type."""
+        heads = copy.deepcopy(self)
+        heads.obj_proj.to(dtype)
+        return heads
 
     def objectness(self, intermediate: Tensor) -> Tensor:
         """H's logit that a patch shows an object rather than background.

@@ -3,9 +3,8 @@
 
 On many processors oneDNN multiplies float32 matrices faster than PyTorch's default, and applies
 the activation in the same call. In bfloat16, PyTorch converts the weights to oneDNN's layout in
-every call: here they are packed once. PyTorch's attention kernel for CPUs is made for long
-sequences; in bfloat16 it is faster, for the thousand tokens of an image, to compute one head
-at a time, whose scores fit into the cache.
+every call: here they are packed once. How attention is computed is measured, see
+`attention_choice`.
 """
 
 from __future__ import annotations
@@ -17,11 +16,10 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from .blocks import BlockHalves, PlainBlock, Turn, attend, split_heads
+from .attention_choice import CHOOSER
+from .blocks import BlockHalves, PlainBlock, Turn
 from .open_clip_types import ResidualBlock
 
-# Scores of one head that are computed at once (32 MB): all of them, up to 1 megapixel.
-_SCORES = 1 << 24
 _TOKENS = 1024  # for which the layout is chosen; it is right for any number
 
 # What torch.compile puts in the place of linear layers.
@@ -30,9 +28,13 @@ _MLP = ["c_fc", "gelu", "c_proj"]
 _X86 = ("x86_64", "AMD64")  # where it was measured to pay in float32
 
 
-def fastest_block(block: ResidualBlock) -> BlockHalves:
-    """The fastest way there is to compute a block where and how its weights are."""
-    return OneDnnBlock(block) if has_onednn(block) else PlainBlock(block)
+def fastest_block(block: ResidualBlock, low_attention: bool = False) -> BlockHalves:
+    """The fastest way there is to compute a block where and how its weights are.
+
+    Args:
+        low_attention: see `OneDnnBlock`.
+    """
+    return OneDnnBlock(block, low_attention) if has_onednn(block) else PlainBlock(block)
 
 
 def has_onednn(block: ResidualBlock) -> bool:
@@ -55,14 +57,14 @@ class OneDnnBlock:
     Args:
         block: of an OpenCLIP transformer, in bfloat16 or float32 on a CPU. Weights in bfloat16 are
             copied: those that change later do not count.
+        low_attention: whether attention over many tokens may be rounded to bfloat16.
     """
 
-    def __init__(self, block: ResidualBlock) -> None:
+    def __init__(self, block: ResidualBlock, low_attention: bool = False) -> None:
         attn, mlp = block.attn, block.mlp
         gelu = mlp.gelu.approximate if isinstance(mlp.gelu, nn.GELU) else None
         self._heads = attn.num_heads
-        low = attn.in_proj_weight.dtype == torch.bfloat16
-        self._attend = attend_by_head if low else attend
+        self._low_attention = low_attention
         self._qkv = _linear(attn.in_proj_weight, attn.in_proj_bias)
         self._out = _linear(attn.out_proj.weight, attn.out_proj.bias)
         up, down = cast("nn.Linear", mlp.c_fc), cast("nn.Linear", mlp.c_proj)
@@ -73,7 +75,8 @@ class OneDnnBlock:
     def attention(self, x: Tensor, /, turn: Turn | None = None) -> Tensor:
         """See `BlockHalves.attention`."""
         qkv = self._qkv(x)
-        return self._out(self._attend(turn(qkv) if turn else qkv, self._heads))
+        attend = CHOOSER.kernel(qkv, self._heads, self._low_attention)
+        return self._out(attend(turn(qkv) if turn else qkv, self._heads))
 
     def mlp(self, x: Tensor) -> Tensor:
         """See `BlockHalves.mlp`."""
@@ -90,32 +93,3 @@ def _linear(
         weight = torch.ops.mkldnn._reorder_linear_weight(weight, _TOKENS)
     behind: tuple[str, list[float], str] = ("gelu", [], gelu) if gelu else ("none", [], "")
     return lambda x: torch.ops.mkldnn._linear_pointwise(x, weight, bias, *behind)
-
-
-def attend_by_head(qkv: Tensor, heads: int) -> Tensor:
-    """Scaled dot-product attention, one head after the other, with scores in the same type.
-
-    Scores are products with the keys' deviation from their mean, which gives each row a constant
-    that softmax does not see, and leaves smaller numbers to round.
-
-    Args:
-        qkv: (B, T, 3 * width), queries, keys and values beside each other.
-
-    Returns:
-        (B, T, width).
-    """
-    # (3, B * heads, T, c): each head's rows beside each other in memory.
-    queries, keys, values = torch.stack(split_heads(qkv, heads)).flatten(1, 2)
-    queries *= queries.shape[-1] ** -0.5
-    keys -= keys.mean(dim=1, keepdim=True)
-    count, tokens, _ = queries.shape
-    rows = max(1, min(tokens, _SCORES // tokens))
-    scores, weights = torch.empty(2, rows, tokens, dtype=qkv.dtype).unbind(0)
-    mixed = torch.empty_like(queries)
-    for head in range(count):
-        for asking, out in zip(queries[head].split(rows), mixed[head].split(rows), strict=True):
-            torch.mm(asking, keys[head].T, out=scores[: len(asking)])
-            torch.softmax(scores[: len(asking)], dim=-1, out=weights[: len(asking)])
-            torch.mm(weights[: len(asking)], values[head], out=out)
-    by_image: Tensor = mixed.unflatten(0, (len(qkv), heads))
-    return by_image.transpose(1, 2).flatten(2)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, cast
 
+import torch
 from torch import Tensor, nn
 
 from dinoiser_ros.errors import WeightsError
@@ -84,6 +85,32 @@ def residual_blocks(transformer: Transformer) -> list[ResidualBlock]:
 def patch_size(tower: VisionTower) -> int:
     """Pixels of a patch's side."""
     return tower.conv1.kernel_size[0]
+
+
+def stream_type(tower: VisionTower) -> torch.dtype:
+    """The floating-point type of what the blocks add to: that of their norms, see `cast_tower`."""
+    return _norms(tower)[0].weight.dtype
+
+
+def cast_tower(tower: VisionTower, dtype: torch.dtype, exact_stream: bool) -> None:
+    """Cast the weights of a tower.
+
+    Args:
+        exact_stream: leave the norms of the blocks in float32, and so the sums over all blocks:
+            rounding those is what costs most of the precision, and hardly any time.
+    """
+    norms = _norms(tower)
+    exact = [norm.state_dict() for norm in norms]
+    tower.to(dtype)
+    if exact_stream:
+        for norm, state in zip(norms, exact, strict=True):
+            norm.float().load_state_dict(state)
+
+
+def _norms(tower: VisionTower) -> list[nn.LayerNorm]:
+    """Both norms of each block."""
+    blocks = residual_blocks(tower.transformer)
+    return [cast("nn.LayerNorm", norm) for block in blocks for norm in (block.ln_1, block.ln_2)]
 
 
 def vision_tower(module: nn.Module) -> VisionTower:

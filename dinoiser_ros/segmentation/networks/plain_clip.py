@@ -28,6 +28,11 @@ TEXT_DEFAULTS = {
     "layers": 12, "width": 512, "heads": 8, "mlp_ratio": 4.0, "context_length": 77,
     "vocab_size": 49408,
 }  # fmt: skip
+# What changes neither modules nor the names and shapes of weights: how an embedding of the whole
+# image is pooled, and what the positions are before they are read from a file.
+_VISION_CHOICES = {
+    "pool_type": ("tok", "avg", "none"), "pos_embed_type": ("learnable", "sin_cos_2d"),
+}  # fmt: skip
 
 
 class PlainClip(ClipModel):
@@ -164,7 +169,12 @@ def _random(*shape: int) -> nn.Parameter:
 
 def is_plain_config(config: dict[str, Any]) -> bool:
     """Whether `PlainClip` is what open_clip would build; anything unusual or wrong is not."""
-    towers = ((config.get("vision_cfg"), VISION_DEFAULTS), (config.get("text_cfg"), TEXT_DEFAULTS))
+    vision = config.get("vision_cfg")
+    if isinstance(vision, dict):
+        vision = {
+            key: value for key, value in vision.items() if value not in _VISION_CHOICES.get(key, ())
+        }
+    towers = ((vision, VISION_DEFAULTS), (config.get("text_cfg"), TEXT_DEFAULTS))
     return (
         config.keys() <= _CONFIG
         and _is_count(config.get("embed_dim"))

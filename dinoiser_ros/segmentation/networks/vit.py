@@ -58,15 +58,24 @@ def embed(tower: VisionTower, pixels: Tensor, positions: Tensor) -> Tensor:
 
 
 def attention_step(block: ResidualBlock, attention: Layer, x: Tensor) -> tuple[Tensor, Tensor]:
-    """The first half of a block with its residual, and what attention read; (B, T, width) each."""
-    y = block.ln_1(x)
+    """The first half of a block with its residual, and what attention read; (B, T, width) each.
+
+    Where `x` is more exact than the block's weights, what attention reads has their type.
+    """
+    y = _no_wider(block.ln_1(x), block)
     return x + block.ls_1(attention(y)), y
 
 
 def mlp_step(block: ResidualBlock, mlp: Layer, x: Tensor) -> tuple[Tensor, Tensor]:
     """The second half of a block with its residual, and what the MLP read; (B, T, width) each."""
-    y = block.ln_2(x)
+    y = _no_wider(block.ln_2(x), block)
     return x + block.ls_2(mlp(y)), y
+
+
+def _no_wider(y: Tensor, block: ResidualBlock) -> Tensor:
+    """In the type of the block's matrices, if that has fewer bits."""
+    dtype = block.attn.in_proj_weight.dtype
+    return y.to(dtype) if y.dtype.itemsize > dtype.itemsize else y
 
 
 def run_block(block: ResidualBlock, x: Tensor, halves: BlockHalves | None = None) -> Tensor:

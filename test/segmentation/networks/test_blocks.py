@@ -11,14 +11,16 @@ from hypothesis import strategies as st
 from open_clip.transformer import QuickGELU, ResidualAttentionBlock
 from torch import nn
 
+from dinoiser_ros.segmentation.networks.attention_kernels import attend_by_head
 from dinoiser_ros.segmentation.networks.blocks import PlainBlock
 from dinoiser_ros.segmentation.networks.clip_backbone import Backbone
+from dinoiser_ros.segmentation.networks.dinoiser_heads import DinoiserHeads
 from dinoiser_ros.segmentation.networks.onednn_blocks import (
     OneDnnBlock,
-    attend_by_head,
     fastest_block,
     has_onednn,
 )
+from dinoiser_ros.segmentation.networks.open_clip_types import cast_tower
 
 WIDTH, HEADS = 48, 3
 
@@ -31,11 +33,17 @@ def make_block(activation: type[nn.Module] = nn.GELU) -> nn.Module:
     return block.eval().requires_grad_(False)
 
 
-def tiny_clip() -> open_clip.CLIP:
+def tiny_clip(layers: int = 3) -> open_clip.CLIP:
     torch.manual_seed(0)
     return open_clip.CLIP(
         embed_dim=16,
-        vision_cfg={"image_size": 32, "layers": 3, "width": 64, "head_width": 16, "patch_size": 8},
+        vision_cfg={
+            "image_size": 32,
+            "layers": layers,
+            "width": 64,
+            "head_width": 16,
+            "patch_size": 8,
+        },
         text_cfg={"layers": 1, "width": 16, "heads": 1, "vocab_size": 9, "context_length": 4},
     )
 
@@ -157,3 +165,41 @@ def test_a_backbone_in_bfloat16_is_packed_and_close_to_float32() -> None:
     for name in ("features", "intermediate"):
         a, b = getattr(exact, name), getattr(fast, name).float()
         assert (a - b).norm() < 0.05 * a.norm(), name
+
+
+@needs_bfloat16
+def test_sums_over_blocks_in_float32_cost_less_precision() -> None:
+    images = torch.rand(2, 3, 40, 33)
+    exact = Backbone(tiny_clip(12).visual.eval(), -2, plain=True)(images)
+    errors = []
+    for exact_stream in (False, True):
+        visual = tiny_clip(12).visual.eval().requires_grad_(False)
+        cast_tower(visual, torch.bfloat16, exact_stream)
+        backbone = Backbone(visual, -2)
+        found = backbone(images)
+        assert found.features.dtype == found.intermediate.dtype == backbone.dtype == torch.bfloat16
+        errors.append((found.features.float() - exact.features).norm())
+    assert errors[1] < 0.9 * errors[0]
+
+
+def test_a_tower_may_be_cast_again() -> None:
+    visual = tiny_clip().visual.requires_grad_(False)
+    norm = visual.transformer.resblocks[0].ln_1
+    nn.init.normal_(norm.weight)
+    before = norm.weight.clone()
+    for _ in range(2):
+        cast_tower(visual, torch.bfloat16, exact_stream=True)
+        assert torch.equal(norm.weight, before)
+    cast_tower(visual, torch.float32, exact_stream=False)
+    assert norm.weight.dtype == torch.float32
+
+
+def test_embeddings_of_heads_in_bfloat16() -> None:
+    torch.manual_seed(0)
+    heads = DinoiserHeads(WIDTH, 8).requires_grad_(False)
+    low = heads.with_embeddings_in(torch.bfloat16)
+    x = torch.randn(1, WIDTH, 5, 6)
+    exact, found = heads.embeddings(x), low.embeddings(x)
+    assert found.dtype == exact.dtype == torch.float32
+    assert 0 < (found - exact).norm() < 0.02 * exact.norm()
+    assert torch.equal(low.objectness(x), heads.objectness(x)), "a threshold follows"

@@ -7,18 +7,21 @@ import copy
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import open_clip
 import pytest
 import torch
 from golden_data import GOLDEN_MODEL
 
-from dinoiser_ros.segmentation.models.building import build_clip
+import dinoiser_ros.segmentation.models
+from dinoiser_ros.segmentation.models.building import build_clip, read_config
 from dinoiser_ros.segmentation.networks import open_clip_parts
 from dinoiser_ros.segmentation.networks.clip_backbone import Backbone
 from dinoiser_ros.segmentation.networks.plain_clip import PlainClip, is_plain_config
 from dinoiser_ros.segmentation.text.tower import TextTower
 
+DATA = Path(dinoiser_ros.segmentation.models.__file__).parent / "data"
 GOLDEN = json.loads(GOLDEN_MODEL["model"].read_text())
 SHIPPED = ("ViT-B-16", "ViT-B-16-quickgelu", "ViT-B-32", "ViT-L-14-336", "ViT-g-14")
 
@@ -32,6 +35,14 @@ def changed(part: str | None, **values: object) -> dict:
 def shapes(clip: torch.nn.Module) -> dict[str, tuple]:
     tensors = {**dict(clip.named_parameters()), **dict(clip.named_buffers())}
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+@pytest.mark.parametrize("file", ["demo.json", "demo_dino.json"])
+def test_the_embedded_models_need_no_open_clip(file):
+    config = read_config(DATA / file)
+    assert is_plain_config(config)
+    with torch.device("meta"):
+        assert shapes(PlainClip(config)) == shapes(open_clip.CLIP(**copy.deepcopy(config)))
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -14,9 +14,9 @@ from torch.utils._pytree import tree_flatten
 from dinoiser_ros.segmentation import ImageError
 from dinoiser_ros.segmentation.methods import pooling
 from dinoiser_ros.segmentation.methods.pooling import guided_pooling, key_smoothing
+from dinoiser_ros.segmentation.networks import attention_kernels
 from dinoiser_ros.segmentation.networks import clip_backbone as backbone
-from dinoiser_ros.segmentation.networks import onednn_blocks as fast_blocks
-from dinoiser_ros.segmentation.networks.onednn_blocks import attend_by_head
+from dinoiser_ros.segmentation.networks.attention_kernels import attend_by_head
 
 
 class LargestTensor(TorchDispatchMode):
@@ -52,7 +52,7 @@ def attended(generator: torch.Generator) -> torch.Tensor:
     [
         (pooled, pooling, "_AT_ONCE"),
         (smoothed, pooling, "_AT_ONCE"),
-        (attended, fast_blocks, "_SCORES"),
+        (attended, attention_kernels, "_SCORES"),
     ],
 )
 def test_parts_make_the_whole_in_less_memory(monkeypatch, compute, module, limit, at_once):
