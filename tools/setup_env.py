@@ -12,7 +12,8 @@ what went into it, and is skipped while that is unchanged, so a second call star
 
 With a sourced ROS 2, .venv sees its packages (--system-site-packages) and nothing of ROS is
 installed; without one, ROS 2 Kilted comes from PyPI. The environment variable PYTHON chooses the
-interpreter. This file runs with any Python from 3.7 on, so that an old one gets a clear answer.
+interpreter, and TORCH_CPU_INDEX a mirror of PyTorch's index of wheels without CUDA. This file runs
+with any Python from 3.7 on, so that an old one gets a clear answer.
 """
 
 import fcntl
@@ -35,7 +36,7 @@ STAMPS = VENV / "stamps"
 THIRD_PARTY = ("third_party/vision_msgs", "third_party/tf2_msgs")
 SUPPORTED = ("3.10", "3.11", "3.12", "3.13")
 # PyTorch's wheels without CUDA; both torch and torchvision have to come from there.
-CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+CPU_INDEX = os.environ.get("TORCH_CPU_INDEX") or "https://download.pytorch.org/whl/cpu"
 INDEX_TIMEOUT = 4  # seconds
 ROS_DISTRO = os.environ.get("ROS_DISTRO", "")
 
@@ -185,7 +186,14 @@ def install_cpu_torch():
 
     PyPI has no such wheels. Where their index cannot be reached, PyPI's come with the others.
     """
-    if has_gpu() or not answers(CPU_INDEX):
+    if has_gpu():
+        return False
+    if not answers(CPU_INDEX):
+        say(
+            f"there is no NVIDIA GPU, but {CPU_INDEX} does not answer: taking PyTorch with CUDA "
+            "from PyPI, which is 5.6 GB more; with that index in reach, `make distclean` and make "
+            "again"
+        )
         return False
     say("there is no NVIDIA GPU: installing PyTorch for the CPU")
     pip = [VENV_PYTHON, "-m", "pip", "install", "--disable-pip-version-check"]

@@ -14,9 +14,9 @@ from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.utils.progress import progress_bar, say
 from dinoiser_ros.utils.sentences import printable, sentence_of
 
+from .datasets.pseudo_labels import forget_index, write_index
 from .inputs import SUPPORTED, Input, find_inputs
 from .provenance import described
-from .pseudo_labels import forget_index, write_index
 from .reporting import Strange, complain, counted, say_outcome
 from .segment_input import segment_inputs
 from .settings import DATASETS, PSEUDO_LABELS, RESULTS, Outcome, Settings

@@ -15,9 +15,9 @@ from dinoiser_ros.segmentation import Segmentation, Segmenter
 from dinoiser_ros.utils.atomic_files import atomic_write
 
 from .batches import segment_together
+from .datasets.pseudo_labels import pair_of, picture_place, write_pair
 from .frame_sources import picture_error
 from .inputs import Input
-from .pseudo_labels import pair_of, picture_place, write_pair
 from .rendering import Shares, render
 from .settings import RESULTS, Outcome, Settings, check_own
 from .videos import segment_video

@@ -15,7 +15,7 @@ from dinoiser_ros.errors import MediaError
 _RESULT = re.compile(
     r"\d{6,}(_labels)?\.(png|jpg)|metadata\.yaml|.*\.(mcap|db3)(\.zstd|-wal|-shm)?"
 )
-# What all inputs can become, by `media.pseudo_labels`.
+# What all inputs can become, by `media.datasets.pseudo_labels`.
 PSEUDO_LABELS = "pseudo-labels"
 PAIRS = f"dataset-{PSEUDO_LABELS}/{{}}_frames"
 # Results that are only replaced if the user says so: those of videos and bags, with their name.
@@ -38,7 +38,7 @@ class Settings:
         topics: image topics of bags to segment; None for all.
         overwrite: whether videos and bags that were written before are replaced.
         batch: how many images go through the network together.
-        pseudo_labels: whether images and labels to train with are written, see `pseudo_labels`.
+        pseudo_labels: whether `datasets.pseudo_labels` are written.
     """
 
     output: Path

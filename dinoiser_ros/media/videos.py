@@ -21,10 +21,10 @@ from dinoiser_ros.utils.atomic_files import atomic_write
 from dinoiser_ros.utils.progress import progress_bar
 
 from .batches import batched, segment_together
+from .datasets.pseudo_labels import frames_place, pair_folder, pair_of
 from .frame_sources import Pictures, Video, open_file
 from .inputs import Input
 from .optional import require
-from .pseudo_labels import frames_place, pair_folder, pair_of
 from .rendering import Shares, render
 from .settings import Outcome, Settings
 from .video_file import VideoFile, video_sink

@@ -16,6 +16,7 @@ from PIL import Image
 pytest.importorskip("rosbags")
 
 from bag_files import messages, write_bag
+from media_fakes import segment_by_brightness
 from rosbags.rosbag2 import CompressionMode, StoragePlugin
 from rosbags.typesys import Stores, get_typestore
 
@@ -26,6 +27,7 @@ from dinoiser_ros.archives.worker import Task, Worker
 from dinoiser_ros.media.inputs import BAG, PICTURE, Input
 from dinoiser_ros.media.segment_input import segment_input
 from dinoiser_ros.media.settings import Outcome, Settings
+from dinoiser_ros.segmentation import Segmentation
 
 FRAMES, MOST = 12, 8  # of each camera; of a slice
 
@@ -250,6 +252,26 @@ def test_a_slice_that_ends_workers_fails_its_bag_and_begins_no_other(tmp_path, w
     assert told["drive"].startswith("3 workers ended")
     assert isinstance(told["a"], Outcome)
     assert not any(isinstance(job, BagAssembly) for job in pool.jobs)
+
+
+def test_workers_batch_pictures_and_the_images_of_slices(tmp_path, quick, monkeypatch):
+    entries = [bag(tmp_path), *(picture(tmp_path, name) for name in ("a", "bb", "ccc", "d"))]
+    quick.set_prompts(["person", "floor"])
+    for entry in entries:
+        segment_input(quick, entry, Settings(tmp_path / "alone"))
+    passes: list[int] = []
+
+    def together(images: list[np.ndarray]) -> list[Segmentation]:
+        passes.append(len(images))
+        return [segment_by_brightness(quick, image) for image in images]
+
+    monkeypatch.setattr(quick, "segment_batch", together)
+    settings = Settings(tmp_path / "out", batch=3)
+    worker = Worker(Task(lambda device: quick, ("person", "floor"), settings, MOST), "cpu", 1)
+    worker._segmenter = quick
+    go(tmp_path, Here(worker), *entries)
+    assert digests(tmp_path / "out") == digests(tmp_path / "alone")
+    assert passes.count(3) >= 1 + 2 * FRAMES // MOST and max(passes) == 3
 
 
 def test_bad_inputs_are_noted_with_their_sentence(tmp_path, worker):

@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import http.server
 import importlib.util
+import io
+import os
 import socket
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -112,16 +115,37 @@ def test_what_documents_need_is_installed_once(
     assert len(commands) == 2
 
 
+def wheel(name: str) -> bytes:
+    """A package without content."""
+    info = f"{name}-2.9.0+cpu.dist-info"
+    files = {
+        f"{name}/__init__.py": "",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 2.9.0+cpu\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\n"
+        "Tag: py3-none-any\n",
+    }
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as file:
+        for path, text in files.items():
+            file.writestr(path, text)
+        rows = "".join(f"{path},,\n" for path in [*files, f"{info}/RECORD"])
+        file.writestr(f"{info}/RECORD", rows)
+    return written.getvalue()
+
+
 @pytest.fixture
 def index() -> Iterator[str]:
     """A package index on this machine; below /empty/ it has no torch."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            found = self.path == "/whl/cpu/torch/"
+            *above, folder, name = self.path.split("/")
+            page = f"<a href='{folder}-2.9.0%2Bcpu-py3-none-any.whl'>a wheel</a>".encode()
             self.send_response(200)
+            self.send_header("Content-Type", "application/zip" if name else "text/html")
             self.end_headers()
-            self.wfile.write(b"<a href='torch-2.9.0%2Bcpu.whl'>" if found else b"<html></html>")
+            found = above == ["", "whl", "cpu"]
+            self.wfile.write((wheel(folder) if name else page) if found else b"<html></html>")
 
         def log_message(self, *_: object) -> None: ...
 
@@ -161,6 +185,22 @@ def test_without_a_gpu_torch_is_that_for_the_cpu(
     assert len(installed) == 3, "once; the third patches ROS"
 
 
+def test_pip_takes_torch_from_that_index(
+    setup_env: ModuleType, index: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_TARGET", str(tmp_path / "packages"))
+    monkeypatch.setattr(setup_env, "VENV_PYTHON", sys.executable)
+    monkeypatch.setattr(setup_env, "CPU_INDEX", f"{index}/whl/cpu")
+    monkeypatch.setattr(setup_env, "has_gpu", lambda: False)
+    (tmp_path / ".venv").mkdir()
+    assert setup_env.install_cpu_torch()
+    names = {path.name for path in (tmp_path / "packages").iterdir()}
+    assert names >= {f"{n}-2.9.0+cpu.dist-info" for n in ("torch", "torchvision")}
+
+
 @pytest.mark.parametrize("place", ["/empty", "", "closed", "nonsense"])
 def test_where_that_index_is_not_torch_is_pypis(
     setup_env: ModuleType,
@@ -177,8 +217,9 @@ def test_where_that_index_is_not_torch_is_pypis(
     monkeypatch.setattr(setup_env, "CPU_INDEX", other)
     setup_env.install_packages("venv")
     assert "requirements.txt" in installed[0] and "torchvision" not in installed[0]
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 1 and "about 6 GB" in lines[0]
+    reason, packages = capsys.readouterr().out.splitlines()
+    assert f"{other} does not answer" in reason and "5.6 GB more" in reason
+    assert "about 6 GB" in packages
 
 
 def test_with_a_gpu_nobody_asks_that_index(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from dinoiser_ros.media.batches import segment_together
-from dinoiser_ros.media.pseudo_labels import IDS, VIEW, Pair, pair_of
+from dinoiser_ros.media.datasets.pseudo_labels import IDS, VIEW, Pair, pair_of
 from dinoiser_ros.media.rendering import Shares, class_pixels, render
 from dinoiser_ros.messages.decode import rgb_from_message
 from dinoiser_ros.segmentation import DinoiserError, Segmentation, Segmenter

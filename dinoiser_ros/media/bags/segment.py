@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dinoiser_ros.errors import DinoiserError, MediaError
+from dinoiser_ros.media.datasets.pseudo_labels import frames_place, pair_folder
 from dinoiser_ros.media.inputs import Input
 from dinoiser_ros.media.optional import require
-from dinoiser_ros.media.pseudo_labels import frames_place, pair_folder
 from dinoiser_ros.media.settings import Outcome, Settings
 from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.utils.atomic_files import atomic_write

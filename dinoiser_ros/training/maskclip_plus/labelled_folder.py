@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from dinoiser_ros.errors import TrainingError
-from dinoiser_ros.media.pseudo_labels import INDEX, labels_of, pictures_of
+from dinoiser_ros.media.datasets.pseudo_labels import INDEX, labels_of, pictures_of
 from dinoiser_ros.training.common.image_folder import (
     FolderBatches,
     random_window,

@@ -19,7 +19,7 @@ from rosbags.typesys import Stores, get_typestore
 from video_files import write_video
 
 from dinoiser_ros.media import command as media
-from dinoiser_ros.media.pseudo_labels import INDEX, labels_of, pair_of, pictures_of
+from dinoiser_ros.media.datasets.pseudo_labels import INDEX, labels_of, pair_of, pictures_of
 from dinoiser_ros.segmentation import Segmentation
 
 FRAMES = 4

@@ -18,12 +18,12 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from dinoiser_ros.media.inputs import Input
+from dinoiser_ros.media.settings import PAIRS, PSEUDO_LABELS
 from dinoiser_ros.segmentation import Segmentation
 from dinoiser_ros.utils.atomic_files import atomic_write, atomic_write_text
 
-from .datasets.sample import Provenance
-from .inputs import Input
-from .settings import PAIRS, PSEUDO_LABELS
+from .sample import Provenance
 
 INDEX = "dinoiser.json"  # is there when all is complete: classes, provenance and names of inputs
 _QUALITY = 95  # of JPEG
