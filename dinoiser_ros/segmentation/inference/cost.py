@@ -23,7 +23,7 @@ _ALWAYS_FITS = 1 << 30  # bytes; the system is not asked for frames that take le
 _WIDTHS_HELD = 12  # activations as wide as the network that a block holds at once, MLP included
 _MAPS_HELD = 3  # maps of class scores and of features that exist at a time
 # Bytes of the correlations, or of the attention's scores, that are held at once, see
-# `methods.pooling` and `networks.attention_kernels`.
+# `methods.pooling` and `networks.attention.kernels`.
 _PART = {"cuda": 256 << 20, "cpu": 32 << 20}
 _CELL = 8  # pixels of a cell's side in a convolutional network's grid
 _PIXEL_BYTES = 40  # an image's copies on its way in and its maps on the way out

@@ -13,15 +13,15 @@ import torch
 from torch import Tensor
 
 from dinoiser_ros.segmentation.device import cpu_has_bfloat16, has_low_attention
-from dinoiser_ros.segmentation.networks import attention_choice
-from dinoiser_ros.segmentation.networks.attention_choice import (
+from dinoiser_ros.segmentation.networks.attention import choice as attention_choice
+from dinoiser_ros.segmentation.networks.attention.choice import (
     AttentionChooser,
     Choice,
     Situation,
     measure,
     situation_of,
 )
-from dinoiser_ros.segmentation.networks.attention_kernels import LONG, candidates
+from dinoiser_ros.segmentation.networks.attention.kernels import LONG, candidates
 from dinoiser_ros.segmentation.networks.blocks import split_heads
 
 SITUATION = Situation(2, 4, 256, "bfloat16", False, 1, "a processor", "2.9")

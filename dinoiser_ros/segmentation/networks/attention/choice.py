@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fastest of `attention_kernels` on this machine: measured once, then kept in the cache folder.
+"""The fastest of `kernels` on this machine: measured once, then kept in the cache folder.
 
 A measurement takes a few milliseconds for each kernel. It is made when a frame first needs it, and
 never again for the same processor, PyTorch, number format, threads, shape of heads and about the
@@ -24,11 +24,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dinoiser_ros.segmentation.device import processor_name
 from dinoiser_ros.segmentation.weights.cache import cache_folder
 from dinoiser_ros.segmentation.weights.download import write_to_cache
+from dinoiser_ros.utils.processor import processor_name
 
-from .attention_kernels import Kernel, candidates
+from .kernels import Kernel, candidates
 
 _COUNTS = (256, 512, 1024, 2048)  # of tokens, that are measured
 _HEADS = 4  # at most, that are measured
