@@ -23,8 +23,8 @@ from pathlib import Path
 import open_clip
 import torch
 
-from dinoiser_ros.segmentation.device import processor_name
 from dinoiser_ros.segmentation.networks.embedding_network import HEADS
+from dinoiser_ros.utils.processor import processor_name
 
 from . import authors, growth
 from .arguments import FEW, detailed_size, parser

@@ -9,8 +9,8 @@ from functools import partial
 import torch
 
 from dinoiser_ros.segmentation import Segmenter
-from dinoiser_ros.segmentation.networks.attention_choice import CHOOSER, situation_of
-from dinoiser_ros.segmentation.networks.attention_kernels import candidates
+from dinoiser_ros.segmentation.networks.attention.choice import CHOOSER, situation_of
+from dinoiser_ros.segmentation.networks.attention.kernels import candidates
 
 from .report import Section
 from .segmenters import tokens_of

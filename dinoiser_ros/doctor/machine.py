@@ -15,12 +15,12 @@ from dinoiser_ros.segmentation.device import (
     BFLOAT16_WIDTH,
     cpu_has_bfloat16,
     has_low_attention,
-    processor_name,
     resolve_device,
     resolve_precision,
 )
-from dinoiser_ros.segmentation.networks.attention_choice import CHOOSER, situation_of
+from dinoiser_ros.segmentation.networks.attention.choice import CHOOSER, situation_of
 from dinoiser_ros.utils.available_memory import available_memory
+from dinoiser_ros.utils.processor import processor_name
 
 from .findings import NOTE, Finding
 

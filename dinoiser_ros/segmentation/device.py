@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import platform
 from functools import lru_cache
 from pathlib import Path
 
@@ -79,17 +78,6 @@ def has_low_attention(precision: str, device: torch.device, dtype: torch.dtype) 
     """
     narrow = precision == "auto" and dtype == torch.float32
     return narrow and device.type == "cpu" and cpu_has_bfloat16()
-
-
-@lru_cache(maxsize=1)
-def processor_name(cpuinfo: str = "/proc/cpuinfo") -> str:
-    """The processor's model as the system names it."""
-    try:
-        lines = Path(cpuinfo).read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 @lru_cache(maxsize=1)

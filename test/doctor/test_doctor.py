@@ -22,7 +22,10 @@ def test_a_machine_that_works_is_told_so(
     monkeypatch.setattr(packages, "bridge", lambda: Finding("cv_bridge", "not looked at"))
     assert main(["doctor"]) == 0
     text = capsys.readouterr().out
-    for words in ("processor", "device: auto", "torch", "cache", "embedded model", "(expected)"):
+    for words in (
+        "processor", "device: auto", "attention, vit-b-16, about 1024 tokens", "torch", "cache",
+        "embedded model", "(expected)",
+    ):  # fmt: skip
         assert words in text
     assert "-- 0 faults" in text.splitlines()[-1]
 

@@ -23,7 +23,9 @@ from dinoiser_ros.utils.available_memory import available_memory
 _ALWAYS_FITS = 1 << 30  # bytes; the system is not asked for frames that take less
 _WIDTHS_HELD = 12  # activations as wide as the network that a block holds at once, MLP included
 _MAPS_HELD = 3  # maps of class scores and of features that exist at a time
-_PART = 256 << 20  # bytes of the correlations that are held at once, see `methods.pooling`
+# Bytes of the correlations, or of the attention's scores, that are held at once, see
+# `methods.pooling` and `networks.attention.kernels`.
+_PART = {"cuda": 256 << 20, "cpu": 32 << 20}
 _CELL = 8  # pixels of a cell's side in a convolutional network's grid
 _PIXEL_BYTES = 40  # an image's copies on its way in and its maps on the way out
 _CONVOLUTION_BYTES = 256  # activations of a convolutional network for each pixel
@@ -63,7 +65,8 @@ def frame_memory(kind: FrameKind, parts: Parts) -> int:
     tokens = 1 + _cells(kind.shape, backbone.patch_size)
     activations = backbone.dtype.itemsize * _WIDTHS_HELD * tokens * backbone.width
     maps = 4 * _MAPS_HELD * tokens * (backbone.dim + kind.phrases)
-    correlations = min(2 * _PART, 8 * kind.batch * tokens**2)  # and those that pass the threshold
+    part = _PART["cpu" if backbone.device.type == "cpu" else "cuda"]
+    correlations = min(2 * part, 8 * kind.batch * tokens**2)  # and those that pass the threshold
     return kind.batch * (pixels + activations + maps) + correlations
 
 

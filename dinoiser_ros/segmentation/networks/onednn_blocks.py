@@ -4,7 +4,7 @@
 On many processors oneDNN multiplies float32 matrices faster than PyTorch's default, and applies
 the activation in the same call. In bfloat16, PyTorch converts the weights to oneDNN's layout in
 every call: here they are packed once. How attention is computed is measured, see
-`attention_choice`.
+`attention.choice`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from .attention_choice import CHOOSER
+from .attention.choice import CHOOSER
 from .blocks import BlockHalves, PlainBlock, Turn
 from .open_clip_types import ResidualBlock
 

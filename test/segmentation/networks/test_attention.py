@@ -13,15 +13,15 @@ import torch
 from torch import Tensor
 
 from dinoiser_ros.segmentation.device import cpu_has_bfloat16, has_low_attention
-from dinoiser_ros.segmentation.networks import attention_choice
-from dinoiser_ros.segmentation.networks.attention_choice import (
+from dinoiser_ros.segmentation.networks.attention import choice as attention_choice
+from dinoiser_ros.segmentation.networks.attention.choice import (
     AttentionChooser,
     Choice,
     Situation,
     measure,
     situation_of,
 )
-from dinoiser_ros.segmentation.networks.attention_kernels import LONG, candidates
+from dinoiser_ros.segmentation.networks.attention.kernels import LONG, candidates
 from dinoiser_ros.segmentation.networks.blocks import split_heads
 
 SITUATION = Situation(2, 4, 256, "bfloat16", False, 1, "a processor", "2.9")
@@ -32,7 +32,8 @@ class Machine:
 
     def __init__(self, **seconds: float) -> None:
         self.seconds = {name.replace("_", " "): value for name, value in seconds.items()}
-        self.now = 0.0
+        self.now = self.computing = 0.0
+        self.waiting: dict[str, float] = {}  # for other programs, during a kernel
         self.calls: list[str] = []
         self.share = 1.0  # of the processor that this process gets
 
@@ -40,7 +41,8 @@ class Machine:
         def kernel(name: str) -> Callable[[Tensor, int], Tensor]:
             def run(qkv: Tensor, heads: int) -> Tensor:
                 self.calls.append(name)
-                self.now += self.seconds[name]
+                self.now += self.seconds[name] + self.waiting.get(name, 0.0)
+                self.computing += self.share * self.seconds[name]
                 return qkv
 
             return run
@@ -48,7 +50,7 @@ class Machine:
         return {name: kernel(name) for name in self.seconds}
 
     def chooser(self, folder: Path) -> AttentionChooser:
-        return AttentionChooser(lambda: folder, lambda: self.now, lambda: self.share * self.now)
+        return AttentionChooser(lambda: folder, lambda: self.now, lambda: self.computing)
 
 
 @pytest.fixture
@@ -59,15 +61,23 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 
 def test_the_fastest_is_chosen_and_the_hopeless_is_not_measured_on(machine: Machine) -> None:
-    choice = measure(SITUATION, lambda: machine.now)
-    assert choice.kernel == "quick"
+    choice, quiet = measure(SITUATION, lambda: machine.now, lambda: machine.computing)
+    assert choice.kernel == "quick" and quiet
     assert dict(choice.milliseconds) == pytest.approx({"usual": 4.0, "quick": 2.0, "slow": 100.0})
     assert machine.calls.count("slow") == 2 and machine.calls.count("quick") == 4
 
 
 def test_the_usual_one_stays_if_the_gain_is_small(machine: Machine) -> None:
     machine.seconds["quick"] = 0.0039
-    assert measure(SITUATION, lambda: machine.now).kernel == "usual"
+    choice, _ = measure(SITUATION, lambda: machine.now, lambda: machine.computing)
+    assert choice.kernel == "usual"
+
+
+def test_on_a_busy_machine_time_of_the_processor_counts(machine: Machine) -> None:
+    machine.waiting = {"quick": 0.03, "usual": 0.002}
+    choice, quiet = measure(SITUATION, lambda: machine.now, lambda: machine.computing)
+    assert choice.kernel == "quick" and not quiet
+    assert choice.milliseconds["quick"] == pytest.approx(2.0)
 
 
 def test_a_choice_is_made_once(machine: Machine, tmp_path: Path) -> None:
@@ -119,7 +129,8 @@ def test_without_a_folder_each_process_measures(machine: Machine, tmp_path: Path
     def homeless() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
-    assert AttentionChooser(homeless, lambda: machine.now).choice(SITUATION).kernel == "quick"
+    chooser = AttentionChooser(homeless, lambda: machine.now, lambda: machine.computing)
+    assert chooser.choice(SITUATION).kernel == "quick"
 
 
 def test_on_a_busy_machine_processes_agree_until_one_is_undisturbed(
@@ -143,7 +154,7 @@ def test_the_process_that_was_faster_decides(machine: Machine, tmp_path: Path) -
             machine.seconds.update(usual=0.001)
             machine.chooser(tmp_path).choice(SITUATION)
             machine.seconds.update(usual=0.004)
-        return 0.0
+        return 0.3 * machine.now
 
     late = AttentionChooser(lambda: tmp_path, lambda: machine.now, interrupted)
     assert late.choice(SITUATION).kernel == "usual"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from open_clip.transformer import QuickGELU, ResidualAttentionBlock
 from torch import nn
 
-from dinoiser_ros.segmentation.networks.attention_kernels import attend_by_head
+from dinoiser_ros.segmentation.networks.attention.kernels import attend_by_head
 from dinoiser_ros.segmentation.networks.blocks import PlainBlock
 from dinoiser_ros.segmentation.networks.clip_backbone import Backbone
 from dinoiser_ros.segmentation.networks.dinoiser_heads import DinoiserHeads

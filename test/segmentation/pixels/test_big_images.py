@@ -14,9 +14,9 @@ from torch.utils._pytree import tree_flatten
 from dinoiser_ros.segmentation import ImageError
 from dinoiser_ros.segmentation.methods import pooling
 from dinoiser_ros.segmentation.methods.pooling import guided_pooling, key_smoothing
-from dinoiser_ros.segmentation.networks import attention_kernels
 from dinoiser_ros.segmentation.networks import clip_backbone as backbone
-from dinoiser_ros.segmentation.networks.attention_kernels import attend_by_head
+from dinoiser_ros.segmentation.networks.attention import kernels as attention_kernels
+from dinoiser_ros.segmentation.networks.attention.kernels import attend_by_head
 
 
 class LargestTensor(TorchDispatchMode):

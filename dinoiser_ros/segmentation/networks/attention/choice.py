@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fastest of `attention_kernels` on this machine: measured once, then kept in the cache folder.
+"""The fastest of `kernels` on this machine: measured once, then kept in the cache folder.
 
 A measurement takes a few milliseconds for each kernel. It is made when a frame first needs it, and
 never again for the same processor, PyTorch, number format, threads, shape of heads and about the
 same number of tokens. Where the folder cannot be written to, each process measures for itself.
-Times mean less while other programs take the processor: the choice is kept then, too, so that all
-processes agree, until one measures undisturbed.
+While other programs take the processor, its time is compared instead of that which passes, and the
+choice is kept, too, so that all processes agree, until one measures undisturbed.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dinoiser_ros.segmentation.device import processor_name
 from dinoiser_ros.segmentation.weights.cache import cache_folder
 from dinoiser_ros.segmentation.weights.download import write_to_cache
+from dinoiser_ros.utils.processor import processor_name
 
-from .attention_kernels import Kernel, candidates
+from .kernels import Kernel, candidates
 
 _COUNTS = (256, 512, 1024, 2048)  # of tokens, that are measured
 _HEADS = 4  # at most, that are measured
@@ -125,12 +125,10 @@ class AttentionChooser:
         try:
             path = self._folder() / f"{_digest(situation)}.json"
         except (RuntimeError, OSError):  # a user without a home
-            return measure(situation, self._clock)
+            return measure(situation, self._clock, self._used)[0]
         if kept := _read(path, situation):
             return kept
-        start, used = self._clock(), self._used()
-        found = measure(situation, self._clock)
-        quiet = self._used() - used >= _UNDISTURBED * (self._clock() - start)
+        found, quiet = measure(situation, self._clock, self._used)
         # Another process may have been faster, and what was measured here is no better.
         if kept := _read(path, situation, disturbed=not quiet):
             return kept
@@ -166,30 +164,44 @@ def situation_of(
 
 
 @torch.no_grad()
-def measure(situation: Situation, clock: Callable[[], float] = time.perf_counter) -> Choice:
+def measure(
+    situation: Situation, clock: Callable[[], float], used: Callable[[], float]
+) -> tuple[Choice, bool]:
     """Time the candidates in turns, on random numbers.
 
     Args:
-        clock: seconds.
+        clock, used: see `AttentionChooser`.
+
+    Returns:
+        The choice, and whether the machine was quiet; if not, its times are of the processor.
     """
     heads = min(situation.heads, _HEADS)
     shape = (1, situation.tokens, 3 * heads * situation.channels)
     generator = torch.Generator().manual_seed(0)  # the global one is other people's
     qkv = torch.randn(shape, generator=generator).to(getattr(torch, situation.dtype))
     kernels = situation.kernels
-    best = dict.fromkeys(kernels, math.inf)
+    best = dict.fromkeys(kernels, (math.inf, math.inf))  # seconds by both clocks
     for kernel in kernels.values():  # the first call loads and allocates
         kernel(qkv, heads)
+    start = clock(), used()
     for _ in range(_ROUNDS):
-        promising = _HOPELESS * min(best.values())
+        least = [min(spans[index] for spans in best.values()) for index in (0, 1)]
         for name, kernel in kernels.items():
-            if best[name] <= promising:
-                start = clock()
-                kernel(qkv, heads)
-                best[name] = min(best[name], clock() - start)
-    usual, fastest = next(iter(best)), min(best, key=lambda name: best[name])
-    chosen = fastest if best[fastest] < _GAIN * best[usual] else usual
-    return Choice(chosen, {name: round(1e3 * seconds, 3) for name, seconds in best.items()})
+            if all(a > _HOPELESS * b for a, b in zip(best[name], least, strict=True)):
+                continue
+            before = clock(), used()
+            kernel(qkv, heads)
+            span = clock() - before[0], used() - before[1]
+            best[name] = min(best[name][0], span[0]), min(best[name][1], span[1])
+    quiet = used() - start[1] >= _UNDISTURBED * (clock() - start[0])
+    seconds = {name: spans[0 if quiet else 1] for name, spans in best.items()}
+    return Choice(_chosen(seconds), {name: round(1e3 * s, 3) for name, s in seconds.items()}), quiet
+
+
+def _chosen(seconds: Mapping[str, float]) -> str:
+    """The fastest, or the usual one, which is the first, if the gain is small."""
+    usual, fastest = next(iter(seconds)), min(seconds, key=lambda name: seconds[name])
+    return fastest if seconds[fastest] < _GAIN * seconds[usual] else usual
 
 
 def _digest(situation: Situation) -> str:

@@ -3,7 +3,7 @@
 
 Which is the fastest depends on the processor, the number of tokens and PyTorch: in bfloat16,
 PyTorch's own kernel wins where the processor multiplies matrices as a whole (AMX), and one head at
-a time elsewhere. `attention_choice` measures them.
+a time elsewhere. `choice` measures them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .blocks import attend, split_heads
+from dinoiser_ros.segmentation.networks.blocks import attend, split_heads
 
 # (B, T, 3 * width), queries, keys and values beside each other, and the number of heads ->
 # (B, T, width).
