@@ -15,6 +15,7 @@ from torch import Tensor
 
 from dinoiser_ros.errors import TrainingError
 from dinoiser_ros.media.datasets.pseudo_labels import INDEX, labels_of, pictures_of
+from dinoiser_ros.option_schema import ModelOptions
 from dinoiser_ros.training.common.image_folder import (
     FolderBatches,
     random_window,
@@ -74,7 +75,14 @@ def as_labelled(given: argparse.Namespace) -> argparse.Namespace:
             f"{given.pictures} was labelled with other prompts: leave --prompts out."
         )
     chosen: dict[str, Any] = {"prompts": record["prompts"], "teacher_method": record["method"]}
-    chosen |= {name: record[name] for name in _OF_THE_MODEL if name in record}
+    for name in _OF_THE_MODEL:
+        usual = getattr(ModelOptions, name)
+        chosen[name] = record.get(name, usual)
+        if getattr(given, name) not in (usual, chosen[name]):
+            option = f"--{name.replace('_', '-')}"
+            raise TrainingError(
+                f"{given.pictures} was labelled with {option} {chosen[name]}: leave {option} out."
+            )
     return argparse.Namespace(**{**vars(given), **chosen})
 
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -389,6 +391,8 @@ def test_a_network_is_trained_on_labels_without_the_teacher(labelled, monkeypatc
 def test_labelled_pictures_that_cannot_be_used_are_one_sentence(labelled, capsys):
     assert train_on(labelled, "-p", "person")[0] == 1
     assert "labelled with other prompts: leave --prompts out" in capsys.readouterr().err
+    assert train_on(labelled, "--heads", "others.safetensors")[0] == 1
+    assert re.search(r"labelled with --heads .*: leave --heads out", capsys.readouterr().err)
     (labelled / "1_labels.png").write_bytes(b"no picture")
     assert train_on(labelled)[0] == 1
     assert "1_labels.png cannot be read as a label map" in capsys.readouterr().err
