@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     examine.set_defaults(run=doctor.run)
     write = _described(commands, "export", "write a model as ONNX", export)
     add_file_arguments(write)
-    write.set_defaults(run=_export, device="cpu", precision="float32")
+    write.set_defaults(run=_export, device="cpu", precision="float32", engine="torch")
     train = commands.add_parser("train-heads", help="train heads for any OpenCLIP ViT")
     add_arguments(train)
     train.set_defaults(run=_train_heads)
