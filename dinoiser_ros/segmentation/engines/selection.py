@@ -165,15 +165,22 @@ class EngineSelection:
 
     def _build(self, backbone: Backbone, graph: Path) -> Build:
         return Build(
-            graph, self._store.folder, self.precision, outputs_of(self._request),
-            torch.get_num_threads(), backbone.width, backbone.prefix, backbone.patch_size, self._wish.shorter_side,
-        )  # fmt: skip
+            graph=graph,
+            folder=self._store.folder,
+            precision=self.precision,
+            outputs=outputs_of(self._request),
+            threads=torch.get_num_threads(),
+            width=backbone.width,
+            prefix=backbone.prefix,
+            patch=backbone.patch_size,
+            shorter_side=self._wish.shorter_side,
+        )
 
     def _trial_name(self, build: Build, backbone: Backbone) -> str:
         """What a trial's result depends on."""
         assert self._name is not None, "see `attached`"
         return name_of(
-            build.graph.name, self._name, version_of(self._name), build.precision, build.threads,
+            build.graph.relative_to(build.folder), self._name, version_of(self._name), build.precision, build.threads,
             build.shorter_side, backbone.dtype, torch.__version__, processor_name(self._device),
         )  # fmt: skip
 

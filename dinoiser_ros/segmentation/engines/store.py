@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from dinoiser_ros.segmentation.weights.download import write_to_cache
 from dinoiser_ros.utils.atomic_files import atomic_write
 
 MOST_GRAPHS = 4  # kept; 340 MB each for ViT-B/16
-_GRAPH, _TRIAL, _INT8 = ".onnx", ".json", "-int8.xml"
+_GRAPH, _TRIAL = ".onnx", ".json"
+INT8_FILE = "model.xml"  # with its weights beside it, as OpenVINO writes them
 
 
 def name_of(*parts: object) -> str:
@@ -53,23 +55,32 @@ class EngineStore:
             os.utime(path)  # used just now
         return path
 
-    def int8_place(self, name: str) -> Path:
-        """Where the int8 form of a graph is, as OpenVINO writes it: this file and one beside it."""
-        return self.folder / f"{name}{_INT8}"
-
     def quantised(self, name: str) -> Path:
         """The int8 form of a graph.
 
         Raises:
             EngineError: nobody made it.
         """
-        path = self.int8_place(name)
+        path = self._int8_folder(name) / INT8_FILE
         if not path.is_file():
             raise EngineError(
                 "there is no int8 form of this model and method: make it with dinoiser quantize "
                 "--images FOLDER"
             )
         return path
+
+    def keep_int8(self, name: str, folder: Path) -> Path:
+        """Take the int8 form of a graph, `INT8_FILE` in a folder; returns its place here.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        with atomic_write(self._int8_folder(name)) as place:
+            shutil.copytree(folder, place)
+        return self._int8_folder(name) / INT8_FILE
+
+    def _int8_folder(self, name: str) -> Path:
+        return self.folder / f"{name}-int8"
 
     def trial(self, name: str) -> dict[str, float] | None:
         """What `keep_trial` was given; None if that was never or cannot be read."""
