@@ -53,7 +53,7 @@ class DenseGraph(nn.Module):
     """From images and positions to what was requested, and the means for `Backbone.watch`.
 
     Args:
-        backbone: in float32 on the CPU.
+        backbone: in float32.
         request: see `is_expressible`.
     """
 
@@ -87,7 +87,7 @@ def write_dense_graph(backbone: Backbone, request: Request, path: Path) -> None:
     """Write a backbone as ONNX.
 
     Args:
-        backbone: in float32 on the CPU.
+        backbone: in float32.
         request: what the file computes; see `is_expressible`.
         path: the file.
 
@@ -97,7 +97,7 @@ def write_dense_graph(backbone: Backbone, request: Request, path: Path) -> None:
     graph = DenseGraph(backbone, request)
     patch = backbone.patch_size
     example = {
-        "images": torch.rand(2, 3, 2 * patch, 3 * patch),
+        "images": torch.rand(2, 3, 2 * patch, 3 * patch, device=backbone.device),
         "positions": graph.positions((2, 3)),
     }
     outputs = outputs_of(request)

@@ -97,7 +97,7 @@ class EngineSelection:
             key = self._trial_name(build, backbone)
             kept = self._store.trial(key)
             trial = Trial(**kept) if kept and kept.keys() == {"speed", "cosine"} else None
-            if trial is not None and auto and not trial.worth:
+            if trial is not None and auto and not trial.is_faster:
                 return backbone
             runtime = make_runtime(self._name, build)
             engine = EngineBackbone(backbone, runtime, request, self._name, self.precision)
@@ -107,10 +107,10 @@ class EngineSelection:
         except Exception as error:  # whatever a runtime says
             self._give_up(first_line(error))
             return backbone
-        if not trial.same:
+        if not trial.is_same(self.precision):
             self._give_up(f"its features differ from PyTorch's: cosine {trial.cosine:.3f}")
             return backbone
-        return engine if trial.worth or not auto else backbone
+        return engine if trial.is_faster or not auto else backbone
 
     @property
     def precision(self) -> str:
@@ -180,8 +180,9 @@ class EngineSelection:
         """What a trial's result depends on."""
         assert self._name is not None, "see `attached`"
         return name_of(
-            build.graph.relative_to(build.folder), self._name, version_of(self._name), build.precision, build.threads,
-            build.shorter_side, backbone.dtype, torch.__version__, processor_name(self._device),
+            build.graph.relative_to(build.folder), self._name, version_of(self._name),
+            build.precision, build.threads, build.shorter_side, backbone.dtype,
+            torch.__version__, processor_name(self._device),
         )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ class TraceableBackbone(Backbone):
     """A backbone with every size read from the images, and nothing kept from one call to the next.
 
     Args:
-        backbone: in float32 on the CPU, whose weights it shares.
+        backbone: in float32, whose weights it shares.
 
     Attributes:
         positions: (prefix + N, width), used instead of the positional embedding resized to the
