@@ -17,6 +17,7 @@ from dinoiser_ros.segmentation.device import (
     resolve_device,
     resolve_precision,
 )
+from dinoiser_ros.segmentation.engines.runtimes.kinds import KINDS, missing_package, version_of
 from dinoiser_ros.utils.available_memory import available_memory
 
 from .findings import NOTE, Finding
@@ -90,7 +91,7 @@ def _driver() -> str:
 
 
 def choices() -> list[Finding]:
-    """What `device: auto` and `precision: auto` choose here, and why."""
+    """What `device: auto`, `precision: auto` and `engine: auto` choose here, and why."""
     device = resolve_device("auto")
     why = "PyTorch can use it" if device.type == "cuda" else "PyTorch can use no GPU"
     findings = [Finding("device: auto", f"{device}, since {why}")]
@@ -99,7 +100,20 @@ def choices() -> list[Finding]:
         findings.append(
             Finding(f"precision: auto, {model}", f"{precision}, since {_reason(device, width)}")
         )
-    return findings
+    return [*findings, _engine(device)]
+
+
+def _engine(device: torch.device) -> Finding:
+    """What `engine: auto` can choose."""
+    for name, kind in KINDS.items():
+        if not kind.tried or kind.device != device.type:
+            continue
+        missing = missing_package(name)
+        if missing is None:
+            version = version_of(name)
+            return Finding("engine: auto", f"{name} {version}, where a trial finds it faster")
+        return Finding("engine: auto", f"torch, since {missing} is not installed")
+    return Finding("engine: auto", "torch, since it is a GPU")
 
 
 def _reason(device: torch.device, width: int) -> str:

@@ -95,15 +95,16 @@ class EngineSelection:
         try:
             build = self._build(backbone, self._graph)
             key = self._trial_name(build, backbone)
-            kept = self._store.trial(key)
-            trial = Trial(**kept) if kept and kept.keys() == {"speed", "cosine"} else None
-            if trial is not None and auto and not trial.is_faster:
-                return backbone
-            runtime = make_runtime(self._name, build)
-            engine = EngineBackbone(backbone, runtime, request, self._name, self.precision)
-            if trial is None:
-                trial = try_engine(engine, backbone, request, build.shorter_side)
-                self._store.keep_trial(key, vars(trial))
+            with self._store.locked():
+                kept = self._store.trial(key)
+                trial = Trial(**kept) if kept and kept.keys() == {"speed", "cosine"} else None
+                if trial is not None and auto and not trial.is_faster:
+                    return backbone
+                runtime = make_runtime(self._name, build)
+                engine = EngineBackbone(backbone, runtime, request, self._name, self.precision)
+                if trial is None:
+                    trial = try_engine(engine, backbone, request, build.shorter_side)
+                    self._store.keep_trial(key, vars(trial))
         except Exception as error:  # whatever a runtime says
             self._give_up(first_line(error))
             return backbone
@@ -202,4 +203,5 @@ def processor_name(device: torch.device) -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return device.type
-    return next((line for line in lines if line.startswith("model name")), device.type)
+    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(names, device.type)

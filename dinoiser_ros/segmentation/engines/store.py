@@ -8,11 +8,12 @@ of another model or version is never read.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from dinoiser_ros.errors import EngineError
@@ -47,10 +48,11 @@ class EngineStore:
             ExportError, OSError: it cannot be written.
         """
         path = self.folder / (name + _GRAPH)
-        if not path.is_file():
-            with atomic_write(path) as place:
-                write(place)
-            self._make_room(path)
+        with self.locked():
+            if not path.is_file():
+                with atomic_write(path) as place:
+                    write(place)
+                self._make_room(path)
         with contextlib.suppress(OSError):
             os.utime(path)  # used just now
         return path
@@ -68,6 +70,18 @@ class EngineStore:
                 "--images FOLDER"
             )
         return path
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes out, which wait: workers that start together try an engine once.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "lock").open("wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # given back when the file is closed
+            yield
 
     def keep_int8(self, name: str, folder: Path) -> Path:
         """Take the int8 form of a graph, `INT8_FILE` in a folder; returns its place here.

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -188,6 +190,21 @@ def test_old_graphs_make_room(tmp_path):
         (tmp_path / f"graph{number}-10.0-gpu-float16.plan").write_bytes(b"x")
     assert len(list(tmp_path.glob("*.onnx"))) == MOST_GRAPHS
     assert not list(tmp_path.glob("graph0*"))
+
+
+def test_processes_that_start_together_write_a_graph_once(tmp_path):
+    written = []
+
+    def write(path):
+        assert not written
+        time.sleep(0.05)
+        written.append(path.write_bytes(b"x"))
+
+    # A lock of a file holds between two that opened it, in one process, too.
+    stores = [EngineStore(tmp_path) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        paths = set(pool.map(lambda store: store.graph("a", write), stores))
+    assert len(paths) == len(written) == 1
 
 
 def test_a_damaged_trial_counts_as_none(tmp_path):

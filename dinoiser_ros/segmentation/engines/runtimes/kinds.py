@@ -3,12 +3,9 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
-from typing import cast
 
 from .runtime import Build, Runtime
 
@@ -58,11 +55,15 @@ def version_of(name: str) -> str:
 
 
 def make_runtime(name: str, build: Build) -> Runtime:
-    """A runtime of a graph.
+    """A runtime of a graph; its package is imported now.
 
     Raises:
         Exception: whatever the runtime says.
     """
-    module = importlib.import_module(f".{name}_runtime", __package__)
-    make = cast("Callable[[Build], Runtime]", module.make)
+    if name == "openvino":
+        from .openvino_runtime import make
+    elif name == "onnxruntime":
+        from .onnxruntime_runtime import make
+    else:
+        from .tensorrt_runtime import make
     return make(build)
