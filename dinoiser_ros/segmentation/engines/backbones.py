@@ -15,6 +15,7 @@ from .dense_graph import MEANS, is_expressible, parts_of
 from .runtimes.runtime import FrameNotServedError, Runtime
 
 _MOST_GRIDS = 16  # whose positions are kept
+_DEFAULT = Request()
 
 
 class EngineBackbone(Backbone):
@@ -57,7 +58,7 @@ class EngineBackbone(Backbone):
             return str(self.dtype).removeprefix("torch.")
         return self._engine_precision
 
-    def __call__(self, images: Tensor, request: Request = Request()) -> DenseFeatures:  # noqa: B008
+    def __call__(self, images: Tensor, request: Request = _DEFAULT) -> DenseFeatures:
         """See `Backbone`."""
         if not self._failed:
             try:
