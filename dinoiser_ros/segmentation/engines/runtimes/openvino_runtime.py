@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 import openvino
 
-from .runtime import Build, HostRuntime, Runtime
+from dinoiser_ros.segmentation.device import cpu_has_bfloat16
 
-_HINTS = {"bfloat16": "bf16"}  # the CPU has no other than that and float32
+from .runtime import Build, HostRuntime, Runtime
 
 
 def make(build: Build) -> Runtime:
@@ -19,8 +19,10 @@ def make(build: Build) -> Runtime:
     Raises:
         Exception: whatever OpenVINO says.
     """
+    # What of an int8 graph is not int8, attention's products above all, is in this type as well.
+    low = build.precision == "bfloat16" or (build.precision == "int8" and cpu_has_bfloat16())
     settings = {
-        "INFERENCE_PRECISION_HINT": _HINTS.get(build.precision, "f32"),
+        "INFERENCE_PRECISION_HINT": "bf16" if low else "f32",
         "INFERENCE_NUM_THREADS": build.threads,
         "NUM_STREAMS": 1,
         "PERFORMANCE_HINT": "LATENCY",
