@@ -69,6 +69,7 @@ def times(variants: Mapping[str, Segmenter], options: argparse.Namespace) -> str
         image = _resized(np.asarray(next(read_frames(options.frames)).rgb), (height, width))
         functions = {name: partial(one.segment, image) for name, one in variants.items()}
         passed, spent = _in_turns(functions, options.rounds)
+        print(f"{height}x{width} is measured", file=sys.stderr, flush=True)
         for row, name in zip(rows, variants, strict=True):
             if name == REFERENCE:
                 row.append(f"{1e3 * statistics.median(spent[name]):.0f} ms of processor time")
