@@ -6,7 +6,7 @@
 
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-.PHONY: help setup build demo test colcon-test lint demo-model table robustness motion soak bench-node bench-rate bench-points bench-objects bench-web bench-models bench-teach bench drive bench-drive clean distclean
+.PHONY: help setup build demo test colcon-test lint demo-model table robustness motion soak bench-node bench-rate bench-points bench-objects bench-web bench-engines bench-models bench-teach bench drive bench-drive clean distclean
 
 SECONDS_OF_DEMO := $(if $(filter command line,$(origin SECONDS)),$(SECONDS),20)
 HEADLESS ?=
@@ -19,6 +19,7 @@ LIMIT ?=
 PICTURE ?=
 JSON ?=
 COMPARE ?=
+PHOTOGRAPHS ?=
 export PYTHON
 
 help: ## Show this list
@@ -101,6 +102,10 @@ docs: ## Build the documentation site into build/site; links are checked
 	@$(call python_or_say) tools/setup_env.py docs
 	@NO_MKDOCS_2_WARNING=1 .venv/bin/python -m mkdocs build --quiet --strict
 	@echo 'The site is in build/site: open build/site/index.html.'
+
+bench-engines: build ## Other engines than PyTorch, as far as they are installed [PHOTOGRAPHS=folder]
+	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py engines \
+		$(if $(PHOTOGRAPHS),--photographs "$(PHOTOGRAPHS)")
 
 bench: build ## How long the engine takes, stage by stage [JSON=kept.json] [COMPARE=former.json]
 	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py engine \

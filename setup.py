@@ -77,6 +77,9 @@ setup(
         "parquet": ["pyarrow>=12"],
         # `dinoiser export`. PyTorch's tracing exporter is used, which needs no onnxscript.
         "export": ["onnx>=1.14", "onnxruntime>=1.15"],
+        # `engine: openvino`, and `dinoiser quantize`, which needs nncf besides.
+        "openvino": ["openvino>=2024.4", "onnx>=1.14"],
+        "quantize": ["openvino>=2024.4", "onnx>=1.14", "nncf>=2.13"],
         # Models of SigLIP: their tokenizers.
         "siglip": ["tokenizers>=0.15"],
         "sim": ["mujoco>=3.2", "PyOpenGL>=3.1.7"],

@@ -101,6 +101,10 @@ class ExportError(DinoiserError, RuntimeError):
     """A model cannot be written as ONNX, or the file does not compute what the model does."""
 
 
+class EngineError(DinoiserError, RuntimeError):
+    """An engine lacks a file or a package, or cannot be made for a model."""
+
+
 class TrainingError(DinoiserError, RuntimeError):
     """A training run cannot start or go on."""
 

@@ -100,9 +100,17 @@ class ModelOptions:
     )
     precision: str = _model_row(
         "auto",
-        "Number format of the network; auto picks what suits the device.",
-        choices=("auto", "float32", "bfloat16", "float16"),
+        "Number format of the network; auto picks what suits the device. int8 needs the engine "
+        "openvino and what `dinoiser quantize` made.",
+        choices=("auto", "float32", "bfloat16", "float16", "int8"),
         values_help="auto or a number format such as float32",
+    )
+    engine: str = _model_row(
+        "auto",
+        "What computes the network: torch, openvino, onnxruntime or tensorrt; auto: openvino where "
+        "it is installed and a short trial finds it faster, else torch. PyTorch takes the place of "
+        "an engine that cannot be used, and the reason is reported.",
+        choices=("auto", "torch", "openvino", "onnxruntime", "tensorrt"),
     )
     cuda_graphs: bool = _model_row(
         True,

@@ -33,6 +33,7 @@ from dinoiser_ros.option_schema import (
 )
 from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.segmentation.device import PRECISIONS
+from dinoiser_ros.segmentation.engines.runtimes.kinds import KINDS
 from dinoiser_ros.segmentation.methods.registry import BACKGROUND_SOURCES, METHODS
 from dinoiser_ros.segmentation.networks.dinoiser_heads import GAMMA
 from dinoiser_ros.segmentation.options import Options
@@ -79,7 +80,8 @@ def test_options_and_segmenter_have_the_names_and_defaults_of_the_schema() -> No
 def test_choices_are_those_of_the_code() -> None:
     assert tuple(METHODS) == METHOD_NAMES
     assert BY_NAME["background_source"].choices == tuple(BACKGROUND_SOURCES)
-    assert BY_NAME["precision"].choices == ("auto", *PRECISIONS)
+    assert BY_NAME["precision"].choices == ("auto", *PRECISIONS, "int8")
+    assert BY_NAME["engine"].choices == ("auto", "torch", *KINDS)
     assert f"the paper's {GAMMA:g}" in BY_NAME["gamma"].unset_means
 
 

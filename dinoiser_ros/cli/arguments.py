@@ -14,7 +14,7 @@ from dinoiser_ros.utils.option import Option
 
 Parser = argparse.ArgumentParser | argparse._ArgumentGroup
 
-_COMPUTING = ("device", "precision")  # where and how a model computes, not which one
+_COMPUTING = ("device", "precision", "engine")  # where and how a model computes, not which one
 _NOT_OFFERED = ("cuda_graphs",)  # for tests and comparisons
 _PLACEHOLDERS = {"px": "PIXELS"}  # by unit
 

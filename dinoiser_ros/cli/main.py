@@ -25,7 +25,7 @@ from dinoiser_ros.utils.sentences import sentence_of
 from dinoiser_ros.utils.version import package_version
 from dinoiser_ros.web import command as web
 
-from . import models, teach
+from . import models, quantize, teach
 from .arguments import add_file_arguments, add_model_arguments, add_option_arguments, load
 
 _METHOD = [option for option in FRAME_OPTIONS if option.name == "method"]
@@ -81,7 +81,11 @@ def _parser() -> argparse.ArgumentParser:
     examine.set_defaults(run=doctor.run)
     write = _described(commands, "export", "write a model as ONNX", export)
     add_file_arguments(write)
-    write.set_defaults(run=_export, device="cpu", precision="float32")
+    write.set_defaults(run=_export, device="cpu", precision="float32", engine="torch")
+    int8 = _described(commands, "quantize", "make a model's int8 form for OpenVINO", quantize)
+    add_option_arguments(int8, quantize.OPTIONS)
+    add_file_arguments(int8)
+    int8.set_defaults(run=_quantize, device="cpu", precision="float32", engine="torch")
     train = commands.add_parser("train-heads", help="train heads for any OpenCLIP ViT")
     add_arguments(train)
     train.set_defaults(run=_train_heads)
@@ -143,6 +147,11 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 def _export(options: argparse.Namespace) -> int:
     return export.run(options, lambda **chosen: load(options, **chosen))
+
+
+def _quantize(options: argparse.Namespace) -> int:
+    chosen = {option.name: getattr(options, option.name) for option in quantize.OPTIONS}
+    return quantize.run(options, lambda: load(options, **chosen))
 
 
 def _download(options: argparse.Namespace) -> int:

@@ -18,6 +18,7 @@ from dinoiser_ros.segmentation.device import (
     resolve_device,
     resolve_precision,
 )
+from dinoiser_ros.segmentation.engines.runtimes.kinds import KINDS, missing_package, version_of
 from dinoiser_ros.segmentation.networks.attention.choice import CHOOSER, situation_of
 from dinoiser_ros.utils.available_memory import available_memory
 from dinoiser_ros.utils.processor import processor_name
@@ -94,7 +95,7 @@ def _driver() -> str:
 
 
 def choices() -> list[Finding]:
-    """What `device: auto` and `precision: auto` choose here, and why; kernels of attention."""
+    """What `auto` chooses here for device, precision, engine and kernels of attention, and why."""
     device = resolve_device("auto")
     why = "PyTorch can use it" if device.type == "cuda" else "PyTorch can use no GPU"
     findings = [Finding("device: auto", f"{device}, since {why}")]
@@ -103,7 +104,8 @@ def choices() -> list[Finding]:
         findings.append(
             Finding(f"precision: auto, {model}", f"{precision}, since {_reason(device, width)}")
         )
-    return [*findings, *(attention(device) if device.type == "cpu" else [])]
+    kernels = attention(device) if device.type == "cpu" else []
+    return [*findings, _engine(device), *kernels]
 
 
 def attention(device: torch.device) -> list[Finding]:
@@ -120,6 +122,19 @@ def attention(device: torch.device) -> list[Finding]:
             name = f"attention, {model}, about {tokens} tokens"
             findings.append(Finding(name, f"{choice.kernel}; {why}"))
     return findings
+
+
+def _engine(device: torch.device) -> Finding:
+    """What `engine: auto` can choose."""
+    for name, kind in KINDS.items():
+        if not kind.tried or kind.device != device.type:
+            continue
+        missing = missing_package(name)
+        if missing is None:
+            version = version_of(name)
+            return Finding("engine: auto", f"{name} {version}, where a trial finds it faster")
+        return Finding("engine: auto", f"torch, since {missing} is not installed")
+    return Finding("engine: auto", "torch, since it is a GPU")
 
 
 def _reason(device: torch.device, width: int) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 
 from dinoiser_ros.errors import ExportError
 from dinoiser_ros.segmentation import Segmenter, Vocabulary
+from dinoiser_ros.segmentation.engines.onnx_tracing import OPSET
 from dinoiser_ros.segmentation.options import Options
 
 from .graph import EXPORTED, Graph
@@ -39,7 +40,6 @@ The prompts are not fixed: one file takes any texts and any number of classes. A
 maskclip+ knows the texts that it was trained with, which are always written beside the file.
 """
 # Options of a segmenter that become constants of the file.
-DEFAULT_OPSET = 17  # the first with LayerNormalization, which TensorRT reads from 8.6 on
 _THRESHOLDS = ("gamma", "delta", "ks_threshold", "pd_threshold")
 
 
@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             help="fix this side (any size unless both are given)",
         )
     parser.add_argument(
-        "--opset", type=int, default=DEFAULT_OPSET, help="ONNX operator set version (%(default)s)"
+        "--opset", type=int, default=OPSET, help="ONNX operator set version (%(default)s)"
     )
     parser.add_argument(
         "--background-filter", choices=("auto", "off"), default=defaults.background_filter
@@ -133,7 +133,7 @@ def export(
     pixels: bool = False,
     uint8: bool = False,
     size: tuple[int, int] | None = None,
-    opset: int = DEFAULT_OPSET,
+    opset: int = OPSET,
     report: Callable[[object], None] = lambda line: None,
 ) -> None:
     """Write a segmenter's method as ONNX; the file appears when it has been found to be right.

@@ -15,13 +15,9 @@ from torch import Tensor, nn
 
 from dinoiser_ros.errors import ExportError
 from dinoiser_ros.segmentation import Segmenter
+from dinoiser_ros.segmentation.engines.traceable import traceable
 from dinoiser_ros.segmentation.methods.inputs import MethodInputs, MethodOptions, Parts
 from dinoiser_ros.segmentation.methods.registry import METHODS
-from dinoiser_ros.segmentation.networks.blocks import WrittenOutBlock
-from dinoiser_ros.segmentation.networks.clip_backbone import Backbone
-from dinoiser_ros.segmentation.networks.dinov2.backbone import DinoV2Backbone
-from dinoiser_ros.segmentation.networks.dinov3.backbone import DinoV3Backbone
-from dinoiser_ros.segmentation.networks.siglip.backbone import SiglipBackbone
 from dinoiser_ros.segmentation.options import method_options
 
 # Those on the features that `dense_features` gives, not CLIPer's; and maskclip+, which needs none.
@@ -156,55 +152,3 @@ class Graph(nn.Module):
             probabilities, scale_factor=float(self.cell), mode="bilinear", align_corners=False
         )
         return full[..., :height, :width]
-
-
-class _Traceable(Backbone):
-    """A backbone with every size read from the images, and nothing kept from one call to the next.
-
-    Args:
-        backbone: in float32 on the CPU, whose weights it shares.
-    """
-
-    def __init__(self, backbone: Backbone) -> None:
-        super().__init__(
-            backbone.visual, backbone.intermediate_layer, plain=True,
-            statistics=backbone.statistics, similarity=backbone.similarity,
-        )  # fmt: skip
-        self._halves = [WrittenOutBlock(block) for block in self.blocks]
-
-    def _pad(self, images: Tensor) -> Tensor:
-        # The same for every size: the convolution ignores what is more than whole patches.
-        more = self.patch_size - 1
-        return F.pad(images, (0, more, 0, more))
-
-    def _position(self, grid: tuple[int, int], mode: str) -> Tensor:
-        return self._resized_positions(grid, mode)
-
-
-class TraceableClip(_Traceable):
-    """A CLIP, see `_Traceable`."""
-
-
-class TraceableSiglip(_Traceable, SiglipBackbone):
-    """A SigLIP, see `_Traceable`."""
-
-
-class TraceableDinoV2(_Traceable, DinoV2Backbone):
-    """A DINOv2, see `_Traceable`."""
-
-
-class TraceableDinoV3(_Traceable, DinoV3Backbone):
-    """A DINOv3, see `_Traceable`."""
-
-
-_TRACEABLE: dict[str, type[_Traceable]] = {
-    "clip": TraceableClip,
-    "siglip": TraceableSiglip,
-    "dinov2": TraceableDinoV2,
-    "dinov3": TraceableDinoV3,
-}
-
-
-def traceable(backbone: Backbone) -> Backbone:
-    """The same backbone in a form that can be traced."""
-    return _TRACEABLE[backbone.family](backbone)

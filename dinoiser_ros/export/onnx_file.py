@@ -3,17 +3,14 @@
 
 from __future__ import annotations
 
-import inspect
 import json
-import warnings
 from pathlib import Path
-from typing import Any
 
 import onnx
 import torch
 
-from dinoiser_ros.errors import ExportError
 from dinoiser_ros.segmentation import Segmenter
+from dinoiser_ros.segmentation.engines.onnx_tracing import write_traced
 from dinoiser_ros.segmentation.networks.clip_backbone import MEAN, STD
 from dinoiser_ros.segmentation.text.mapped_encoder import MappedTextEncoder
 from dinoiser_ros.segmentation.text.templates import TEMPLATES
@@ -42,11 +39,7 @@ def write_onnx(
     size: tuple[int, int] | None = None,
     uint8: bool = False,
 ) -> None:
-    """Write a graph.
-
-    PyTorch's older exporter is used, which traces: it is there in every PyTorch from 2.1 on, while
-    the newer one takes other arguments and gives other graphs in each version, and needs
-    onnxscript.
+    """Write a graph, see `write_traced`.
 
     Args:
         graph: what to write.
@@ -69,25 +62,8 @@ def write_onnx(
     fixed = () if size is None else _OF_IMAGE
     names = (*graph.inputs, *graph.outputs)
     axes = {n: {i: a for i, a in _AXES[n].items() if a not in fixed} for n in names}
-    older: dict[str, Any] = {}
-    if "dynamo" in inspect.signature(torch.onnx.export).parameters:
-        older["dynamo"] = False
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that tracing keeps constants, which is wanted
-            torch.onnx.export(
-                graph.eval(), tuple(example[name] for name in graph.inputs), str(path),
-                input_names=list(graph.inputs), output_names=list(graph.outputs),
-                dynamic_axes=axes, opset_version=opset, **older,
-            )  # fmt: skip
-    except OSError:
-        raise
-    except Exception as error:  # the exporter has no error of its own
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ExportError(
-            f"PyTorch {torch.__version__} cannot write this model as ONNX with opset {opset} "
-            f"({reason[:200]}): try another --opset."
-        ) from error
+    inputs = {name: example[name] for name in graph.inputs}
+    write_traced(graph, path, inputs, graph.outputs, axes, opset)
 
 
 def describe(path: Path, segmenter: Segmenter, graph: Graph) -> dict[str, str]:

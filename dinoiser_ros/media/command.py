@@ -217,8 +217,9 @@ def _run(options: argparse.Namespace, load: Callable[[], Segmenter]) -> int:
         return 1
     segmenter = load()
     segmenter.set_prompts(options.prompts)
-    if segmenter.text_cache_problem:
-        say(f"dinoiser: {segmenter.text_cache_problem}", error=True)
+    for problem in (segmenter.text_cache_problem, segmenter.engine_problem):
+        if problem:
+            say(f"dinoiser: {problem}", error=True)
     settings = settings_of(options)
     classes = [entry.name for entry in segmenter.classes]
     check_datasets(options, lambda: classes)

@@ -14,6 +14,7 @@ from dinoiser_ros.utils.option import by_name
 
 BFLOAT16_WIDTH = 512  # channels from which on bfloat16 pays on a CPU
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_CHOSEN = ("auto", "int8")  # int8 is an engine's: what PyTorch computes is as with "auto"
 _PRECISION = by_name(MODEL_OPTIONS)["precision"]
 
 
@@ -40,7 +41,7 @@ def resolve_device(device: str) -> torch.device:
 
 
 def check_precision(precision: str) -> None:
-    """Raise OptionError unless it is "auto", "float32", "bfloat16" or "float16"."""
+    """Raise OptionError unless it is a choice of the option `precision`."""
     _PRECISION.check(precision)
 
 
@@ -51,14 +52,14 @@ def resolve_precision(precision: str, device: torch.device, width: int) -> torch
     time is that of matrix products; float32 otherwise.
 
     Args:
-        precision: "auto", "float32", "bfloat16" or "float16".
+        precision: "auto", "float32", "bfloat16", "float16" or "int8".
         width: channels of the network.
 
     Raises:
         OptionError: another name.
     """
     check_precision(precision)
-    if precision != "auto":
+    if precision not in _CHOSEN:
         return PRECISIONS[precision]
     if device.type == "cuda":
         return torch.float16

@@ -24,6 +24,7 @@ class Segmentation:
         unlabeled: the id of no class: 255 (65535).
         familiar: False if the model knows one simulated world only and the image does not look like
             it: then the labels mean nothing.
+        engine: what computed the network, as in the option `engine`; never "auto".
     """
 
     labels: np.ndarray
@@ -31,3 +32,4 @@ class Segmentation:
     classes: tuple[SegmentationClass, ...]
     unlabeled: int
     familiar: bool = True
+    engine: str = "torch"

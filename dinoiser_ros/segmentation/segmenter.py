@@ -14,12 +14,15 @@ from torch import Tensor
 
 from dinoiser_ros.errors import OptionError, PromptError
 from dinoiser_ros.option_schema import (
+    MODEL_OPTIONS,
     FrameOptions,
     ModelOptions,
     OptionArguments,
     OptionAttributes,
     OptionChanges,
 )
+from dinoiser_ros.segmentation.engines.backbones import EngineBackbone
+from dinoiser_ros.segmentation.engines.selection import EngineWish
 from dinoiser_ros.segmentation.examples.example_set import Example
 from dinoiser_ros.segmentation.examples.regions import Region
 from dinoiser_ros.segmentation.inference.cost import FrameKind, check_memory
@@ -40,6 +43,7 @@ from dinoiser_ros.segmentation.inference.forward import (
 from dinoiser_ros.segmentation.inference.probability_grid import grid_shape, probability_grid
 from dinoiser_ros.segmentation.inference.taught_examples import TaughtExamples
 from dinoiser_ros.segmentation.methods.inputs import Parts
+from dinoiser_ros.segmentation.methods.registry import METHODS
 from dinoiser_ros.segmentation.models.assembly import Assembly, assemble, assemble_closed
 from dinoiser_ros.segmentation.models.loading import LoadedModel, load_closed_set, load_model
 from dinoiser_ros.segmentation.models.registry import ModelSpec, find_model
@@ -62,6 +66,7 @@ from dinoiser_ros.segmentation.text.vocabulary import (
     names_examples,
 )
 from dinoiser_ros.segmentation.weights.download import Progress
+from dinoiser_ros.utils.option import by_name
 
 from .device import check_precision, resolve_device
 from .options import Options, check_parts, missing_parts
@@ -71,6 +76,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 PathLike = str | os.PathLike[str]
+_ENGINE = by_name(MODEL_OPTIONS)["engine"]
 
 
 class Segmenter(OptionAttributes):
@@ -87,7 +93,10 @@ class Segmenter(OptionAttributes):
         heads: path or URL of CLIP-DINOiser's heads (safetensors or the authors' .pt); likewise.
         method: a name in `METHODS`, such as "dinoiser", "maskclip-ks" or "cliper".
         device: "auto" (a CUDA GPU if there is one), "cpu", "cuda", "cuda:1", ...
-        precision: "auto" (see `resolve_precision`), "float32", "bfloat16", "float16".
+        precision: "auto" (see `resolve_precision`), "float32", "bfloat16", "float16"; "int8" with
+            an engine.
+        engine: "auto", "torch", "openvino", "onnxruntime" or "tensorrt": what computes the
+            network, see `segmentation.engines`.
         offline: never use the network.
         cuda_graphs: whether frames of a kind seen before are replayed as one CUDA graph, see
             `cuda_graph_cache`; without a CUDA GPU it has no effect.
@@ -116,6 +125,7 @@ class Segmenter(OptionAttributes):
         precision: str = ModelOptions.precision,
         *,
         offline: bool = ModelOptions.offline,
+        engine: str = ModelOptions.engine,
         cuda_graphs: bool = ModelOptions.cuda_graphs,
         progress: Progress | None = None,
         dino: PathLike | None = ModelOptions.dino,
@@ -127,9 +137,11 @@ class Segmenter(OptionAttributes):
         spec = find_model(model)
         target = resolve_device(device)
         check_precision(precision)
+        _ENGINE.check(engine)
+        wish = EngineWish(engine, precision, METHODS[method].request, spec.inference_size)
         if spec.network and "network" in self._options.needs:
             closed = load_closed_set(spec, offline, progress)
-            assembly = assemble_closed(closed, spec, target, precision)
+            assembly = assemble_closed(closed, spec, target, precision, wish)
             self._begin(assembly, cuda_graphs, examples_file)
             self._watch_features(spec)
             return
@@ -137,7 +149,7 @@ class Segmenter(OptionAttributes):
             spec, weights, heads, dino=dino, diffusion=diffusion,
             needs=self._options.needs, offline=offline, progress=progress,
         )  # fmt: skip
-        assembly = assemble(loaded, spec, target, precision, open_text_cache())
+        assembly = assemble(loaded, spec, target, precision, open_text_cache(), engine=wish)
         self._begin(assembly, cuda_graphs, examples_file)
         if not weights:
             self._watch_features(spec)
@@ -152,6 +164,7 @@ class Segmenter(OptionAttributes):
         precision: str = "float32",
         cuda_graphs: bool = ModelOptions.cuda_graphs,
         plain: bool = False,
+        engine: EngineWish | None = None,
         **options: Unpack[OptionChanges],
     ) -> Segmenter:
         """A segmenter around a model that is in memory already (training, benchmarks).
@@ -165,12 +178,13 @@ class Segmenter(OptionAttributes):
             precision: likewise.
             cuda_graphs: likewise.
             plain: see `Backbone`.
+            engine: what may compute the backbone; None: PyTorch.
             options: those of `FrameOptions` by name.
         """
         segmenter = cls.__new__(cls)
         segmenter._options = Options(**options)
         target = resolve_device(device)
-        assembly = assemble(loaded, spec, target, precision, plain=plain)
+        assembly = assemble(loaded, spec, target, precision, plain=plain, engine=engine)
         segmenter._begin(assembly, cuda_graphs)
         check_parts(segmenter.options, assembly.parts)
         return segmenter
@@ -181,6 +195,7 @@ class Segmenter(OptionAttributes):
         self.model_name = assembly.name
         self.default_inference_size = assembly.inference_size
         self._parts = assembly.parts
+        self._engine_problem = assembly.engine_problem
         self._text = assembly.text
         self.examples = TaughtExamples(assembly, examples_file)
         self._vocabulary: Vocabulary | None = self.trained
@@ -228,6 +243,18 @@ class Segmenter(OptionAttributes):
     def cuda_graphs_problem(self) -> str | None:
         """Why frames are not computed as CUDA graphs, in one sentence, if that was tried."""
         return None if self._replays is None else self._replays.problem
+
+    @property
+    def engine(self) -> str:
+        """What computes the network, as in the option `engine`; never "auto"."""
+        backbone = self._parts.backbone
+        return backbone.engine if isinstance(backbone, EngineBackbone) else "torch"
+
+    @property
+    def engine_problem(self) -> str | None:
+        """Why the engine that was asked for does not compute, in one sentence; None if it does."""
+        backbone = self._parts.backbone
+        return backbone.problem if isinstance(backbone, EngineBackbone) else self._engine_problem
 
     @property
     def world(self) -> str:
@@ -463,7 +490,7 @@ class Segmenter(OptionAttributes):
         check_finite(labels, vocabulary, self.precision)
         familiar = self._familiar(len(images), options)
         return [
-            Segmentation(ids, shares, vocabulary.classes, vocabulary.unlabeled, known)
+            Segmentation(ids, shares, vocabulary.classes, vocabulary.unlabeled, known, self.engine)
             for ids, shares, known in zip(labels, confidence, familiar, strict=True)
         ]
 
@@ -547,4 +574,6 @@ class Segmenter(OptionAttributes):
     @property
     def precision(self) -> str:
         """The network's floating-point type, for example "float32"."""
+        if isinstance(self._parts.backbone, EngineBackbone):
+            return self._parts.backbone.precision
         return str(self._parts.main.dtype).removeprefix("torch.")

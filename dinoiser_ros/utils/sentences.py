@@ -29,3 +29,9 @@ def printable(text: object) -> str:
     return "".join(
         character if character.isprintable() else ascii(character)[1:-1] for character in str(text)
     )
+
+
+def first_line(error: BaseException, most: int = 200) -> str:
+    """What another library's exception says first, on one line; its type if it says nothing."""
+    lines = str(error).strip().splitlines()
+    return printable(lines[0][:most]) if lines else type(error).__name__

@@ -93,6 +93,21 @@ def test_what_auto_chooses_has_its_reason(monkeypatch: pytest.MonkeyPatch) -> No
     assert any("no instructions for bfloat16" in line for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("device", "missing", "expected"),
+    [
+        ("cpu", "onnx", "torch, since onnx is not installed"),
+        ("cpu", None, "openvino 1.2, where a trial finds it faster"),
+        ("cuda", None, "torch, since it is a GPU"),
+    ],
+)
+def test_which_engine_auto_can_choose(monkeypatch, device, missing, expected) -> None:
+    monkeypatch.setattr(machine, "resolve_device", lambda _: torch.device(device))
+    monkeypatch.setattr(machine, "missing_package", lambda _: missing)
+    monkeypatch.setattr(machine, "version_of", lambda _: "1.2")
+    assert any(expected in finding.line() for finding in machine.choices())
+
+
 def test_a_driver_without_a_pytorch_for_it_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "_driver", lambda: "NVIDIA RTX, 550.54, 8192 MiB")
     monkeypatch.setattr(machine.torch.cuda, "is_available", lambda: False)

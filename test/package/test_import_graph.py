@@ -25,6 +25,7 @@ LAYERS = [
     ["segmentation.text"],
     ["segmentation.methods"],
     ["segmentation.device", "segmentation.options"],
+    ["segmentation.engines"],
     ["segmentation.models"],
     ["segmentation.inference"],
     ["segmentation"],  # segmenter, and the names that the package exports

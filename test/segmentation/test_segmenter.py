@@ -239,7 +239,7 @@ def test_bfloat16_instructions(tmp_path, flags, there):
     assert device.cpu_has_bfloat16(str(tmp_path / "none")) is False
 
 
-@pytest.mark.parametrize(("argument", "value"), [("device", "gpu"), ("precision", "int8")])
+@pytest.mark.parametrize(("argument", "value"), [("device", "gpu"), ("precision", "int4")])
 def test_bad_device_and_precision(argument, value):
     with pytest.raises(OptionError, match=value):
         Segmenter(**GOLDEN_MODEL, inference_size=0, **{argument: value})

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from dinoiser_ros.segmentation.device import has_low_attention, resolve_precision
+from dinoiser_ros.segmentation.engines.selection import EngineSelection, EngineWish
 from dinoiser_ros.segmentation.methods.inputs import Parts
 from dinoiser_ros.segmentation.networks.dinoiser_heads import INTERMEDIATE_LAYER
 from dinoiser_ros.segmentation.networks.open_clip_types import cast_tower
@@ -35,6 +36,7 @@ class Assembly:
         name: the model's.
         inference_size: shorter side in pixels that the model works best at.
         identity: of what computes features, see `network_identity`.
+        engine_problem: why the engine that was asked for is not used; None if it is.
     """
 
     parts: Parts
@@ -42,6 +44,7 @@ class Assembly:
     name: str
     inference_size: int
     identity: str
+    engine_problem: str | None = None
 
 
 def assemble(
@@ -51,6 +54,7 @@ def assemble(
     precision: str,
     text_cache: TextCache | None = None,
     plain: bool = False,
+    engine: EngineWish | None = None,
 ) -> Assembly:
     """Around a CLIP, whose modules are moved and frozen.
 
@@ -60,6 +64,7 @@ def assemble(
         precision: see `resolve_precision`.
         text_cache: where text embeddings are kept; None: in memory only.
         plain: see `Backbone`.
+        engine: what may compute the backbone; None: PyTorch.
 
     Raises:
         OptionError: no such precision.
@@ -68,15 +73,19 @@ def assemble(
     clip = loaded.clip.eval().requires_grad_(False).to(device)
     identity = network_identity(clip.visual)
     dtype = resolve_precision(precision, device, clip.visual.conv1.out_channels)
+    layer = loaded.heads.intermediate_layer if loaded.heads else INTERMEDIATE_LAYER
+    selection = EngineSelection(engine, device, identity) if engine else None
+    if selection:
+        selection.write_graph(lambda: backbone_of(clip, layer, True, loaded.statistics))
     # The text tower stays in float32: it is not on the frame path.
     low = device.type == "cpu" and dtype == torch.bfloat16
     cast_tower(clip.visual, dtype, exact_stream=low)
-    layer = loaded.heads.intermediate_layer if loaded.heads else INTERMEDIATE_LAYER
     heads = loaded.heads and loaded.heads.to(device)
+    backbone = backbone_of(
+        clip, layer, plain, loaded.statistics, has_low_attention(precision, device, dtype)
+    )
     parts = Parts(
-        backbone_of(
-            clip, layer, plain, loaded.statistics, has_low_attention(precision, device, dtype)
-        ),
+        selection.attached(backbone) if selection else backbone,
         heads.with_embeddings_in(dtype) if heads and low else heads,
         loaded.dino and loaded.dino.to(device, dtype),
         loaded.diffusion and loaded.diffusion.to(device, dtype),
@@ -87,11 +96,16 @@ def assemble(
         text = MappedTextEncoder(clip, loaded.tokenizer, text_cache, loaded.text, mapping)
     else:
         text = TextEncoder(clip, loaded.tokenizer, text_cache, loaded.text)
-    return Assembly(parts, text, spec.name, spec.inference_size, identity)
+    problem = selection.problem if selection else None
+    return Assembly(parts, text, spec.name, spec.inference_size, identity, problem)
 
 
 def assemble_closed(
-    closed: ClosedSet, spec: ModelSpec, device: torch.device, precision: str
+    closed: ClosedSet,
+    spec: ModelSpec,
+    device: torch.device,
+    precision: str,
+    engine: EngineWish | None = None,
 ) -> Assembly:
     """Around a network of "maskclip+" instead; see `assemble`."""
     identity = network_identity(closed.network)
@@ -99,7 +113,8 @@ def assemble_closed(
     network = closed.network.to(device, dtype).to(memory_format=torch.channels_last)
     text = closed.text.to(device)
     parts = Parts(None, network=network)
-    return Assembly(parts, text, spec.name, closed.inference_size, identity)
+    problem = EngineSelection(engine, device, identity).problem if engine else None
+    return Assembly(parts, text, spec.name, closed.inference_size, identity, problem)
 
 
 def network_identity(network: nn.Module) -> str:

@@ -301,8 +301,16 @@ class Backbone:
         """The floating-point type that positions are kept in."""
         return self.dtype
 
+    def resized_positions(self, grid: tuple[int, int]) -> Tensor:
+        """The positional embedding for a grid of h x w patches, float32.
+
+        (prefix + h * w, width); with rotary positions (2, prefix + h * w, c), see
+        `dinov3.rotation`.
+        """
+        return self._resized_positions(grid, "bicubic")
+
     def _resized_positions(self, grid: tuple[int, int], mode: str) -> Tensor:
-        """(prefix + h * w, width) float32: the positional embedding for a grid."""
+        """As `resized_positions`, or "bilinear"."""
         return vit.resize_positions(self.visual.positional_embedding.float(), grid, mode)
 
     def _features(self, x: Tensor, grid: tuple[int, int]) -> Tensor:

@@ -39,6 +39,7 @@ class Model:
     default_inference_size = 448
     device = "cuda:0"
     cuda_graphs_problem: str | None = None
+    engine_problem: str | None = None
     world = "the simulated world: use the model 'vit-b-16'"
     familiar = True
 
@@ -182,6 +183,15 @@ def test_that_cuda_graphs_cannot_be_used_is_said_once(make: Callable) -> None:
         setup.send({0: (4, 4)})
         wait_until(lambda number=number: setup.published() == number + 1, "the result")
     assert setup.reports == ["no graphs"]
+
+
+def test_that_an_engine_failed_is_said_once(make: Callable) -> None:
+    setup = make()
+    setup.model.fail = lambda images: setattr(setup.model, "engine_problem", "no engine")
+    for number in range(3):
+        setup.send({0: (4, 4)})
+        wait_until(lambda number=number: setup.published() == number + 1, "the result")
+    assert setup.reports == ["no engine"]
 
 
 def test_out_of_memory_ends_batches_and_then_reduces_the_resolution(make: Callable) -> None:

@@ -81,7 +81,7 @@ def test_the_overlay_has_one_default_opacity() -> None:
         ("device", "gpu", "cuda:<n>"),
         ("method", "two words", "name of a method"),
         ("method", "magic", "dinoiser, dinoiser-dino, "),
-        ("precision", "int8", "float32, bfloat16, float16"),
+        ("precision", "int4", "float32, bfloat16, float16, int8"),
         ("model", " ", "a name or a path"),
         ("outputs", ["mask", "video"], "mask, confidence"),
         ("prompts", [], "empty"),

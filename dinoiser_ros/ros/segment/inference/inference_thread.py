@@ -83,6 +83,8 @@ class InferenceThread:
         self._recovery = Recovery(segmenter, self._segment, self._skip, self._stop_for_lost_device)
         self._heap = HeapTrimmer()
         self._report_cuda_graphs = ReportOnce(report, "cuda graphs")
+        self._report_engine = ReportOnce(report, "engine")
+        self._report_engine(segmenter.engine_problem)
         self._report_world = ReportOnce(report, "world")
         # A daemon: a frame in work must not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
@@ -208,6 +210,7 @@ class InferenceThread:
             return
         inference = time.monotonic() - start
         self._report_cuda_graphs(self.segmenter.cuda_graphs_problem)
+        self._report_engine(self.segmenter.engine_problem)
         for frame, segmentation in zip(batch, results, strict=True):
             try:
                 numbered = self.numbering.apply(segmentation)

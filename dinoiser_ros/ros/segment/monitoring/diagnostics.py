@@ -70,6 +70,8 @@ def segmenter_details(segmenter: Segmenter) -> dict[str, object]:
         "method": segmenter.method,
         "device": str(segmenter.device),
         "precision": segmenter.precision,
+        "engine": segmenter.engine,
+        "engine_problem": segmenter.engine_problem or "",
         "classes": len(segmenter.classes),
         "examples": sum(segmenter.examples.counts.values()),
     }

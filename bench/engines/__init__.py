@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Engines beside PyTorch, in time and in labels: `make bench-engines`."""
