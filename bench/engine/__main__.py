@@ -47,7 +47,7 @@ from .texts import time_new_prompts
 from .timing import Times, in_turns
 
 ROUNDS = {"cpu": 9, "cuda": 300}
-_LONG, _SHORT, _MOMENT = 45.0, 20.0, 3.0  # seconds of a section, or of a size of whole frames
+_LONG, _SHORT, _MOMENT = 30.0, 15.0, 3.0  # seconds of a section, or of a size of whole frames
 
 
 def main() -> int:
