@@ -19,12 +19,17 @@ Section = Mapping[str, Mapping[str, Times]]  # variant -> what was timed -> time
 def table(title: str, section: Section) -> str:
     """A text table: a row for each variant, median and p95 in ms of what was timed."""
     columns = list(dict.fromkeys(name for times in section.values() for name in times))
-    head = f"{title:<24}" + "".join(f"{name:>18}" for name in columns)
+    widths = [max(18, len(name) + 2) for name in columns]
+    head = _row(title, columns, widths)
     lines = [head, "-" * len(head)]
     for variant, times in section.items():
         cells = [_cell(times[name]) if name in times else "-" for name in columns]
-        lines.append(f"{variant:<24}" + "".join(f"{cell:>18}" for cell in cells))
+        lines.append(_row(variant, cells, widths))
     return "\n".join(lines)
+
+
+def _row(name: str, cells: list[str], widths: list[int]) -> str:
+    return f"{name:<24}" + "".join(f"{c:>{w}}" for c, w in zip(cells, widths, strict=True))
 
 
 def _cell(times: Times) -> str:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """From the start of a process to its first mask, and the memory that takes; weights from a file.
 
-Beside it what no implementation can do without: importing torch and open_clip, and reading the
-weights. Each is a process of its own; the disk's cache is warm, as are those of Python and prompts.
+Beside it what code of the usual kind, such as the authors', does first: importing torch and
+open_clip, and reading the weights. To segment, this package imports no open_clip. Each is a process
+of its own; the disk's cache is warm, as are those of Python and prompts.
 """
 
 from __future__ import annotations
