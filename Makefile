@@ -39,10 +39,9 @@ drive: build ## Simulated robot -> node -> clouds -> costmap -> robot [ROOMS=1] 
 	@. tools/env.sh && exec python3 tools/run_module.py dinoiser_ros.ros.drive.run \
 		--rooms "$(ROOMS)" --first "$(FIRST)"
 
-# More than four workers do not help: the tests that run nodes, a third of the time, follow one another in one of them.
 test: build lint ## Lint and run all tests, or some [TESTS="test/test_x.py -k name"] [JOBS=2]
 	@. tools/env.sh && exec python3 tools/run_module.py pytest \
-		$(or $(TESTS),--numprocesses "$(JOBS)" --maxprocesses 4 --dist loadgroup)
+		$(or $(TESTS),--numprocesses "$(JOBS)" --dist loadgroup)
 
 colcon-test: setup ## Run all tests as colcon does on a ROS machine [TESTS="-k name"]
 	@$(call python_or_say) tools/setup_env.py colcon-test $(TESTS)

@@ -26,6 +26,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 NODES = pytest.mark.xdist_group("nodes")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Three for two cores: one runs nodes and mostly waits for them. More than four do not help."""
+    return min(max(os.cpu_count() or 1, 3), 4)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """The suite also runs without pytest-xdist, which knows this marker."""
     config.addinivalue_line("markers", "xdist_group(name): tests that one worker runs in turn")

@@ -346,7 +346,7 @@ def colcon_test(pytest_arguments):
     colcon_build(folder / "build", folder / "install", testing=True)
     env = build_environment()
     # pytest itself reads this variable; colcon has no way to hand arguments through CMake.
-    parallel = ["--numprocesses", "auto", "--maxprocesses", "4", "--dist", "loadgroup"]
+    parallel = ["--numprocesses", "auto", "--dist", "loadgroup"]
     env["PYTEST_ADDOPTS"] = " ".join(map(shlex.quote, parallel + pytest_arguments))
     command = ["colcon", "test", "--packages-select", "dinoiser_ros", *base_paths()]
     command += ["--build-base", folder / "build", "--install-base", folder / "install"]

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from engine.__main__ import main as run_engine
 from paths import ROOT
 from PIL import Image
 from ros_helpers import GOLDEN_MODEL
@@ -148,7 +149,7 @@ def test_every_kind_comes_first_once_then_at_random(kinds: tuple) -> None:
     assert [again.next() for _ in range(len(first) + 2000)] == first + later
 
 
-@pytest.mark.xdist_group("nodes")
+@pytest.mark.xdist_group("benchmarks")
 def test_a_short_soak() -> None:
     """Not that the targets hold on a busy machine, but that it says what it found."""
     status, output = run("soak", "--frames", "150", "--quick", *MODEL)
@@ -225,7 +226,7 @@ def test_a_short_benchmark_of_points() -> None:
     assert status == (0 if cost <= 10.0 and false < 0.5 else 1)
 
 
-@pytest.mark.xdist_group("nodes")
+@pytest.mark.xdist_group("benchmarks")
 def test_a_short_benchmark_of_the_node() -> None:
     status, output = run("node_overhead", "--seconds", "1", *MODEL)
     found = re.fullmatch(
@@ -246,8 +247,10 @@ def test_models_are_timed_beside_each_other():
 
 
 def test_a_former_result_that_is_none_is_refused_before_anything_is_measured(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "old.json").write_text("{}")
-    status, output = run("engine", "--json", str(tmp_path / "old.json"))
-    assert (status, output) == (2, "")
+    monkeypatch.setattr(sys, "argv", ["engine", "--json", str(tmp_path / "old.json")])
+    assert run_engine() == 2
+    said = capsys.readouterr()
+    assert said.out == "" and str(tmp_path / "old.json") in said.err
