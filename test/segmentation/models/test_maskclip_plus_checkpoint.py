@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from golden_data import GOLDEN_MODEL
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from paths import ROOT
 from PIL import Image
 from plus_files import DIM, PROMPTS, network, vocabulary, write_plus
 from safetensors import safe_open
@@ -337,10 +338,11 @@ def test_segmenting_on_the_command_line(checkpoint, segmenter, tmp_path, capsys)
     assert "robot is here" in capsys.readouterr().out
 
 
-def test_evaluating_on_the_command_line(tmp_path):
+def test_evaluating_on_the_command_line(tmp_path, monkeypatch):
     """The benchmark's names are prompts: the checkpoint has to know them."""
     from dinoiser_ros.sim.classes import CLASSES
 
+    monkeypatch.chdir(ROOT)  # where the held-out frames are looked for
     path = write_plus(tmp_path / "sim.safetensors", CLASSES)
     output = str(tmp_path / "results.json")
     model = ["--methods", "maskclip+", "--model", str(path), "--device", "cpu"]
