@@ -28,10 +28,10 @@ from PIL import Image
 from dinoiser_ros.evaluation.heldout import Score
 from dinoiser_ros.pictures.folders import is_picture_file
 from dinoiser_ros.segmentation import Segmenter
-from dinoiser_ros.segmentation.engines.selection import processor_name
 from dinoiser_ros.sim.classes import CLASSES
 from dinoiser_ros.sim.frames import LabelledFrame, read_frames
 from dinoiser_ros.utils.markdown import table
+from dinoiser_ros.utils.processor import processor_name
 
 from .variants import REFERENCE, make_variants
 
@@ -47,7 +47,7 @@ def main() -> int:
     learnt = [frame.rgb for frame in frames[::_LEARNT]]
     photographs = _photographs(options.photographs)
     print(
-        f"{processor_name(torch.device('cpu'))}, {torch.get_num_threads()} threads, torch "
+        f"{processor_name()}, {torch.get_num_threads()} threads, torch "
         f"{torch.__version__}, load average {os.getloadavg()[0]:.1f}"
     )
     for name in options.models:

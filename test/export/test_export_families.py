@@ -6,9 +6,8 @@ from __future__ import annotations
 import json
 from importlib.util import find_spec
 
-import numpy as np
 import pytest
-from paths import GOLDEN
+from golden_data import golden_arrays
 from siglip_files import write_siglip
 from talk2dino_files import write_talk2dino, write_talk2dino_on_dinov3
 
@@ -20,11 +19,6 @@ pytestmark = pytest.mark.skipif(
     reason="needs onnx and onnxruntime: pip install '.[export]'",
 )
 CPU = {"device": "cpu", "precision": "float32", "inference_size": 56}
-
-
-def arrays(name: str) -> dict[str, np.ndarray]:
-    with np.load(GOLDEN / f"{name}_expected.npz") as found:
-        return dict(found)
 
 
 def exported(segmenter: Segmenter, path, **more) -> dict[str, str]:
@@ -41,7 +35,7 @@ def exported(segmenter: Segmenter, path, **more) -> dict[str, str]:
 @pytest.mark.parametrize("method", ["maskclip", "maskclip-ks", "dinoiser-keys"])
 def test_siglip(tmp_path, method):
     pytest.importorskip("tokenizers", reason="needs tokenizers: run pip install '.[siglip]'")
-    files = write_siglip(tmp_path, arrays("siglip2"), tanh=True)
+    files = write_siglip(tmp_path, golden_arrays("siglip2"), tanh=True)
     segmenter = Segmenter(**files, method="maskclip", **CPU)
     segmenter.set_options(method=method, background_filter="off")
     metadata = exported(segmenter, tmp_path / "model.onnx")
@@ -51,7 +45,7 @@ def test_siglip(tmp_path, method):
 @pytest.mark.parametrize("options", [{}, {"background_filter": "off"}, {"delta": 0.5}])
 def test_talk2dino(tmp_path, options):
     segmenter = Segmenter(
-        write_talk2dino(tmp_path, arrays("talk2dino")), method="talk2dino", **CPU, **options
+        write_talk2dino(tmp_path, golden_arrays("talk2dino")), method="talk2dino", **CPU, **options
     )
     metadata = exported(segmenter, tmp_path / "model.onnx", pixels=True)
     assert float(metadata["delta"]) == options.get("delta", 0.55)
@@ -61,6 +55,6 @@ def test_talk2dino(tmp_path, options):
 
 def test_talk2dino_on_dinov3(tmp_path):
     """Sines and cosines of any grid are computed in the graph."""
-    model = write_talk2dino_on_dinov3(tmp_path, arrays("talk2dino"), arrays("dinov3"))
+    model = write_talk2dino_on_dinov3(tmp_path, golden_arrays("talk2dino"), golden_arrays("dinov3"))
     segmenter = Segmenter(model, method="talk2dino", **CPU)
     assert exported(segmenter, tmp_path / "model.onnx")["filters_background"] == "true"

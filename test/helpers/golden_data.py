@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from paths import GOLDEN
 
@@ -40,3 +41,9 @@ def run_with(folder: Path, code: str, *arguments: str, tests: Path) -> subproces
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         capture_output=True, text=True, timeout=600,
     )  # fmt: skip
+
+
+def golden_arrays(name: str) -> dict[str, np.ndarray]:
+    """What another project's code computes, by array: `name`_expected.npz."""
+    with np.load(GOLDEN / f"{name}_expected.npz") as stored:
+        return dict(stored)

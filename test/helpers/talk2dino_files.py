@@ -13,6 +13,8 @@ from seeded_weights import names_and_shapes, seeded_state, write_state
 
 from dinoiser_ros.segmentation.networks.dinov3.rotation import default_periods
 
+TOLERANCE = 2e-5  # of the largest value of an array
+CPU = {"inference_size": 0, "device": "cpu", "precision": "float32", "engine": "torch"}
 PROMPTS = ["wooden floor", "person", "traffic cone"]
 _CLIP = {
     "embed_dim": 32,
@@ -22,6 +24,11 @@ _CLIP = {
         "context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2,
     },
 }  # fmt: skip
+
+
+def near(found: np.ndarray, wanted: np.ndarray) -> None:
+    """Assert that an array is the authors'."""
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE * np.abs(wanted).max())
 
 
 def clip_state(golden: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:

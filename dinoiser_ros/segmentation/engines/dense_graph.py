@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from dinoiser_ros.segmentation.networks.clip_backbone import Backbone, Request
 
 from .onnx_tracing import write_traced
+from .runtimes.runtime import Build
 from .traceable import traceable
 
 VERSION = 1  # of what `DenseGraph` computes; another number makes kept files worthless
@@ -46,6 +47,28 @@ def outputs_of(request: Request) -> tuple[str, ...]:
 def is_expressible(request: Request) -> bool:
     """Whether a graph can give what is asked for: attention maps and all layers are too much."""
     return not request.attention and not request.layers and request.positions == "bicubic"
+
+
+def build_of(
+    backbone: Backbone,
+    request: Request,
+    graph: Path,
+    folder: Path,
+    precision: str,
+    shorter_side: int,
+) -> Build:
+    """What a runtime needs to run a backbone's graph; see `Build`."""
+    return Build(
+        graph=graph,
+        folder=folder,
+        precision=precision,
+        outputs=outputs_of(request),
+        threads=torch.get_num_threads(),
+        positions=tuple(backbone.resized_positions((1, 1)).shape),
+        prefix=backbone.prefix,
+        patch=backbone.patch_size,
+        shorter_side=shorter_side,
+    )
 
 
 class DenseGraph(nn.Module):

@@ -22,9 +22,8 @@ from dinoiser_ros.segmentation.networks.clip_backbone import Backbone, Request
 from dinoiser_ros.segmentation.pixels.preprocess import inference_shape, to_batch
 
 from .backbones import EngineBackbone
-from .dense_graph import is_expressible, outputs_of, write_dense_graph
+from .dense_graph import build_of, is_expressible, write_dense_graph
 from .runtimes.kinds import make_runtime
-from .runtimes.runtime import Build
 from .selection import graph_name
 from .store import INT8_FILE, EngineStore
 
@@ -100,16 +99,8 @@ class Quantisation:
     def engine(self, path: Path) -> EngineBackbone:
         """The backbone as a file of `save` computes it."""
         backbone = self._backbone
-        build = Build(
-            graph=path,
-            folder=path.parent,
-            precision="int8",
-            outputs=outputs_of(self._request),
-            threads=torch.get_num_threads(),
-            positions=tuple(backbone.resized_positions((1, 1)).shape),
-            prefix=backbone.prefix,
-            patch=backbone.patch_size,
-            shorter_side=self._shorter_side or 0,
+        build = build_of(
+            backbone, self._request, path, path.parent, "int8", self._shorter_side or 0
         )
         runtime = make_runtime("openvino", build)
         return EngineBackbone(backbone, runtime, self._request, "openvino", build.precision)

@@ -11,11 +11,12 @@ import torch
 
 from dinoiser_ros.segmentation.device import cpu_has_bfloat16
 from dinoiser_ros.segmentation.networks.clip_backbone import Backbone, Request
+from dinoiser_ros.utils.processor import processor_name
 from dinoiser_ros.utils.sentences import first_line
 from dinoiser_ros.utils.version import package_version
 
 from .backbones import EngineBackbone
-from .dense_graph import VERSION, is_expressible, outputs_of, parts_of, write_dense_graph
+from .dense_graph import VERSION, build_of, is_expressible, parts_of, write_dense_graph
 from .runtimes.kinds import KINDS, make_runtime, missing_package, version_of
 from .runtimes.runtime import Build
 from .store import EngineStore, name_of
@@ -165,17 +166,10 @@ class EngineSelection:
         self._name = None
 
     def _build(self, backbone: Backbone, graph: Path) -> Build:
-        return Build(
-            graph=graph,
-            folder=self._store.folder,
-            precision=self.precision,
-            outputs=outputs_of(self._request),
-            threads=torch.get_num_threads(),
-            positions=tuple(backbone.resized_positions((1, 1)).shape),
-            prefix=backbone.prefix,
-            patch=backbone.patch_size,
-            shorter_side=self._wish.shorter_side,
-        )
+        return build_of(
+            backbone, self._request, graph, self._store.folder, self.precision,
+            self._wish.shorter_side,
+        )  # fmt: skip
 
     def _trial_name(self, build: Build, backbone: Backbone) -> str:
         """What a trial's result depends on."""
@@ -183,7 +177,7 @@ class EngineSelection:
         return name_of(
             build.graph.relative_to(build.folder), self._name, version_of(self._name),
             build.precision, build.threads, build.shorter_side, backbone.dtype,
-            torch.__version__, processor_name(self._device),
+            torch.__version__, _device_name(self._device),
         )  # fmt: skip
 
 
@@ -195,13 +189,5 @@ def graph_name(identity: str, backbone: Backbone, request: Request) -> str:
     )  # fmt: skip
 
 
-def processor_name(device: torch.device) -> str:
-    """What computes, by its name."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return device.type
-    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return next(names, device.type)
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()

@@ -32,13 +32,12 @@ def backbone_of(
     Raises:
         WeightsError, OptionError: see `Backbone`.
     """
+    kind: type[Backbone] = Backbone
+    similarity: Similarity | None = None
     if isinstance(clip, SiglipModel):
-        similarity = similarity_of(clip)
-        return SiglipBackbone(clip.visual, layer, plain, statistics, similarity, low_attention)
-    if isinstance(clip.visual, DinoV2Tower):
-        similarity = Similarity(1.0, 0.0)
-        return DinoV2Backbone(clip.visual, layer, plain, statistics, similarity, low_attention)
-    if isinstance(clip.visual, DinoV3Tower):
-        similarity = Similarity(1.0, 0.0)
-        return DinoV3Backbone(clip.visual, layer, plain, statistics, similarity, low_attention)
-    return Backbone(clip.visual, layer, plain, statistics, low_attention=low_attention)
+        kind, similarity = SiglipBackbone, similarity_of(clip)
+    elif isinstance(clip.visual, DinoV3Tower):
+        kind, similarity = DinoV3Backbone, Similarity(1.0, 0.0)
+    elif isinstance(clip.visual, DinoV2Tower):
+        kind, similarity = DinoV2Backbone, Similarity(1.0, 0.0)
+    return kind(clip.visual, layer, plain, statistics, similarity, low_attention)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from dinoiser_ros.errors import OptionError, WeightsError
+from dinoiser_ros.utils.sentences import first_line
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -85,7 +86,7 @@ def _read(path: Path) -> Tokenizer:
     try:
         return Tokenizer.from_file(str(path))
     except Exception as error:  # the package has no error of its own
-        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        reason = first_line(error, 120)
         raise WeightsError(
             f"{path} cannot be read as a tokenizer ({reason}): it is damaged or another file."
         ) from error

@@ -8,8 +8,8 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 import torch
-from golden_data import GOLDEN_MODEL
-from paths import GOLDEN, HELD_OUT
+from golden_data import GOLDEN_MODEL, golden_arrays
+from paths import HELD_OUT
 from siglip_files import write_siglip
 from talk2dino_files import write_talk2dino, write_talk2dino_on_dinov3
 
@@ -39,11 +39,6 @@ def both(engine) -> tuple[Segmenter, Segmenter]:
     assert [one.engine for one in found] == ["torch", engine]
     assert found[1].engine_problem is None and found[1].precision == "float32"
     return found
-
-
-def arrays(name: str) -> dict[str, np.ndarray]:
-    with np.load(GOLDEN / f"{name}_expected.npz") as stored:
-        return dict(stored)
 
 
 def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -120,11 +115,16 @@ def test_pictures_of_another_world_are_known_as_before(engine):
 def test_other_families(tmp_path, engine, family):
     if family == "siglip":
         pytest.importorskip("tokenizers", reason="needs tokenizers")
-        given = {**write_siglip(tmp_path, arrays("siglip2"), tanh=True), "method": "maskclip"}
+        given = {
+            **write_siglip(tmp_path, golden_arrays("siglip2"), tanh=True),
+            "method": "maskclip",
+        }
     else:
-        model = write_talk2dino(tmp_path, arrays("talk2dino"))
+        model = write_talk2dino(tmp_path, golden_arrays("talk2dino"))
         if family == "dinov3":
-            model = write_talk2dino_on_dinov3(tmp_path, arrays("talk2dino"), arrays("dinov3"))
+            model = write_talk2dino_on_dinov3(
+                tmp_path, golden_arrays("talk2dino"), golden_arrays("dinov3")
+            )
         given = {"model": model, "method": "talk2dino"}
     both = tuple(Segmenter(**given, **CPU, engine=name) for name in ("torch", engine))
     assert both[1].engine == engine, both[1].engine_problem

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from paths import GOLDEN
+from golden_data import golden_arrays
 from seeded_weights import write_state
-from talk2dino_files import PROMPTS, dinov3_state, write_talk2dino_on_dinov3
+from talk2dino_files import CPU, PROMPTS, dinov3_state, near, write_talk2dino_on_dinov3
 
 from dinoiser_ros.errors import WeightsError
 from dinoiser_ros.export.graph import Graph
@@ -20,21 +20,18 @@ from dinoiser_ros.segmentation.networks.dinov3.rotation import default_periods, 
 from dinoiser_ros.segmentation.pixels.preprocess import to_batch
 
 IMAGES = ("square", "wide")
-TOLERANCE = 2e-5  # of the largest value of an array
-CPU = {"inference_size": 0, "device": "cpu", "precision": "float32"}
 
 
 @pytest.fixture(scope="module")
 def golden() -> dict[str, np.ndarray]:
-    with np.load(GOLDEN / "dinov3_expected.npz") as arrays:
-        return dict(arrays)
+    return golden_arrays("dinov3")
 
 
 @pytest.fixture(scope="module")
 def model(golden, tmp_path_factory) -> Path:
     """The files of Talk2DINO's small model, with a DINOv3 in the place of its DINOv2."""
-    with np.load(GOLDEN / "talk2dino_expected.npz") as arrays:
-        return write_talk2dino_on_dinov3(tmp_path_factory.mktemp("files"), dict(arrays), golden)
+    clip = golden_arrays("talk2dino")
+    return write_talk2dino_on_dinov3(tmp_path_factory.mktemp("files"), clip, golden)
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +39,6 @@ def segmenter(model) -> Segmenter:
     segmenter = Segmenter(model, method="talk2dino", **CPU)
     segmenter.set_prompts(PROMPTS)
     return segmenter
-
-
-def near(found: np.ndarray, wanted: np.ndarray) -> None:
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE * np.abs(wanted).max())
 
 
 @pytest.mark.parametrize("image", IMAGES)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from paths import GOLDEN
+from golden_data import golden_arrays
 from recorded_graph import record
-from talk2dino_files import PROMPTS, write_talk2dino
+from talk2dino_files import CPU, PROMPTS, near, write_talk2dino
 
 from dinoiser_ros.errors import NotFiniteError, OptionError, PromptError, WeightsError
 from dinoiser_ros.segmentation import Segmenter
@@ -24,14 +24,11 @@ from dinoiser_ros.segmentation.networks.dinov2.backbone import _smoothed
 from dinoiser_ros.segmentation.pixels.preprocess import to_batch
 
 IMAGES = ("square", "wide", "large")
-TOLERANCE = 2e-5  # of the largest value of an array
-CPU = {"inference_size": 0, "device": "cpu", "precision": "float32"}
 
 
 @pytest.fixture(scope="module")
 def golden() -> dict[str, np.ndarray]:
-    with np.load(GOLDEN / "talk2dino_expected.npz") as arrays:
-        return dict(arrays)
+    return golden_arrays("talk2dino")
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +39,6 @@ def model(golden, tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def segmenter(model) -> Segmenter:
     return Segmenter(model, method="talk2dino", **CPU)
-
-
-def near(found: np.ndarray, wanted: np.ndarray) -> None:
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE * np.abs(wanted).max())
 
 
 def test_texts(golden, segmenter):
