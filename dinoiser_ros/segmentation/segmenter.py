@@ -56,6 +56,8 @@ from dinoiser_ros.segmentation.pixels.preprocess import (
     inference_shape,
     stack_images,
     to_batch,
+    window_length,
+    window_shape,
 )
 from dinoiser_ros.segmentation.pixels.transfer import pack_results, result_arrays, unpack_results
 from dinoiser_ros.segmentation.text.cache import open_text_cache
@@ -445,8 +447,15 @@ class Segmenter(OptionAttributes):
         """
         return self.segment_batch([image])[0]
 
-    def segment_batch(self, images: Sequence[np.ndarray]) -> list[Segmentation]:
+    def segment_batch(
+        self, images: Sequence[np.ndarray], whole: tuple[int, int] | None = None
+    ) -> list[Segmentation]:
         """Label every pixel of several images; those of one size go through the network together.
+
+        Args:
+            images: (H, W, 3) uint8 RGB each.
+            whole: height and width of the images that these are windows of: the network gets them
+                at the scale that it would get those at. None: they are whole.
 
         Raises:
             ImageError, PromptError, NotFiniteError: as in `segment`; then none is segmented.
@@ -458,7 +467,7 @@ class Segmenter(OptionAttributes):
         results: dict[int, Segmentation] = {}
         for size, members in groups.items():
             group = [images[index] for index in members]
-            segmented = self._segment_group(group, size, vocabulary, options)
+            segmented = self._segment_group(group, size, whole or size, vocabulary, options)
             results.update(zip(members, segmented, strict=True))
         return [results[index] for index in range(len(images))]
 
@@ -467,11 +476,12 @@ class Segmenter(OptionAttributes):
         self,
         images: list[np.ndarray],
         size: tuple[int, int],
+        whole: tuple[int, int],
         vocabulary: Vocabulary,
         options: Options,
     ) -> list[Segmentation]:
-        """Images of one size (H, W), as one batch."""
-        shape = inference_shape(size, self.shorter_side(options))
+        """Images of one size (H, W), as one batch; each is a window of an image of size `whole`."""
+        shape = window_shape(size, whole, self.shorter_side(options), self._patch)
         phrases = len(vocabulary.embeddings)
         check_memory(FrameKind(size, shape, phrases, len(images), options.pamr), self._parts)
         wide = vocabulary.unlabeled > np.iinfo(np.uint8).max
@@ -484,11 +494,14 @@ class Segmenter(OptionAttributes):
             labels, confidence = result_arrays(*compute(pixels), wide)
         else:
             packed = self._replays(
-                lambda given: pack_results(*compute(given), wide), pixels, (vocabulary, options)
+                lambda given: pack_results(*compute(given), wide),
+                pixels,
+                shape,
+                (vocabulary, options),
             )
             labels, confidence = unpack_results(packed.numpy())
         check_finite(labels, vocabulary, self.precision)
-        familiar = self._familiar(len(images), options)
+        familiar = self._familiar(len(images), options) if size == whole else [True] * len(images)
         return [
             Segmentation(ids, shares, vocabulary.classes, vocabulary.unlabeled, known, self.engine)
             for ids, shares, known in zip(labels, confidence, familiar, strict=True)
@@ -500,6 +513,24 @@ class Segmenter(OptionAttributes):
         if self._watch is None or self.shorter_side(options) != self.default_inference_size:
             return [True] * count
         return self._watch.familiar(count)
+
+    def window_length(self, size: tuple[int, int], share: float) -> int:
+        """Length of a window, along the longer side of an image, that is whole patches.
+
+        Args:
+            size: height and width of the image.
+            share: of the longer side that is wanted, in (0, 1].
+
+        Returns:
+            Pixels of the image; for `segment_batch` with `whole=size`.
+        """
+        return window_length(size, share, self.shorter_side(self._options), self._patch)
+
+    @property
+    def _patch(self) -> int:
+        """Pixels of a patch's side at inference; 1 if the network has none."""
+        backbone = self._parts.backbone
+        return 1 if backbone is None else backbone.patch_size
 
     def shorter_side(self, options: Options) -> int | None:
         """What images are resized to for the network; None for their own size."""

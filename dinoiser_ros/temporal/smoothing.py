@@ -9,6 +9,7 @@ import numpy as np
 from .motion_track import MotionTrack
 from .optical_flow import look_up
 from .propagation import inside, trust
+from .windows import Window
 
 # Chosen on simulated drives.
 MEMORY = 0.9  # share of the old evidence's weight that stays when a mask is added
@@ -41,6 +42,8 @@ class MaskSmoother:
         unlabeled: int,
         track: MotionTrack,
         age: float,
+        window: Window | None = None,
+        size: tuple[int, int] | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Add a mask, and give the one that all of them agree on.
 
@@ -50,62 +53,99 @@ class MaskSmoother:
             unlabeled: the id of no class.
             track: from this mask's picture to that of the mask before.
             age: seconds between the two.
+            window, size: which part of its picture the mask is of, and the picture's height and
+                width; None: all.
 
         Returns:
             Labels and confidence, of the same shapes and types. Only pixels of which no mask knows
             a class are unlabeled.
         """
-        self._move(track, age)
+        place = _Place(window, labels.shape if size is None else size, track.shape)
+        self._move(track, age, place)
         present = [int(name) for name in np.unique(labels) if name != unlabeled]
-        fused = self._decide(labels, confidence, unlabeled, present)
-        self._add(labels, confidence, present, track.shape)
+        fused = self._decide(labels, confidence, unlabeled, present, place)
+        self._add(labels, confidence, present, place)
         return fused
 
-    def _move(self, track: MotionTrack, age: float) -> None:
+    def _move(self, track: MotionTrack, age: float, place: _Place) -> None:
         """Bring what is known to the newest picture."""
         if self._weight is None or self._weight.shape != track.shape:
             self.reset()
             return
-        kept = np.float32(MEMORY) * trust(track, age, TOLERANCE) * inside(track.field)
+        kept = trust(track, age, TOLERANCE) * inside(track.field)
+        kept *= 1 - np.float32(1 - MEMORY) * place.shares
         self._weight = kept * look_up(self._weight, track.field)
         self._evidence = {
             name: kept * look_up(plane, track.field) for name, plane in self._evidence.items()
         }
 
     def _decide(
-        self, labels: np.ndarray, confidence: np.ndarray, unlabeled: int, present: list[int]
+        self,
+        labels: np.ndarray,
+        confidence: np.ndarray,
+        unlabeled: int,
+        present: list[int],
+        place: _Place,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Labels and confidence at the mask's resolution, before the mask is added."""
         if self._weight is None:
             return labels, confidence
-        size = (labels.shape[1], labels.shape[0])
         best = np.zeros(labels.shape, np.float32)
         winner = np.full_like(labels, unlabeled)
         for name in sorted({*self._evidence, *present}):
             total = np.where(labels == name, confidence, np.float32(0.0))
             if name in self._evidence:
-                total += cv2.resize(self._evidence[name], size, interpolation=cv2.INTER_LINEAR)
+                total += place.enlarge(self._evidence[name])
             better = total > best
             winner[better] = name
             np.maximum(best, total, out=best)
-        best /= 1.0 + cv2.resize(self._weight, size, interpolation=cv2.INTER_LINEAR)
+        best /= 1.0 + place.enlarge(self._weight)
         return winner, np.minimum(best, np.float32(1.0))
 
     def _add(
-        self,
-        labels: np.ndarray,
-        confidence: np.ndarray,
-        present: list[int],
-        shape: tuple[int, int],
+        self, labels: np.ndarray, confidence: np.ndarray, present: list[int], place: _Place
     ) -> None:
         """Add the mask to what is known, at the low resolution."""
-        size = (shape[1], shape[0])
         for name in present:
             own = np.where(labels == name, confidence, np.float32(0.0))
-            plane = cv2.resize(own, size, interpolation=cv2.INTER_AREA)
-            self._evidence[name] = self._evidence.get(name, np.float32(0.0)) + plane
-        one = np.float32(1.0)
-        self._weight = np.full(shape, one) if self._weight is None else self._weight + one
+            self._evidence[name] = self._evidence.get(name, np.float32(0.0)) + place.reduce(own)
+        self._weight = place.shares + (0 if self._weight is None else self._weight)
         totals = {name: float(plane.max()) for name, plane in self._evidence.items()}
         kept = sorted(totals, key=totals.__getitem__, reverse=True)[:MOST_CLASSES]
         self._evidence = {name: self._evidence[name] for name in kept if totals[name] > _NONE}
+
+
+class _Place:
+    """Where in its picture a mask is.
+
+    Args:
+        window: of the picture; None: all of it.
+        size: height and width of the picture.
+        shape: the low resolution that the picture's evidence is kept at.
+
+    Attributes:
+        shares: (h, w) float32, the share of each pixel at the low resolution that is in the window.
+    """
+
+    def __init__(
+        self, window: Window | None, size: tuple[int, int], shape: tuple[int, int]
+    ) -> None:
+        self._window = window or Window(0, 0, *size)
+        self._whole = window is None
+        self._size, self._shape = size, shape
+        ones = np.ones((self._window.height, self._window.width), np.float32)
+        self.shares = np.ones(shape, np.float32) if self._whole else self.reduce(ones)
+
+    def enlarge(self, plane: np.ndarray) -> np.ndarray:
+        """The window's part of a plane at the low resolution, at the picture's."""
+        size = (self._size[1], self._size[0])
+        return self._window.of(cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR))
+
+    def reduce(self, plane: np.ndarray) -> np.ndarray:
+        """A plane over the window at the low resolution; 0 beside it."""
+        if not self._whole:
+            whole = np.zeros(self._size, np.float32)
+            self._window.of(whole)[:] = plane
+            plane = whole
+        size = (self._shape[1], self._shape[0])
+        return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA))

@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from .coverage import Coverage
 from .motion_track import FlowStep, MotionTrack, flow_step
-from .optical_flow import DenseFlow, flow_picture, flow_size
+from .optical_flow import DenseFlow, flow_picture, flow_size, look_up
 from .propagation import carry, contour_distance
 from .smoothing import MaskSmoother
+from .windows import Urgency, Window
 
 MAX_AGE = 10.0  # seconds that a mask is carried for: whatever infers them may have stopped
 MAX_GAP = 1.5  # seconds without a picture, after which nothing is known of the motion
@@ -80,6 +82,9 @@ class _Held:
 class MaskStream:
     """Follows the motion in a camera's pictures and carries masks along it.
 
+    The network may be given a window of a picture instead of the whole: what it says of that is put
+    into the mask held so far.
+
     Memory is bounded: the newest picture, the one being segmented and two tracks at the flow's
     resolution, and the last mask. Use it from one thread.
     """
@@ -87,6 +92,7 @@ class MaskStream:
     def __init__(self) -> None:
         self._flow = DenseFlow()
         self._smoother = MaskSmoother()
+        self._coverage = Coverage()
         self._newest: _Picture | None = None
         self._awaited: _Awaited | None = None
         self._held: _Held | None = None
@@ -101,6 +107,16 @@ class MaskStream:
         """When the picture of the last mask was taken, in seconds; None without one."""
         return None if self._held is None else self._held.time
 
+    @property
+    def urgency(self) -> Urgency | None:
+        """Where the network should look next; None if at a whole picture."""
+        newest, held = self._newest, self._held
+        if newest is None:
+            return None
+        contours = None if held is None else look_up(held.contours, held.track.field)
+        values = self._coverage.urgency(contours)
+        return None if values is None else Urgency(newest.size, values)
+
     def reset(self) -> None:
         """Forget everything; a mask that is being computed will not be carried."""
         self._newest = self._awaited = None
@@ -110,6 +126,7 @@ class MaskStream:
         """Forget the masks, but follow the motion on."""
         self._held = None
         self._smoother.reset()
+        self._coverage.reset()
         if self._awaited is not None:
             self._awaited.to_held = None
 
@@ -128,8 +145,14 @@ class MaskStream:
             return True  # `begin` was faster
         return self._follow(_Picture(flow_picture(rgb), time, (rgb.shape[0], rgb.shape[1])))
 
-    def begin(self, rgb: np.ndarray, time: float) -> None:
-        """A picture goes to the network: one that was given to `picture`, or will not be."""
+    def begin(self, rgb: np.ndarray, time: float, window: Window | None = None) -> None:
+        """A picture goes to the network: one that was given to `picture`, or will not be.
+
+        Args:
+            rgb: (H, W, 3) uint8.
+            time: when it was taken, in seconds.
+            window: what of it the network gets; None: all.
+        """
         start = _Picture(flow_picture(rgb), time, (rgb.shape[0], rgb.shape[1]))
         if self._newest is None or time > self._newest.time:
             self._follow(start)
@@ -148,28 +171,57 @@ class MaskStream:
             if to_held is not None and back is not None:
                 to_held.extend(back)
         self._awaited = _Awaited(start, track, to_held, held.time if held else time)
+        if track is None:
+            self._coverage.reset()
+        else:
+            field = track.field if time < newest.time else None
+            age = newest.time - time
+            self._coverage.look(newest.shape, start.size, window, age, field)
 
-    def result(self, mask: Mask, time: float, smooth: bool) -> Mask:
+    def result(
+        self, mask: Mask, time: float, smooth: bool, window: Window | None = None
+    ) -> Mask | None:
         """The network's answer: hold it from now on.
 
         Args:
-            mask: of the picture that was last given to `begin`.
+            mask: of the picture that was last given to `begin`, or of the window of it.
             time: of that picture.
             smooth: whether to fuse it with the masks before.
+            window: as given to `begin`.
 
         Returns:
-            The mask of that picture, fused if so asked.
+            The mask of that picture, fused if so asked. None if it is one of a window, and there
+            is no mask of the same kind that it could be put into.
         """
         awaited, self._awaited = self._awaited, None
         if awaited is None or awaited.picture.time != time:
             awaited = None
-        mask = self._fused(mask, awaited, smooth)
+        around = None
+        if window is not None:
+            around = self._around(mask, awaited)
+            if around is None:
+                self.forget_masks()
+                return None
+        mask = self._fused(mask, awaited, smooth, window, around)
         track = None if awaited is None else awaited.track
         self._held = None
         if track is not None:
             contours = contour_distance(mask.labels, track.shape)
             self._held = _Held(mask, contours, time, track)
         return mask
+
+    def _around(self, mask: Mask, awaited: _Awaited | None) -> Mask | None:
+        """The mask held, carried to the awaited picture, if a window's mask can be put into it."""
+        held = self._held
+        if awaited is None or awaited.to_held is None or held is None:
+            return None
+        if held.mask.context != mask.context or held.mask.labels.shape != awaited.picture.size:
+            return None
+        age = awaited.picture.time - awaited.held_time
+        labels, confidence = carry(
+            held.mask.labels, held.mask.confidence, held.contours, awaited.to_held, age
+        )
+        return replace(mask, labels=labels, confidence=confidence)
 
     def carried(self) -> Mask | None:
         """The last mask at the newest picture; None if there is none that can be carried there."""
@@ -188,11 +240,12 @@ class MaskStream:
         older, self._newest = self._newest, picture
         step = None if older is None else self._step(older, picture)
         if step is None:
-            self._held = None
-            self._smoother.reset()
+            self.forget_masks()
             if self._awaited is not None:
-                self._awaited.track = self._awaited.to_held = None
+                self._awaited.track = None
             return False
+        assert older is not None, "there is a step from it"
+        self._coverage.extend(step, picture.time - older.time)
         if self._held is not None:
             self._held.track.extend(step)
         if self._awaited is not None and self._awaited.track is not None:
@@ -206,18 +259,37 @@ class MaskStream:
         step = flow_step(self._flow, older.grey, newer.grey)
         return step if step.similarity >= LEAST_SIMILARITY else None
 
-    def _fused(self, mask: Mask, awaited: _Awaited | None, smooth: bool) -> Mask:
-        if not smooth:
+    def _fused(
+        self,
+        mask: Mask,
+        awaited: _Awaited | None,
+        smooth: bool,
+        window: Window | None,
+        around: Mask | None,
+    ) -> Mask:
+        """A mask as it is held: a window's within what is known `around` it, and fused if asked."""
+        if smooth:
+            mask = self._smoothed(mask, awaited, window, around)
+        else:
             self._smoother.reset()
+        if window is None or around is None:
             return mask
-        shape = mask.labels.shape
+        window.of(around.labels)[:] = mask.labels
+        window.of(around.confidence)[:] = mask.confidence
+        return around
+
+    def _smoothed(
+        self, mask: Mask, awaited: _Awaited | None, window: Window | None, around: Mask | None
+    ) -> Mask:
+        """A mask, of a window or not, fused with those before."""
+        size = mask.labels.shape if around is None else around.labels.shape
         track = None if awaited is None else awaited.to_held
         held = self._held.mask if self._held is not None else None
         if awaited is None or track is None or held is None or held.context != mask.context:
             self._smoother.reset()
-            track = MotionTrack(flow_size(*shape))
+            track = MotionTrack(flow_size(*size))
         age = awaited.picture.time - awaited.held_time if awaited is not None else 0.0
         labels, confidence = self._smoother.fuse(
-            mask.labels, mask.confidence, mask.unlabeled, track, age
+            mask.labels, mask.confidence, mask.unlabeled, track, age, window, size
         )
-        return Mask(labels, confidence, mask.unlabeled, mask.context)
+        return replace(mask, labels=labels, confidence=confidence)

@@ -16,14 +16,15 @@ from dinoiser_ros.sim.gl import RendererUnavailable
 from dinoiser_ros.temporal.stream import Mask
 from dinoiser_ros.utils.atomic_files import atomic_write_text
 
+from .answers import Answers, masks_of, model_answers, true_answers, true_masks
 from .correspondence import Correspondences
 from .drives import Drive, render_drive, segment_views
-from .replay import Counts, Flicker, as_masks, replay_carried, smoothed, true_masks
+from .flicker import Flicker, smoothed
+from .replay import CarriedReplay, Counts, Schedule
 from .report import Findings, markdown
 
-HELD_OUT = tuple(range(201, 207))  # seeds; the constants were chosen on 101 and 102
-PERIOD = 1.0  # seconds between two inferences
-DELAYS = (1.0, 0.3)  # seconds that one takes
+HELD_OUT = tuple(range(201, 207))  # seeds; the constants were chosen on 101 to 106
+SCHEDULES = tuple(Schedule(latency, share=share) for latency in (1.0, 0.3) for share in (1, 0.25))
 _INTRODUCTION = (
     "# Masks over time\n\n"
     "What `rate_mode: propagate` and `temporal: smooth` are worth. How to use them: [Masks between "
@@ -39,7 +40,7 @@ def measure(seeds: Sequence[int], seconds: float, model: str) -> Findings:
     """
     segmenter = Segmenter(model, device="cpu", precision="float32", offline=True)
     segmenter.set_prompts(list(CLASSES))
-    carried: dict[tuple[str, float], Counts] = {}
+    carried: dict[tuple[str, Schedule], Counts] = {}
     smoothing: dict[tuple[str, bool], Flicker] = {}
     for seed in seeds:
         print(f"drive {seed}", file=sys.stderr, flush=True)
@@ -49,11 +50,16 @@ def measure(seeds: Sequence[int], seconds: float, model: str) -> Findings:
             raise EvaluationError(str(error)) from error
         motion = Correspondences(drive)
         for name, images in (("clean", drive), ("noise", drive.noisy())):
-            results = segment_views(images, segmenter)
-            masks = as_masks([r.labels for r in results], [r.confidence for r in results])
+            masks = masks_of(segment_views(images, segmenter))
             if name == "clean":
-                _carry(drive, motion, "truth", true_masks(drive.views), carried)
-                _carry(drive, motion, "demo", masks, carried)
+                networks = {
+                    "truth": (true_masks(drive.views), true_answers(drive)),
+                    "demo": (masks, model_answers(drive, masks, segmenter)),
+                }
+                for source, network in networks.items():
+                    for schedule in SCHEDULES:
+                        counts = carried.setdefault((source, schedule), Counts())
+                        _carry(drive, motion, *network, schedule, segmenter, counts)
             smoothing.setdefault((name, False), Flicker()).add(drive, motion, masks)
             fused = smoothing.setdefault((name, True), Flicker())
             fused.add(drive, motion, smoothed(images, masks, fused))
@@ -63,13 +69,15 @@ def measure(seeds: Sequence[int], seconds: float, model: str) -> Findings:
 def _carry(
     drive: Drive,
     motion: Correspondences,
-    source: str,
-    masks: Sequence[Mask],
-    found: dict[tuple[str, float], Counts],
+    every: Sequence[Mask],
+    answers: Answers,
+    schedule: Schedule,
+    segmenter: Segmenter,
+    counts: Counts,
 ) -> None:
-    for delay in DELAYS:
-        counts = found.setdefault((source, delay), Counts())
-        replay_carried(drive, motion, masks, counts, PERIOD, delay)
+    size = drive.pictures[0].shape[:2]
+    length = segmenter.window_length(size, schedule.share) if schedule.share < 1 else None
+    CarriedReplay(drive, motion, every, answers, schedule, length).run(counts)
 
 
 def main() -> None:

@@ -44,11 +44,13 @@ class Drive:
         seed: of the simulated world.
         pictures: (H, W, 3) uint8 each, 1 / `RATE` seconds apart.
         views: of every `EVERY`th picture.
+        labels: (H, W) uint8 each, the true labels of all pictures.
     """
 
     seed: int
     pictures: list[np.ndarray]
     views: list[View]
+    labels: list[np.ndarray]
 
     def noisy(self) -> Drive:
         """The same drive with independent noise in each picture that is looked at."""
@@ -57,7 +59,7 @@ class Drive:
         for index in range(0, len(pictures), EVERY):
             seed = self.seed * 1000 + index // EVERY
             pictures[index] = corrupt(pictures[index], name, severity, seed)
-        return Drive(self.seed, pictures, self.views)
+        return Drive(self.seed, pictures, self.views, self.labels)
 
 
 def render_drive(seed: int, seconds: float, width: int = 640, height: int = 480) -> Drive:
@@ -66,17 +68,18 @@ def render_drive(seed: int, seconds: float, width: int = 640, height: int = 480)
     Raises:
         RendererUnavailable: MuJoCo or a GL library is missing.
     """
-    pictures, views = [], []
+    pictures, views, labels = [], [], []
     with PatrolRobot(seed, width, height) as robot:
         for index in range(round(seconds * RATE)):
             time = index / RATE
             looked_at = index % EVERY == 0
             frame = robot.frame(time, depth=looked_at)
             pictures.append(frame.rgb)
+            labels.append(frame.labels)
             if looked_at:
                 turning = robot.pose(time).yaw != robot.pose(time + 1 / RATE).yaw
                 views.append(_view(frame, robot.pose(time), turning))
-    return Drive(seed, pictures, views)
+    return Drive(seed, pictures, views, labels)
 
 
 def _view(frame: RenderedFrame, pose: CameraPose, turning: bool) -> View:

@@ -5,32 +5,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import ceil
 from time import process_time
 
 import numpy as np
 
 from dinoiser_ros.evaluation.metrics.confusion import confusion_matrix, mean_iou
-from dinoiser_ros.sim.classes import CLASSES
+from dinoiser_ros.sim.classes import CLASSES, UNLABELLED
 from dinoiser_ros.temporal.stream import Mask, MaskStream
+from dinoiser_ros.temporal.windows import Window, choose_window
 
-from .correspondence import Correspondences, label_changes
-from .drives import EVERY, RATE, Drive, View
-
-_UNLABELED = 255
-_KINDS = ("every frame", "carried", "stale")
-
-
-def as_masks(labels: Sequence[np.ndarray], confidence: Sequence[np.ndarray]) -> list[Mask]:
-    """Labels and confidence of views as masks of one context."""
-    return [
-        Mask(ids, sure, _UNLABELED, "sim") for ids, sure in zip(labels, confidence, strict=True)
-    ]
+from .answers import Answers
+from .correspondence import Correspondences
+from .drives import EVERY, RATE, Drive
 
 
-def true_masks(views: Sequence[View]) -> list[Mask]:
-    """The masks of a model that is never wrong."""
-    ones = np.ones(views[0].truth.shape, np.float32)
-    return as_masks([view.truth for view in views], [ones] * len(views))
+@dataclass(frozen=True)
+class Schedule:
+    """When the network gets pictures.
+
+    Attributes:
+        latency: seconds from a whole picture to its mask; a window takes its share of them.
+        period: seconds between two whole pictures, at least the latency. Windows follow each other
+            at once.
+        share: of the pictures' longer side that the network gets at a time; 1: all.
+    """
+
+    latency: float
+    period: float = 1.0
+    share: float = 1.0
 
 
 @dataclass
@@ -40,7 +43,8 @@ class Counts:
     Attributes:
         matrices: by (kind, part of the drive); kinds are "every frame", "carried" and "stale",
             parts are "all", "straight", "turning" and "seen": the pixels of "all" that were in the
-            picture which the mask was computed from.
+            picture which the mask was computed from. With windows there is no such picture, and
+            neither "stale" nor "seen".
         cpu: seconds of processor time for following pictures.
         cpu_carry: seconds of processor time for carrying masks.
         followed, carried: how many pictures and masks.
@@ -63,111 +67,92 @@ class Counts:
         return float("nan") if matrix is None else mean_iou(matrix)
 
 
-def replay_carried(
-    drive: Drive,
-    motion: Correspondences,
-    masks: Sequence[Mask],
-    counts: Counts,
-    period: float,
-    latency: float,
-) -> None:
-    """Infer a mask every `period` seconds, have it `latency` seconds later, carry it to each view.
+@dataclass(frozen=True)
+class _Job:
+    """What the network has: a picture's number, the window of it, and when it will be done."""
+
+    index: int
+    window: Window | None
+    due: int
+
+
+class CarriedReplay:
+    """Runs the pictures of a drive through the network and `MaskStream`, as the node does.
 
     Args:
+        drive: of which the masks are compared with the truth at each view.
         motion: of the drive.
-        masks: of the drive's views, that of a picture which is inferred being used.
-        counts: gets what is found, from when the first mask is there.
-        period, latency: seconds; the latency is at most the period.
+        every: the masks of its views, each segmented as a whole at once: what is aimed at.
+        answers: the network.
+        schedule: when it gets pictures.
+        length: of windows along the longer side, in pixels; None: whole pictures only.
     """
-    stream = MaskStream()
-    start_every, wait = round(period * RATE), round(latency * RATE)
-    for index, picture in enumerate(drive.pictures):
-        time = index / RATE
+
+    def __init__(
+        self,
+        drive: Drive,
+        motion: Correspondences,
+        every: Sequence[Mask],
+        answers: Answers,
+        schedule: Schedule,
+        length: int | None = None,
+    ) -> None:
+        self._drive, self._motion, self._every = drive, motion, every
+        self._answers, self._schedule, self._length = answers, schedule, length
+        self._stream = MaskStream()
+        self._job: _Job | None = None
+        self._free = 0  # number of the picture from which the network takes another
+
+    def run(self, counts: Counts) -> None:
+        """Drive; `counts` gets what is found, from when the first mask is there."""
+        for index, picture in enumerate(self._drive.pictures):
+            began = process_time()
+            self._stream.picture(picture, index / RATE)
+            counts.cpu += process_time() - began
+            self._infer(index, counts)
+            counts.followed += 1
+            if index % EVERY == 0 and self._stream.held_time is not None:
+                self._compare(index, counts)
+
+    def _infer(self, index: int, counts: Counts) -> None:
+        """The network finishes what it has, and takes the newest picture."""
+        stream, job = self._stream, self._job
+        if job is not None and index >= job.due:
+            answer = self._answers(job.index, job.window)
+            began = process_time()
+            stream.result(answer, job.index / RATE, smooth=False, window=job.window)
+            counts.cpu += process_time() - began
+            self._job = None
+        if self._job is None and index >= self._free:
+            began = process_time()
+            window = None
+            if self._length is not None and (urgency := stream.urgency) is not None:
+                window = choose_window(urgency, self._length)
+            picture = self._drive.pictures[index]
+            stream.begin(picture, index / RATE, window)
+            counts.cpu += process_time() - began
+            part = 1.0 if window is None else window.of(picture).size / picture.size
+            self._job = _Job(
+                index, window, index + ceil(part * self._schedule.latency * RATE - 1e-6)
+            )
+            whole = round(self._schedule.period * RATE)
+            self._free = index + whole if self._length is None else self._job.due
+
+    def _compare(self, index: int, counts: Counts) -> None:
+        stream = self._stream
         began = process_time()
-        stream.picture(picture, time)
-        if index >= wait and (index - wait) % start_every == 0:
-            stream.result(masks[(index - wait) // EVERY], (index - wait) / RATE, smooth=False)
-        if index % start_every == 0:
-            stream.begin(picture, time)
-        counts.cpu += process_time() - began
-        counts.followed += 1
-        if index % EVERY == 0 and stream.held_time is not None:
-            _compare(drive, motion, masks, index, stream, counts)
-
-
-def _compare(
-    drive: Drive,
-    motion: Correspondences,
-    masks: Sequence[Mask],
-    index: int,
-    stream: MaskStream,
-    counts: Counts,
-) -> None:
-    began = process_time()
-    carried = stream.carried()
-    counts.cpu_carry += process_time() - began
-    counts.carried += 1
-    assert carried is not None and stream.held_time is not None, "there is a mask"
-    view = drive.views[index // EVERY]
-    source = round(stream.held_time * RATE) // EVERY
-    seen = motion.seen(index // EVERY, source)
-    shown = (masks[index // EVERY].labels, carried.labels, masks[source].labels)
-    for kind, labels in zip(_KINDS, shown, strict=True):
-        counts.add(kind, "all", view.truth, labels)
-        counts.add(kind, "turning" if view.turning else "straight", view.truth, labels)
-        counts.add(kind, "seen", np.where(seen, view.truth, _UNLABELED), labels)
-
-
-@dataclass
-class Flicker:
-    """Pixels whose label changed although they show the same, and mIoU.
-
-    Attributes:
-        changed, compared: pixels.
-        matrix: the confusion matrix of all views.
-        cpu: seconds of processor time for smoothing.
-        masks: how many were made.
-    """
-
-    changed: int = 0
-    compared: int = 0
-    matrix: np.ndarray | None = None
-    cpu: float = 0.0
-    masks: int = 0
-
-    @property
-    def share(self) -> float:
-        """Share of the compared pixels that changed, in [0, 1]."""
-        return self.changed / max(self.compared, 1)
-
-    @property
-    def mean_iou(self) -> float:
-        """MIoU in [0, 1]; NaN without a mask."""
-        return float("nan") if self.matrix is None else mean_iou(self.matrix)
-
-    def add(self, drive: Drive, motion: Correspondences, masks: Sequence[Mask]) -> None:
-        """Count the masks of a drive's views; `motion` is the drive's."""
-        for index, (view, mask) in enumerate(zip(drive.views, masks, strict=True)):
-            found = confusion_matrix(view.truth, mask.labels, len(CLASSES))
-            self.matrix = found if self.matrix is None else self.matrix + found
-            self.masks += 1
-            if index:
-                places, same = motion.places(index, index - 1)
-                changed, compared = label_changes(
-                    mask.labels, masks[index - 1].labels, places, same
-                )
-                self.changed += changed
-                self.compared += compared
-
-
-def smoothed(drive: Drive, masks: Sequence[Mask], flicker: Flicker) -> list[Mask]:
-    """The masks of a drive's views, each fused with those before; `flicker` gets the time taken."""
-    stream, results = MaskStream(), []
-    began = process_time()
-    for index, mask in enumerate(masks):
-        picture, time = drive.pictures[index * EVERY], index * EVERY / RATE
-        stream.picture(picture, time)
-        stream.begin(picture, time)
-        results.append(stream.result(mask, time, smooth=True))
-    flicker.cpu += process_time() - began
-    return results
+        carried = stream.carried()
+        counts.cpu_carry += process_time() - began
+        counts.carried += 1
+        assert carried is not None and stream.held_time is not None, "there is a mask"
+        view = self._drive.views[index // EVERY]
+        shown = {"every frame": self._every[index // EVERY].labels, "carried": carried.labels}
+        parts = {"all": view.truth, "turning" if view.turning else "straight": view.truth}
+        if self._length is None:  # one picture that all of the mask comes from
+            source = round(stream.held_time * RATE) // EVERY
+            shown["stale"] = self._every[source].labels
+            seen = self._motion.seen(index // EVERY, source)
+            parts["seen"] = np.where(seen, view.truth, UNLABELLED)
+        for kind, labels in shown.items():
+            for part, truth in parts.items():
+                counts.add(kind, part, truth, labels)

@@ -10,7 +10,8 @@ from dinoiser_ros.evaluation.reports.report import percent
 from dinoiser_ros.utils.markdown import table
 
 from .drives import EVERY, RATE
-from .replay import Counts, Flicker
+from .flicker import Flicker
+from .replay import Counts, Schedule
 
 PARTS = ("all", "straight", "turning", "seen")
 
@@ -22,13 +23,13 @@ class Findings:
     Attributes:
         seeds: of the drives.
         seconds: length of each.
-        carried: by (whose masks, seconds from a picture to its mask).
+        carried: by (whose masks, when the network got pictures).
         smoothing: by (kind of pictures, whether masks are fused).
     """
 
     seeds: Sequence[int]
     seconds: float
-    carried: Mapping[tuple[str, float], Counts]
+    carried: Mapping[tuple[str, Schedule], Counts]
     smoothing: Mapping[tuple[str, bool], Flicker]
 
     @property
@@ -52,9 +53,12 @@ def markdown(findings: Findings) -> str:
         f"{RATE:g} Hz at 640x480, {RATE / EVERY:g} masks a second compared with the truth. The "
         "constants were chosen on other drives.\n\n"
         f"{table(_CARRIED_HEADER, _carried_rows(findings))}\n"
-        "One inference a second; *delay* is the time from an image to its mask. *Truth*: the "
-        "network is never wrong; *demo*: the embedded model. *Seen*: only pixels of surfaces that "
-        "the camera saw in the image that was inferred.\n\n"
+        "*Delay*: the time from a whole image to its mask, of which there is one a second. "
+        "*Window*: the share of the image's longer side that the network got at a time "
+        "(`inference_window`), one window after the other, each in its share of the delay. "
+        "*Truth*: the network is never wrong; *demo*: the embedded model. *Seen*: only pixels of "
+        "surfaces that the camera saw in the image that was inferred. *Loss*: of *carried* against "
+        "*every image*, inferred as a whole and at once.\n\n"
         f"{table(_SMOOTH_HEADER, _smooth_rows(findings))}\n"
         "Inferred for each compared image by the model *demo*. *Flicker*: pixels that show the "
         "same as in the mask before, by the true motion, and changed their label. *Noise*: "
@@ -65,7 +69,9 @@ def markdown(findings: Findings) -> str:
     )
 
 
-_CARRIED_HEADER = ["masks", "delay, s", "pixels", "every image", "carried", "stale", "loss"]
+_CARRIED_HEADER = [
+    "masks", "delay, s", "window", "pixels", "every image", "carried", "stale", "loss",
+]  # fmt: skip
 _SMOOTH_HEADER = ["images", "temporal", "flicker, %", "mIoU, %"]
 
 
@@ -78,14 +84,20 @@ def _carried_rows(findings: Findings) -> list[list[str]]:
     return [
         [
             source,
-            f"{delay:g}",
+            f"{schedule.latency:g}",
+            f"{schedule.share:g}",
             part,
-            *(percent(counts.mean_iou(kind, part)) for kind in ("every frame", "carried", "stale")),
+            *(_percent(counts, kind, part) for kind in ("every frame", "carried", "stale")),
             percent(counts.mean_iou("every frame", part) - counts.mean_iou("carried", part)),
         ]
-        for (source, delay), counts in findings.carried.items()
+        for (source, schedule), counts in findings.carried.items()
         for part in PARTS
+        if ("carried", part) in counts.matrices
     ]
+
+
+def _percent(counts: Counts, kind: str, part: str) -> str:
+    return percent(counts.mean_iou(kind, part)) if (kind, part) in counts.matrices else ""
 
 
 def _smooth_rows(findings: Findings) -> list[list[str]]:

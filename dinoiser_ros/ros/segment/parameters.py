@@ -208,6 +208,15 @@ SPECS: tuple[Option, ...] = (
         choices=("off", "propagate"),
     ),
     Option(
+        "inference_window",
+        1.0,
+        "With rate_mode: propagate, the share of an image's longer side that the network gets at a "
+        "time, there where the mask is least known; 1: whole images. Smaller windows follow turns "
+        "sooner, but show the network less of the surroundings.",
+        minimum=0.1,
+        maximum=1.0,
+    ),
+    Option(
         "temporal",
         "off",
         "Whether masks are fused over time along the motion in the picture: off, or smooth, which "

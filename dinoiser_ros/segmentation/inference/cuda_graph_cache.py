@@ -24,6 +24,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
 Compute = Callable[[Tensor], Tensor]
+_Kind = tuple[torch.Size, tuple[int, int]]  # of the pixels, and at inference
 Capture = Callable[[Compute, Tensor], tuple[Callable[[], object], Tensor]]
 
 _MOST = 8  # kinds of frames that are remembered; a graph holds the memory that a frame takes
@@ -48,16 +49,24 @@ class Replays:
         self._capture = capture
         self._lock = threading.Lock()
         self._setting: tuple[object, ...] = ()
-        self._known: OrderedDict[torch.Size, _Graph | None] = OrderedDict()
+        self._known: OrderedDict[_Kind, _Graph | None] = OrderedDict()
         self.problem: str | None = None
 
-    def __call__(self, compute: Compute, pixels: Tensor, setting: tuple[object, ...]) -> Tensor:
+    def __call__(
+        self,
+        compute: Compute,
+        pixels: Tensor,
+        shape: tuple[int, int],
+        setting: tuple[object, ...],
+    ) -> Tensor:
         """Compute a frame: ordinarily at first, as a graph from the third of its kind on.
 
         Args:
             compute: from pixels on the device to (2, B, H, W) or (3, B, H, W), see
                 `transfer.pack_results`.
             pixels: (B, H, W, 3) uint8 on the host.
+            shape: height and width at inference. Whole images and windows of one size have
+                different ones.
             setting: what `compute` depends on besides; another object is another setting, for
                 which the graphs of the one before are given up.
 
@@ -75,20 +84,19 @@ class Replays:
             if not _same(setting, self._setting):
                 self._known.clear()
                 self._setting, self.problem = setting, None
-            graph = self._known.get(pixels.shape)
+            kind = (pixels.shape, shape)
+            graph = self._known.get(kind)
             try:
                 if graph is not None:
-                    self._known.move_to_end(pixels.shape)
+                    self._known.move_to_end(kind)
                     return graph(pixels)
                 packed = compute(pixels.to(self._device)).cpu()
             except Exception:
                 self._known.clear()
                 raise
-            second = self.problem is None and pixels.shape in self._known
-            self._known[pixels.shape] = (
-                self._graph(capture, compute, pixels, packed) if second else None
-            )
-            self._known.move_to_end(pixels.shape)
+            second = self.problem is None and kind in self._known
+            self._known[kind] = self._graph(capture, compute, pixels, packed) if second else None
+            self._known.move_to_end(kind)
             while len(self._known) > _MOST:
                 self._known.popitem(last=False)
             return packed

@@ -55,6 +55,48 @@ def inference_shape(size: tuple[int, int], shorter_side: int | None) -> tuple[in
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
+def window_shape(
+    window: tuple[int, int], whole: tuple[int, int], shorter_side: int | None, patch: int
+) -> tuple[int, int]:
+    """Height and width that a part of an image is segmented at: scaled as the whole image would be.
+
+    Args:
+        window, whole: heights and widths of the part and of the image.
+        shorter_side: see `inference_shape`; of the whole image.
+        patch: pixels of a patch's side. A side that was cut has whole patches, since a network sees
+            more of the padding in an incomplete one than in a large image.
+
+    Raises:
+        ImageError: the part is larger than the image.
+    """
+    if window[0] > whole[0] or window[1] > whole[1]:
+        raise ImageError(f"A window of {window} pixels is not part of an image of {whole}.")
+    scaled = inference_shape(whole, shorter_side)
+    height, width = (
+        side if part == full else max(1, round(part * side / full / patch)) * patch
+        for part, full, side in zip(window, whole, scaled, strict=True)
+    )
+    return height, width
+
+
+def window_length(
+    whole: tuple[int, int], share: float, shorter_side: int | None, patch: int
+) -> int:
+    """Length of a window along the longer side of an image, in the image's pixels.
+
+    Args:
+        whole: height and width of the image.
+        share: of the longer side that is wanted, in (0, 1].
+        shorter_side, patch: see `window_shape`.
+
+    Returns:
+        The length of whole patches that is nearest, one at least; the longer side at most.
+    """
+    longer, side = max(whole), max(inference_shape(whole, shorter_side))
+    patches = max(1, round(share * side / patch))
+    return min(longer, max(1, round(patches * patch * longer / side)))
+
+
 def to_batch(images: list[np.ndarray], shape: tuple[int, int], device: torch.device) -> Tensor:
     """Images of one size as the backbone takes them, see `stack_images` and `scale_pixels`."""
     return scale_pixels(stack_images(images).to(device), shape)

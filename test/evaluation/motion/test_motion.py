@@ -7,16 +7,11 @@ import numpy as np
 import pytest
 from moving_pictures import MARGIN, coloured, texture, window
 
+from dinoiser_ros.evaluation.motion.answers import as_masks, true_answers, true_masks
 from dinoiser_ros.evaluation.motion.correspondence import Correspondences, true_places
 from dinoiser_ros.evaluation.motion.drives import EVERY, RATE, Drive, View
-from dinoiser_ros.evaluation.motion.replay import (
-    Counts,
-    Flicker,
-    as_masks,
-    replay_carried,
-    smoothed,
-    true_masks,
-)
+from dinoiser_ros.evaluation.motion.flicker import Flicker, smoothed
+from dinoiser_ros.evaluation.motion.replay import CarriedReplay, Counts, Schedule
 from dinoiser_ros.evaluation.motion.report import Findings, markdown
 from dinoiser_ros.sim.patrol import CameraPose
 
@@ -42,7 +37,16 @@ def view(pixels: int) -> View:
 def drive() -> Drive:
     """A pixel a picture."""
     pictures = [coloured(window(WALL, (index, 0))) for index in range(PICTURES)]
-    return Drive(7, pictures, [view(index) for index in range(0, PICTURES, EVERY)])
+    views = [view(index) for index in range(PICTURES)]
+    return Drive(7, pictures, views[::EVERY], [shown.truth for shown in views])
+
+
+def carried(drive: Drive, schedule: Schedule, length: int | None = None) -> Counts:
+    """With a network that is never wrong."""
+    counts, motion = Counts(), Correspondences(drive)
+    every, answers = true_masks(drive.views), true_answers(drive)
+    CarriedReplay(drive, motion, every, answers, schedule, length).run(counts)
+    return counts
 
 
 def test_true_places_are_where_the_wall_was() -> None:
@@ -61,15 +65,20 @@ def test_what_something_else_hides_is_not_the_same() -> None:
 
 
 def test_carried_masks_are_better_than_stale_ones(drive: Drive) -> None:
-    counts = Counts()
-    motion = Correspondences(drive)
-    replay_carried(drive, motion, true_masks(drive.views), counts, period=1.0, latency=0.5)
+    counts = carried(drive, Schedule(0.5))
     assert counts.mean_iou("every frame", "all") == 1.0
     seen = counts.mean_iou("carried", "seen")
     assert seen > 0.8 > counts.mean_iou("stale", "seen") + 0.3
     assert counts.mean_iou("carried", "all") <= seen
     assert np.isnan(counts.mean_iou("carried", "turning"))
     assert counts.followed == PICTURES and counts.carried == (PICTURES - RATE / 2) / EVERY
+
+
+def test_windows_lose_less_than_whole_pictures(drive: Drive) -> None:
+    whole, windows = carried(drive, Schedule(1.0)), carried(drive, Schedule(1.0, share=0.25), 40)
+    loss = 1 - whole.mean_iou("carried", "all")
+    assert 1 - windows.mean_iou("carried", "all") < loss - 0.15
+    assert ("stale", "all") not in windows.matrices and ("carried", "seen") not in windows.matrices
 
 
 def test_smoothing_is_measured(drive: Drive) -> None:
@@ -95,11 +104,10 @@ def test_noise_is_the_same_each_time_and_only_where_it_is_looked_at(drive: Drive
 
 
 def test_the_page_has_what_was_measured(drive: Drive) -> None:
-    counts, flicker = Counts(), Flicker(changed=5, compared=100)
-    motion = Correspondences(drive)
-    replay_carried(drive, motion, true_masks(drive.views), counts, period=1.0, latency=0.5)
-    flicker.add(drive, motion, true_masks(drive.views)[:1] * len(drive.views))
-    page = markdown(Findings((7,), 2.0, {("truth", 0.5): counts}, {("noise", True): flicker}))
+    counts, flicker = carried(drive, Schedule(0.5)), Flicker(changed=5, compared=100)
+    flicker.add(drive, Correspondences(drive), true_masks(drive.views)[:1] * len(drive.views))
+    schedules = {("truth", Schedule(0.5)): counts, ("truth", Schedule(0.5, share=0.25)): counts}
+    page = markdown(Findings((7,), 2.0, schedules, {("noise", True): flicker}))
     assert f"{100 * counts.mean_iou('carried', 'seen'):.1f}" in page
     assert "1 drives of 2 s" not in page and "| truth" in page and "smooth" in page
 

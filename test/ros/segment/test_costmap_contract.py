@@ -44,11 +44,11 @@ import dinoiser_ros.segmentation.segmenter as module
 
 frames, original = Path({frames!r}), module.Segmenter.segment_batch
 
-def segment_batch(self, images):
+def segment_batch(self, images, whole=None):
     start, end = frames.stat().st_size, time.monotonic() + 60
     while frames.stat().st_size < start + 30 and time.monotonic() < end:
         time.sleep(0.002)
-    return original(self, images)
+    return original(self, images, whole)
 
 module.Segmenter.segment_batch = segment_batch
 from dinoiser_ros.ros.segment.main import main

@@ -47,7 +47,7 @@ class Model:
         self.batches: list[int] = []
         self.fail: Callable[[list], None] = lambda images: None
 
-    def segment_batch(self, images: list[np.ndarray]) -> list[Any]:
+    def segment_batch(self, images: list[np.ndarray], whole: tuple[int, int]) -> list[Any]:
         self.batches.append(len(images))
         self.fail(images)
         return [

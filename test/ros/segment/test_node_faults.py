@@ -24,7 +24,7 @@ import dinoiser_ros.segmentation.segmenter as module
 
 fault, original = Path({fault!r}), module.Segmenter.segment_batch
 
-def segment_batch(self, images):
+def segment_batch(self, images, whole=None):
     if fault.exists():
         kind, number = fault.read_text().split()
         with open(str(fault) + ".calls", "a") as file:
@@ -34,7 +34,7 @@ def segment_batch(self, images):
         if (self.inference_size or self.default_inference_size) > int(number):
             import torch
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
-    return original(self, images)
+    return original(self, images, whole)
 
 module.Segmenter.segment_batch = segment_batch
 from dinoiser_ros.ros.segment.main import main

@@ -40,9 +40,11 @@ import dinoiser_ros.temporal.stream as stream
 
 fault, original, follow = Path({fault!r}), module.Segmenter.segment_batch, stream.MaskStream.picture
 
-def segment_batch(self, images):
-    results = original(self, images)
-    time.sleep(0.5)
+def segment_batch(self, images, whole):
+    results = original(self, images, whole)
+    time.sleep(0.5 * images[0].size / (3 * whole[0] * whole[1]))
+    if images[0].shape[:2] != whole:
+        print("window", *images[0].shape[:2], file=sys.stderr, flush=True)
     last = len(self.classes) - 1
     bright = [image.min(axis=-1) > 150 for image in images]
     labels = [np.where(b, last, 0).astype(np.uint8) for b in bright]
@@ -222,6 +224,35 @@ def test_another_size_starts_afresh(running: tuple, collect: Any) -> None:
         camera.publish_until(newer, "carried masks of this size")
     for mask in list(masks):
         assert (mask.height, mask.width) == camera.boxes[stamp_of(mask)][1:]
+
+
+def test_windows_go_to_the_network_and_whole_masks_come_out(running: tuple, collect: Any) -> None:
+    process, client, camera, _ = running
+    masks = collect(Image, "/front/dinoiser/mask")
+    origins = collect(MaskOrigin, "/front/dinoiser/mask_origin")
+    assert client.set_parameters(inference_window=0.25) == (True, "")
+    camera.publish_until(lambda: process.log.count("window 120 ") >= 5, "windows")
+    start = camera.publish()
+
+    def later() -> list:
+        return [m for m in list(masks) if stamp_of(m) > start]
+
+    camera.publish_until(lambda: len(later()) >= 30, "30 masks")
+    assert {(mask.height, mask.width) for mask in later()} == {(120, 160)}
+    assert np.median([camera.overlap(mask, 2) for mask in later()]) > 0.6
+    sources = {source_of(message) for message in carried(origins) if stamp_of(message) > start}
+    assert len(sources) >= 3 and sources <= set(camera.sent)
+    # Other prompts need a whole image first; the windows after it are theirs.
+    assert client.call(SetPrompts, "/dinoiser/set_prompts", prompts=["wall", "crate"]).success
+    renamed, before = camera.publish(), process.log.count("window 120 ")
+    camera.publish_until(lambda: process.log.count("window 120 ") >= before + 3, "more windows")
+    camera.publish_until(
+        lambda: len([m for m in list(masks) if stamp_of(m) > renamed]) > 8, "masks"
+    )
+    assert client.call(SetPrompts, "/dinoiser/set_prompts", prompts=PROMPTS).success
+    assert client.set_parameters(inference_window=1.0) == (True, "")
+    accepted, reason = client.set_parameters(inference_window=0.0)
+    assert not accepted and "0.1" in reason
 
 
 def test_what_fails_is_noted_and_the_inferred_masks_go_on(

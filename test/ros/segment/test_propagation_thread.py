@@ -28,6 +28,7 @@ from dinoiser_ros.ros.segment.propagation.publishing_gate import PublishingGate
 from dinoiser_ros.segmentation.result import Segmentation
 from dinoiser_ros.segmentation.text.vocabulary import SegmentationClass
 from dinoiser_ros.temporal.stream import MaskStream
+from dinoiser_ros.temporal.windows import Window
 
 CLASSES = (SegmentationClass(0, "floor", ("floor",)), SegmentationClass(1, "box", ("box",)))
 PLACE = texture(0)
@@ -120,18 +121,32 @@ class Setup:
         self.thread.put(self.camera, message, frame.received)
         self.settle()
 
-    def begin(self, number: int) -> None:
-        self.thread.begin(self.frame(number))
+    def begin(self, number: int, part: Window | None = None) -> None:
+        frame = self.frame(number)
+        frame.window = part
+        self.thread.begin(frame)
         self.settle()
 
-    def result(self, number: int, classes: tuple = CLASSES, confidence: float = 0.9) -> bool:
+    def result(
+        self,
+        number: int,
+        classes: tuple = CLASSES,
+        confidence: float = 0.9,
+        part: Window | None = None,
+    ) -> bool:
         labels = np.zeros((120, 160), np.uint8)
         labels[30:90, 40:100] = 1
+        labels = labels if part is None else part.of(labels)
         sure = np.full(labels.shape, confidence, np.float32)
         segmentation = Segmentation(labels, sure, classes, 255)
-        taken = self.thread.result(Inferred(self.frame(number), segmentation, "words", "", 1.0))
+        frame = self.frame(number)
+        frame.window = part
+        taken = self.thread.result(Inferred(frame, segmentation, "words", "", 1.0))
         self.settle()
         return taken
+
+    def window(self, number: int, making: tuple = ("words", "")) -> Window | None:
+        return self.thread.window(self.frame(number), 40, making)
 
     def settle(self) -> None:
         """Wait until the thread has nothing to do."""
@@ -265,6 +280,73 @@ def test_a_failure_is_reported_and_the_result_published_as_it_is(
     setup.result(6)
     setup.image(7)
     assert setup.publishers.order[5:] == [(6, None), (7, 6)], "and it goes on"
+
+
+@pytest.fixture
+def windows(make: Callable) -> Setup:
+    """Image 0 was inferred as a whole, images 1 to 3 have its mask."""
+    setup = make(inference_window=0.25)
+    setup.image(0)
+    assert setup.window(0) is None
+    setup.begin(0)
+    setup.result(0)
+    for number in (1, 2, 3):
+        setup.image(number)
+    return setup
+
+
+def test_windows_follow_a_whole_image(windows: Setup) -> None:
+    part = windows.window(3)
+    assert part is not None and (part.height, part.width) == (120, 40)
+    windows.begin(3, part)
+    for number in (4, 5):
+        windows.image(number)
+    windows.result(3, part=part, confidence=1.0)
+    windows.image(6)
+    assert windows.publishers.order[4:] == [(4, 0), (5, 0), (6, 3)]
+    mask = windows.publishers.published[-1][2]
+    assert mask.labels.shape == (120, 160) and (mask.labels == 1).any()
+    assert part.of(mask.confidence)[:, :30].min() > mask.confidence.min()
+
+
+def test_a_window_of_the_newest_image_is_published_as_carried(windows: Setup) -> None:
+    part = Window(0, 120, 120, 40)
+    windows.begin(4, part)
+    windows.result(4, part=part)
+    assert windows.publishers.order[-1] == (4, 4), "all but the window is carried"
+
+
+def test_another_vocabulary_needs_a_whole_image(windows: Setup) -> None:
+    assert windows.window(3) is not None
+    other = ("other words", "")
+    assert windows.window(3, other) is None
+    assert windows.window(3, other) is not None
+
+
+@pytest.mark.parametrize("kind", ["classes", "failure"])
+def test_a_window_is_never_published_as_a_mask(
+    windows: Setup, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    part = windows.window(3)
+    windows.begin(3, part)
+    before = list(windows.publishers.order)
+    if kind == "failure":
+        monkeypatch.setattr(MaskStream, "result", lambda *_, **__: 1 / 0)
+    else:
+        windows.publishers.classes = (SegmentationClass(0, "wall", ("wall",)),)
+    windows.result(3, windows.publishers.classes, part=part)
+    assert windows.publishers.order == before
+    assert windows.window(3) is None, "a whole image is next"
+
+
+def test_other_sizes_and_whole_images_have_no_windows(windows: Setup) -> None:
+    frame = windows.frame(3)
+    frame.image = frame.image[:100]
+    assert windows.thread.window(frame, 40, ("words", "")) is None
+    assert windows.thread.window(windows.frame(3), 160, ("words", "")) is None
+    windows.settings["inference_window"] = 1.0
+    windows.image(4)
+    assert windows.window(4) is None
 
 
 def test_broken_messages_and_those_for_nobody_are_left_out(setup: Setup) -> None:

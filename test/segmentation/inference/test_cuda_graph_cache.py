@@ -233,7 +233,7 @@ def test_without_graphs_that_are_right_all_goes_on(capture, reason, plain, dino)
 def test_whoever_looks_at_a_value_cannot_be_recorded(look):
     replays = Replays(CPU, record)
     for _ in range(3):
-        replays(lambda pixels: pixels.repeat(2, 1, 1, 1) * look(pixels.max()), pixels(), ())
+        replays(lambda pixels: pixels.repeat(2, 1, 1, 1) * look(pixels.max()), pixels(), (1, 1), ())
     assert "not permitted when stream is capturing" in replays.problem
 
 

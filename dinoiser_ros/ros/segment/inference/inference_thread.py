@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from dinoiser_ros.ros.segment.points.depth_buffer import DepthMatch
     from dinoiser_ros.ros.segment.propagation.propagation_thread import PropagationThread
     from dinoiser_ros.segmentation import Segmentation, Segmenter
+    from dinoiser_ros.temporal.windows import Window
 
 T = TypeVar("T")
 
@@ -169,12 +170,15 @@ class InferenceThread:
     def _process(
         self, taken: Sequence[tuple[ImageSubscription, Any, float, DepthMatch | None]]
     ) -> None:
-        """Read and segment messages; frames of one size are one batch."""
+        """Read and segment messages; what has one size, of images of one size, is one batch."""
         batches: dict[tuple[int, ...], list[PendingFrame]] = {}
         for camera, message, received, depth in taken:
             frame = self._read(camera, message, received, depth)
             if frame is not None:
-                key = frame.image.shape if self._recovery.batching else (len(batches),)
+                frame.window = self._window(frame)
+                key = (*frame.image.shape, *frame.given.shape)
+                if not self._recovery.batching:
+                    key = (len(batches),)
                 batches.setdefault(key, []).append(frame)
         for batch in batches.values():
             self._segment(batch)
@@ -197,14 +201,25 @@ class InferenceThread:
             self._bad(camera, error.kind, str(error))
             return None
 
+    def _window(self, frame: PendingFrame) -> Window | None:
+        """What of an image the network gets, if not all of it."""
+        share = float(self.settings["inference_window"])
+        if self.propagation is None or share >= 1 or self.settings["rate_mode"] != "propagate":
+            return None
+        segmenter = self.segmenter
+        length = segmenter.window_length(frame.image.shape[:2], share)
+        return self.propagation.window(frame, length, (segmenter.vocabulary, segmenter.options))
+
     def _segment(self, batch: Sequence[PendingFrame]) -> None:
-        """Segment and publish frames of one size."""
+        """Segment and publish frames of one size, or windows of them."""
         start = time.monotonic()
         if self.propagation is not None:
             for frame in batch:
                 self.propagation.begin(frame)
         try:
-            results = self.segmenter.segment_batch([frame.image for frame in batch])
+            results = self.segmenter.segment_batch(
+                [frame.given for frame in batch], batch[0].image.shape[:2]
+            )
         except Exception as error:  # out of memory, a picture the engine refuses, ...
             self._recovery.recover(batch, error)
             return
@@ -215,10 +230,11 @@ class InferenceThread:
             try:
                 numbered = self.numbering.apply(segmentation)
                 if not self._hand_over(frame, numbered, inference):
-                    self._publish(frame, numbered, inference)
+                    self._publish_directly(frame, numbered, inference)
             except Exception as error:  # one camera's broken output must not cost another its mask
                 self._bad(frame.camera, "internal", f"a result was not published: {error!r}")
-            self._watch_world(frame.camera, segmentation)
+            if frame.window is None:
+                self._watch_world(frame.camera, segmentation)
         self._heap.after_frame(batch[0].image)
 
     def _hand_over(self, frame: PendingFrame, segmentation: Segmentation, inference: float) -> bool:
@@ -238,8 +254,16 @@ class InferenceThread:
             camera.statistics.notice = f"the images do not show {self.segmenter.world}"
             self._report_world(f"{camera.topic}: {camera.statistics.notice}")
 
-    def _publish(self, frame: PendingFrame, segmentation: Segmentation, inference: float) -> None:
-        """Publish one frame's results, unless the node was deactivated meanwhile."""
+    def _publish_directly(
+        self, frame: PendingFrame, segmentation: Segmentation, inference: float
+    ) -> None:
+        """Publish one frame's results, unless the node was deactivated meanwhile.
+
+        Those of a window are given up: nobody holds the mask that they belong to any more.
+        """
+        if frame.window is not None:
+            frame.camera.statistics.inferred(time.monotonic(), inference)
+            return
         start = time.monotonic()
         publishers = frame.camera.publishers
         now = self._clock.now()

@@ -13,6 +13,7 @@ import numpy as np
 from dinoiser_ros.errors import ImageMessageError
 from dinoiser_ros.messages.decode import rgb_from_message
 from dinoiser_ros.ros.segment.points.cloud_maker import SegmentedFrame
+from dinoiser_ros.temporal.windows import Window
 
 if TYPE_CHECKING:
     from sensor_msgs.msg import CompressedImage, Image
@@ -34,6 +35,7 @@ class PendingFrame:
         received: monotonic seconds when the message arrived.
         conversion: seconds spent on reading the message.
         depth: the depth of its moment, if the camera has depth.
+        window: what of the image the network gets; None: all.
     """
 
     camera: ImageSubscription
@@ -42,6 +44,12 @@ class PendingFrame:
     received: float
     conversion: float
     depth: DepthMatch | None = None
+    window: Window | None = None
+
+    @property
+    def given(self) -> np.ndarray:
+        """(h, w, 3) uint8 RGB, what the network gets."""
+        return self.image if self.window is None else self.window.of(self.image)
 
     def publish_more(self, segmentation: Segmentation, settings: Mapping[str, Any]) -> None:
         """Publish clouds, if the camera has depth, and objects; to be called in the gate.

@@ -13,6 +13,7 @@ import numpy as np
 from dinoiser_ros.messages.stamps import stamp_of
 from dinoiser_ros.ros.segment.monitoring.statistics import latency_of
 from dinoiser_ros.temporal.stream import Mask, MaskStream
+from dinoiser_ros.temporal.windows import Urgency, Window, choose_window
 
 from .inferred import Inferred
 from .publishing_gate import PublishingGate
@@ -69,11 +70,14 @@ class CameraMasks:
         self._published = -1.0  # when the image of the last mask arrived, monotonic seconds
         self._stamp = 0
         self._images, self._results = _Interval(), _Interval()
+        # Read by the inference thread.
+        self._urgency: Urgency | None = None
+        self._making: tuple[object, ...] = ()
 
     def reset(self) -> None:
         """Forget all images and masks."""
         self._stream.reset()
-        self._newest = self._inferred = None
+        self._newest = self._inferred = self._urgency = None
         self._stamp = 0
         self._images, self._results = _Interval(), _Interval()
 
@@ -85,12 +89,32 @@ class CameraMasks:
         self._stamp, self._newest = stamp, frame
         self._images.add(frame.received)
         self._stream.picture(frame.image, frame.received)
+        self._urgency = self._stream.urgency if settings["inference_window"] < 1 else None
         if settings["rate_mode"] == "propagate" and self._carrying_pays():
             self._carry(settings)
 
+    def window(
+        self, size: tuple[int, int], length: int, making: tuple[object, ...]
+    ) -> Window | None:
+        """What of an image the network should get; may be called from any one thread.
+
+        Args:
+            size: height and width of the image.
+            length, making: see `PropagationThread.window`.
+
+        Returns:
+            The window; None: all of the image.
+        """
+        urgency, before, self._making = self._urgency, self._making, making
+        if urgency is None or urgency.size != size or length >= max(size):
+            return None
+        if [id(part) for part in before] != [id(part) for part in making]:
+            return None
+        return choose_window(urgency, length)
+
     def begin(self, frame: PendingFrame) -> None:
         """A frame goes to the network."""
-        self._stream.begin(frame.image, frame.received)
+        self._stream.begin(frame.image, frame.received, frame.window)
         self._results.add(frame.received)
 
     def result(self, inferred: Inferred, settings: Mapping[str, Any]) -> None:
@@ -103,7 +127,12 @@ class CameraMasks:
             segmentation.unlabeled,
             self._context_of(inferred),
         )
-        mask = self._stream.result(mask, frame.received, smooth)
+        merged = self._stream.result(mask, frame.received, smooth, frame.window)
+        if merged is None:  # a window, and the mask around it is lost
+            self._urgency = None
+            frame.camera.statistics.inferred(time.monotonic(), inferred.inference)
+            return
+        mask = merged
         labels = _without_unsure(mask, settings["confidence_threshold"]) if smooth else mask.labels
         fused = replace(segmentation, labels=labels, confidence=mask.confidence)
         self._inferred = replace(inferred, segmentation=fused)
@@ -163,7 +192,8 @@ class CameraMasks:
         if self._published >= frame.received:
             frame.camera.statistics.inferred(start, inferred.inference)
             return
-        if not self._publish(frame, inferred.segmentation, settings, None, smoothed):
+        origin = None if frame.window is None else frame.header.stamp
+        if not self._publish(frame, inferred.segmentation, settings, origin, smoothed):
             frame.camera.statistics.idle()
             return
         end = time.monotonic()

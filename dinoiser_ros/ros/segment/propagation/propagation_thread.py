@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from dinoiser_ros.ros.segment.image_subscription import ImageSubscription
     from dinoiser_ros.ros.segment.points.depth_buffer import DepthMatch
+    from dinoiser_ros.temporal.windows import Window
 
     from .camera_masks import CameraMasks
 
@@ -80,6 +81,22 @@ class PropagationThread:
             frame = (message, received, camera.expect_depth(message))
             self._queue.put(self._numbers[id(camera)], frame)
 
+    def window(self, frame: PendingFrame, length: int, making: tuple[object, ...]) -> Window | None:
+        """What of an image the network should get, so that its camera's masks profit most.
+
+        Args:
+            length: of windows along the longer side, in pixels.
+            making: what masks depend on besides the images; the first image with another is needed
+                as a whole.
+
+        Returns:
+            The window; None: all of the image.
+        """
+        if not self._is_wanted():
+            return None
+        masks = self._masks[self._numbers[id(frame.camera)]]
+        return masks.window(frame.image.shape[:2], length, making)
+
     def begin(self, frame: PendingFrame) -> None:
         """A frame goes to the network."""
         if self._is_wanted():
@@ -93,7 +110,8 @@ class PropagationThread:
 
         def give() -> None:
             self._room.release()
-            if not self._guarded(masks, lambda masks: masks.result(inferred, settings)):
+            fine = self._guarded(masks, lambda masks: masks.result(inferred, settings))
+            if not fine and inferred.frame.window is None:
                 self._guarded(masks, lambda masks: masks.publish_inferred(inferred, settings))
 
         masks = self._masks[self._numbers[id(inferred.frame.camera)]]

@@ -43,7 +43,7 @@ from dinoiser_ros.sim.classes import CLASSES
 
 original = module.Segmenter.segment_batch
 
-def segment_batch(self, images):
+def segment_batch(self, images, whole=None):
     table = np.full(256, 255, np.uint8)
     for entry in self.classes:
         table[CLASSES.index(entry.name)] = entry.id
@@ -51,7 +51,7 @@ def segment_batch(self, images):
         dataclasses.replace(
             result, labels=table[image[..., 0]], confidence=image[..., 1] / np.float32(255)
         )
-        for image, result in zip(images, original(self, images), strict=True)
+        for image, result in zip(images, original(self, images, whole), strict=True)
     ]
 
 module.Segmenter.segment_batch = segment_batch
