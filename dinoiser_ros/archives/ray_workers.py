@@ -11,6 +11,7 @@ from typing import Any
 
 from dinoiser_ros.errors import MediaError
 from dinoiser_ros.utils.progress import say
+from dinoiser_ros.utils.sentences import first_line
 
 from .jobs import Job, Report
 from .pool import MOST_FAILED_STARTS
@@ -164,9 +165,8 @@ def _connect(address: str) -> Any:
     try:
         ray.init(logging_level="ERROR", log_to_driver=False, **more)
     except Exception as error:  # whatever Ray raises for an address that leads nowhere
-        reason = str(error).strip().splitlines()[0]
         raise MediaError(
-            f"Ray cannot be reached at {address or 'this machine'}: {reason}"
+            f"Ray cannot be reached at {address or 'this machine'}: {first_line(error, 500)}"
         ) from error
     return ray
 
