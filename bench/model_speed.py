@@ -30,8 +30,9 @@ from dinoiser_ros.segmentation.models.loading import LoadedModel
 from dinoiser_ros.segmentation.models.registry import MODELS, ModelSpec, find_model
 from dinoiser_ros.segmentation.networks.dinoiser_heads import DinoiserHeads
 from dinoiser_ros.segmentation.networks.dinov2.tower import DinoV2Sizes, DinoV2Tower
-from dinoiser_ros.segmentation.networks.dinov3.tower import DinoV3Sizes, DinoV3Tower
+from dinoiser_ros.segmentation.networks.dinov3.tower import DinoV3Tower
 from dinoiser_ros.segmentation.networks.open_clip_types import ClipModel
+from dinoiser_ros.segmentation.networks.register_tower import RegisterSizes
 from dinoiser_ros.segmentation.networks.siglip.config import is_siglip
 from dinoiser_ros.utils.markdown import table
 
@@ -119,9 +120,9 @@ def _model(spec: ModelSpec) -> ClipModel:
         width, layers = _DINO[spec.name.split("-")[1]]
         tower: nn.Module
         if "dinov3" in spec.name:
-            tower = DinoV3Tower(DinoV3Sizes(width, layers, spec.patch_size, 4, 4 * width))
+            tower = DinoV3Tower(RegisterSizes(width, layers, spec.patch_size, 4, 4 * width))
         else:
-            tower = DinoV2Tower(DinoV2Sizes(width, layers, spec.patch_size, 37, 4, 4 * width))
+            tower = DinoV2Tower(DinoV2Sizes(width, layers, spec.patch_size, 4, 4 * width, 37))
         clip.visual = _random(tower)
     return clip
 

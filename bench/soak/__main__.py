@@ -26,6 +26,7 @@ from typing import Any
 from processes import Helper, NodeUnderTest
 
 from dinoiser_ros.ros.domain import isolate_ros
+from dinoiser_ros.utils.number_types import count, positive
 
 from .accounting import Result, memory_growth_percent
 
@@ -218,8 +219,8 @@ def _explain(result: Result, run: Soak, node_process: NodeUnderTest) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="soak", description=__doc__.splitlines()[0])
-    parser.add_argument("--frames", type=_count, default=20000, help="that the node has to take")
-    parser.add_argument("--seed", type=int, default=0, help="of the faults and calls")
+    parser.add_argument("--frames", type=positive, default=20000, help="that the node has to take")
+    parser.add_argument("--seed", type=count, default=0, help="of the faults and calls")
     parser.add_argument(
         "--quick", action="store_true", help="without 400 prompts and without a 8000x6000 image"
     )
@@ -231,12 +232,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--heads", default="", help="path of the heads, if not the model's own")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda")
     return parser
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"'{text}' is no number of frames")
-    return int(text)
 
 
 if __name__ == "__main__":

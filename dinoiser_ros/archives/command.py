@@ -13,7 +13,6 @@ from dinoiser_ros.errors import MediaError
 from dinoiser_ros.media.command import (
     INTERRUPTED,
     check_datasets,
-    positive,
     save_datasets,
     settings_of,
 )
@@ -23,6 +22,7 @@ from dinoiser_ros.media.reporting import Strange, about, complain, counted, say_
 from dinoiser_ros.media.settings import PSEUDO_LABELS, Outcome
 from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.segmentation.text.vocabulary import parse_prompts
+from dinoiser_ros.utils.number_types import positive
 from dinoiser_ros.utils.progress import progress_bar, say
 from dinoiser_ros.utils.sentences import printable
 

@@ -98,8 +98,9 @@ class Driver:
             if result.slices:
                 self._divide(result)
             elif result.sentence:
-                done[result.entry] = result.sentence
-                self._drop(result.entry)
+                if not self._is_in_vain(job):
+                    done[result.entry] = result.sentence
+                    self._drop(result.entry)
             elif result.outcome is not None:
                 done[result.entry] = result.outcome
             elif isinstance(job, BagSlice):
@@ -138,13 +139,20 @@ class Driver:
 
     def _drop(self, entry: Input) -> None:
         """Begin no other slice of a bag that has failed; those that are done are kept."""
+        self._slices.pop(entry.name, None)
         if self._left.pop(entry.name, None) is not None:
             kept = [j for j in self._queue if not (isinstance(j, BagSlice) and j.entry == entry)]
             self._queue = deque(kept)
 
+    def _is_in_vain(self, job: Job) -> bool:
+        """Whether a job is a slice of a bag that failed, which was said, while it was under way."""
+        return isinstance(job, BagSlice) and job.entry.name not in self._left
+
     def _again(self, job: Job) -> None:
         """Queue what a worker was at when it ended, until it is clear that the job ends workers."""
         self.lost += 1
+        if self._is_in_vain(job):
+            return
         if isinstance(job, WholeInputs) and len(job.entries) > 1:
             self._queue.extendleft(reversed(split(job)))
             return

@@ -13,7 +13,6 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any
 
 from dinoiser_ros.errors import MediaError
@@ -24,6 +23,7 @@ from .jobs import BagSlice
 
 NAME = "manifest.jsonl"
 _FORMAT = 1
+_BEGIN = b'{"format": '  # of every manifest
 
 
 class Manifest:
@@ -67,9 +67,9 @@ class Manifest:
     def _read(self, settings: dict[str, Any]) -> None:
         self._file.seek(0)
         *lines, rest = self._file.read().split(b"\n")
-        if rest:  # cut off by a kill
-            self._file.truncate(sum(len(line) + 1 for line in lines))
-        if not lines:
+        whole = sum(len(line) + 1 for line in lines)  # a rest was cut off by a kill
+        if not lines and (rest.startswith(_BEGIN) or _BEGIN.startswith(rest)):
+            self._file.truncate(whole)
             self._write({"format": _FORMAT, "settings": settings})
             return
         try:
@@ -87,6 +87,8 @@ class Manifest:
                 f"{self.path.parent} was begun with another {' and '.join(names) or 'version'}: "
                 "give --fresh to start anew, or another folder with -o."
             )
+        if rest:
+            self._file.truncate(whole)
 
     def _keep(self, record: dict[str, Any]) -> None:
         if "begun" in record:
@@ -177,12 +179,7 @@ class Manifest:
     def __enter__(self) -> Manifest:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
 

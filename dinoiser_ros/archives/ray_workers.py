@@ -6,11 +6,11 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 from dinoiser_ros.errors import MediaError
 from dinoiser_ros.utils.progress import say
+from dinoiser_ros.utils.sentences import first_line
 
 from .jobs import Job, Report
 from .pool import MOST_FAILED_STARTS
@@ -109,12 +109,7 @@ class RayWorkers:
     def __enter__(self) -> RayWorkers:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """See `Pool.__exit__`."""
         for member in self._team:
             if member.since is not None:
@@ -164,9 +159,8 @@ def _connect(address: str) -> Any:
     try:
         ray.init(logging_level="ERROR", log_to_driver=False, **more)
     except Exception as error:  # whatever Ray raises for an address that leads nowhere
-        reason = str(error).strip().splitlines()[0]
         raise MediaError(
-            f"Ray cannot be reached at {address or 'this machine'}: {reason}"
+            f"Ray cannot be reached at {address or 'this machine'}: {first_line(error, 500)}"
         ) from error
     return ray
 

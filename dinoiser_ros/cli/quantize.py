@@ -23,6 +23,7 @@ from dinoiser_ros.segmentation.methods.inputs import Parts
 from dinoiser_ros.segmentation.methods.registry import METHODS
 from dinoiser_ros.segmentation.models.assembly import network_identity
 from dinoiser_ros.segmentation.pixels.preprocess import inference_shape, stack_images
+from dinoiser_ros.utils.number_types import share, whole_number
 
 DESCRIPTION = """\
 Make a model's int8 form, with the ranges of numbers that your own pictures need:
@@ -50,11 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="those in use, whose labels are compared",
     )  # fmt: skip
     parser.add_argument(
-        "--most", type=int, default=80, metavar="COUNT",
+        "--most", type=whole_number(LEAST_PICTURES), default=80, metavar="COUNT",
         help="pictures that are used, spread over the folder (%(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--least-agreement", type=float, default=0.99, metavar="0..1",
+        "--least-agreement", type=share, default=0.99, metavar="0..1",
         help="share of equal labels below which nothing is kept (%(default)s)",
     )  # fmt: skip
 
@@ -112,11 +113,15 @@ def run(options: argparse.Namespace, load: Callable[[], Segmenter]) -> int:
 def read_pictures(folder: Path, most: int) -> list[np.ndarray]:
     """Pictures of a folder, spread over it in the order of their names.
 
+    Args:
+        folder: what is below its own folders is left out.
+        most: so many of its pictures are tried, `LEAST_PICTURES` at least.
+
     Raises:
         EngineError: there are too few that can be read.
     """
     paths = sorted(filter(is_picture_file, folder.glob("*"))) if folder.is_dir() else []
-    count = min(len(paths), max(most, LEAST_PICTURES))
+    count = min(len(paths), most)
     chosen = [paths[number * len(paths) // count] for number in range(count)]
     pictures = []
     for path in chosen:

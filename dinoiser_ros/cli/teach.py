@@ -13,6 +13,7 @@ from dinoiser_ros.errors import ExampleError
 from dinoiser_ros.option_schema import FRAME_OPTIONS
 from dinoiser_ros.pictures.decode import read_picture
 from dinoiser_ros.segmentation import Segmenter
+from dinoiser_ros.utils.number_types import positive
 
 DESCRIPTION = """\
 Give a class by examples where words fail. Prompts name it with @:
@@ -37,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     region.add_argument("--box", type=_numbers(4), metavar="L,T,R,B", help="a box around it")
     region.add_argument("--mask", type=Path, help="a picture of the same size, not black on it")
     region.add_argument(
-        "--remove", nargs="?", type=int, const=0, metavar="COUNT",
+        "--remove", nargs="?", type=positive, const=0, metavar="COUNT",
         help="remove its examples, or so many of those taught last",
     )  # fmt: skip
 

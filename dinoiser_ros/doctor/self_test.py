@@ -8,6 +8,7 @@ import time
 import numpy as np
 
 from dinoiser_ros.segmentation import DinoiserError, Segmenter
+from dinoiser_ros.utils.sentences import first_line
 
 from .findings import FAULT, Finding
 
@@ -46,7 +47,7 @@ def self_test() -> list[Finding]:
         shares(segmenter)
         again = time.monotonic() - first
     except (DinoiserError, RuntimeError, OSError) as error:
-        reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+        reason = f"{type(error).__name__}: {first_line(error, 500)}"
         return [Finding("the embedded model", reason, FAULT, "attach this report to an issue")]
     where = f"{segmenter.device}, {segmenter.precision}"
     times = f"loaded in {loaded - start:.1f} s; a frame takes {1e3 * again:.0f} ms ({where})"

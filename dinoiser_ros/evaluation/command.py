@@ -19,6 +19,7 @@ from dinoiser_ros.option_schema import FrameOptions
 from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.segmentation.methods.registry import METHODS
 from dinoiser_ros.utils.atomic_files import atomic_write_text
+from dinoiser_ros.utils.number_types import positive
 
 from .runner import Load, backbone_digest, evaluate, over_samples, with_method
 from .state import State
@@ -55,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "unfinished run are kept as .state beside them",
     )
     parser.add_argument(
-        "--limit", type=int, metavar="N", help="only N pictures of each, evenly spread"
+        "--limit", type=positive, metavar="N", help="only N pictures of each, evenly spread"
     )
     parser.add_argument(
         "--pamr", type=int, default=FrameOptions.pamr, metavar="N",
@@ -107,13 +108,11 @@ def find_samples(
     Args:
         wanted: NAME, NAME=FOLDER or "all".
         data: the folder of the public ones that are named without a folder.
-        limit: at most so many of each, evenly spread.
+        limit: at most so many of each, evenly spread; 1 at least.
 
     Raises:
         EvaluationError: an unknown name, no folder, or files are missing.
     """
-    if limit is not None and limit < 1:
-        raise EvaluationError(f"--limit is {limit}: give at least 1.")
     samples = {}
     for entry in [name for text in wanted for name in (PUBLIC if text == "all" else (text,))]:
         name, _, own = entry.partition("=")

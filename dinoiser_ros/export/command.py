@@ -15,6 +15,7 @@ from dinoiser_ros.errors import ExportError
 from dinoiser_ros.segmentation import Segmenter, Vocabulary
 from dinoiser_ros.segmentation.engines.onnx_tracing import OPSET
 from dinoiser_ros.segmentation.options import Options
+from dinoiser_ros.utils.number_types import positive, share
 
 from .graph import EXPORTED, Graph
 from .prompts import prompt_arrays
@@ -62,12 +63,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for side in ("height", "width"):
         parser.add_argument(
             f"--{side}",
-            type=int,
+            type=positive,
             metavar="PIXELS",
             help="fix this side (any size unless both are given)",
         )
     parser.add_argument(
-        "--opset", type=int, default=OPSET, help="ONNX operator set version (%(default)s)"
+        "--opset", type=positive, default=OPSET, help="ONNX operator set version (%(default)s)"
     )
     parser.add_argument(
         "--background-filter", choices=("auto", "off"), default=defaults.background_filter
@@ -79,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for name in _THRESHOLDS:
         parser.add_argument(
-            f"--{name.replace('_', '-')}", type=float, metavar="0..1",
+            f"--{name.replace('_', '-')}", type=share, metavar="0..1",
             default=getattr(defaults, name), help="becomes a constant of the file",
         )  # fmt: skip
 
@@ -179,8 +180,8 @@ def export(
 def _size(height: int | None, width: int | None) -> tuple[int, int] | None:
     if height is None and width is None:
         return None
-    if height is None or width is None or min(height, width) < 1:
-        raise ExportError("A fixed size needs --height and --width, both at least 1: give both.")
+    if height is None or width is None:
+        raise ExportError("A fixed size needs --height and --width: give both.")
     return height, width
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from dinoiser_ros.media.datasets.sample import Provenance
 from dinoiser_ros.media.datasets.write import check_formats, write_datasets
 from dinoiser_ros.segmentation import Segmenter
+from dinoiser_ros.utils.number_types import positive, share
 from dinoiser_ros.utils.progress import progress_bar, say
 from dinoiser_ros.utils.sentences import printable, sentence_of
 
@@ -80,9 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "for videos, labels and confidence for bags; also data sets of all pictures together: "
         f"{', '.join(DATASETS)}; or, of all inputs, {PSEUDO_LABELS} for train-maskclip-plus",
     )
-    parser.add_argument(
-        "--alpha", type=_fraction, default=0.5, help="strength of the overlay (0 to 1)"
-    )
+    parser.add_argument("--alpha", type=share, default=0.5, help="strength of the overlay (0 to 1)")
     parser.add_argument(
         "--topics",
         nargs="+",
@@ -103,21 +102,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="replace videos and bags of an earlier run; pictures always are",
     )
-
-
-def _fraction(text: str) -> float:
-    value = float(text)
-    if not 0.0 <= value <= 1.0:
-        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
-    return value
-
-
-def positive(text: str) -> int:
-    """A whole number from 1 on, as a type for argparse."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return value
 
 
 def settings_of(options: argparse.Namespace) -> Settings:

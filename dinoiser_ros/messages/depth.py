@@ -15,6 +15,7 @@ import numpy as np
 from dinoiser_ros.errors import DepthMessageError, ImageMessageError, PictureError
 from dinoiser_ros.pictures.integrity import check_whole
 from dinoiser_ros.pictures.limits import check_size
+from dinoiser_ros.utils.sentences import first_line
 
 from .decode import rows_of_bytes
 
@@ -135,7 +136,7 @@ def _from_compressed(message: CompressedImage) -> np.ndarray:
         check_whole(png)
         values = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
     except (PictureError, cv2.error) as error:
-        raise _undecodable(message, str(error).splitlines()[0]) from error
+        raise _undecodable(message, first_line(error)) from error
     if values is None or values.ndim != 2 or values.dtype != np.uint16:
         raise _undecodable(message, "its picture is not one of 16-bit grey")
     if not is_float:

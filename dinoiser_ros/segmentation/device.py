@@ -11,6 +11,7 @@ import torch
 from dinoiser_ros.errors import OptionError
 from dinoiser_ros.option_schema import MODEL_OPTIONS
 from dinoiser_ros.utils.option import by_name
+from dinoiser_ros.utils.sentences import first_line
 
 BFLOAT16_WIDTH = 512  # channels from which on bfloat16 pays on a CPU
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -33,9 +34,8 @@ def resolve_device(device: str) -> torch.device:
         target = torch.device(device)
         torch.empty(0, device=target)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
         raise OptionError(
-            f"The device {device!r} cannot be used ({reason}): try 'auto'."
+            f"The device {device!r} cannot be used ({first_line(error)}): try 'auto'."
         ) from error
     return target
 

@@ -114,7 +114,8 @@ class Access:
     def _has_token(self, request: web.Request) -> bool:
         port = _port_of(request)
         given = request.query.get("token") or request.cookies.get(self.cookie(port), "")
-        return hmac.compare_digest(given.encode(), self.token.encode())
+        # Bytes of a cookie that are no UTF-8 come as surrogates.
+        return hmac.compare_digest(given.encode(errors="surrogatepass"), self.token.encode())
 
     def remember(self, request: web.Request, response: web.Response) -> None:
         """Let the browser send the token by itself from now on, and never for another site."""

@@ -12,6 +12,7 @@ from dinoiser_ros.errors import MediaError
 from dinoiser_ros.media.inputs import distinct_names
 from dinoiser_ros.pictures.folders import is_picture_file
 from dinoiser_ros.segmentation import Segmenter
+from dinoiser_ros.utils.number_types import whole_number
 from dinoiser_ros.utils.progress import say
 
 from .access import ServerOptions
@@ -43,7 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--address", default=default.address, help="IP address to listen on, 0.0.0.0 for all"
     )
-    parser.add_argument("--port", type=int, default=default.port, help="TCP port, 0 for a free one")
+    parser.add_argument(
+        "--port",
+        type=whole_number(0, 65535),
+        default=default.port,
+        help="TCP port, 0 for a free one",
+    )
     parser.add_argument(
         "--token", default=default.token, help="what the link has to contain; else one is made up"
     )

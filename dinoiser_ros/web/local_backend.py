@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from dinoiser_ros.messages.encode import confidence_pixels
 from dinoiser_ros.option_schema import FRAME_OPTIONS
 from dinoiser_ros.pictures.decode import read_picture
 from dinoiser_ros.segmentation import Segmenter
+from dinoiser_ros.segmentation.options import check_parts
 from dinoiser_ros.utils.option import Option, by_name
 from dinoiser_ros.utils.sentences import sentence_of
 
@@ -88,12 +90,26 @@ class LocalBackend:
             if name not in _OPTIONS:
                 raise RequestError(f"There is no parameter '{name}'.")
             _OPTIONS[name].without_none().check(value)
-        vocabulary = None if prompts is None else self._segmenter.embed_prompts(prompts)
         changes: Any = {name: _OPTIONS[name].value_of(value) for name, value in options.items()}
-        self._segmenter.set_options(**changes)
-        if vocabulary is not None:
-            self._segmenter.use(vocabulary)
+        self._change(changes, prompts)
         self._segment_again()
+
+    def _change(self, changes: Any, prompts: Sequence[str] | None) -> None:
+        """Change options and prompts together: what both are to be is checked before either is."""
+        segmenter = self._segmenter
+        wanted = dataclasses.replace(segmenter.options, **changes)
+        check_parts(wanted, segmenter.parts)
+        if prompts is None:
+            segmenter.set_options(**changes)
+            return
+        segmenter.check_prompts(prompts, wanted)
+        vocabulary = segmenter.embed_prompts(prompts)
+        if vocabulary.taught:  # only the options to come may suit examples
+            segmenter.set_options(**changes)
+            segmenter.use(vocabulary)
+        else:  # only the options before may have suited those of the prompts before
+            segmenter.use(vocabulary)
+            segmenter.set_options(**changes)
 
     def teach(self, frame: Frame, name: str, region: np.ndarray) -> int:
         """See `Backend`."""
@@ -109,11 +125,11 @@ class LocalBackend:
 
     def probabilities(self, frame: Frame) -> ProbabilityGrid:
         """See `Backend`."""
-        names = tuple(entry.name for entry in self._segmenter.classes)
+        vocabulary = self._segmenter.vocabulary
         values = self._segmenter.probability_grid(frame.image)
-        if len(names) != len(values):
+        if self._segmenter.vocabulary is not vocabulary:  # whose values these are is not known
             raise RequestError("The prompts changed meanwhile: ask again.")
-        return ProbabilityGrid(names, values)
+        return ProbabilityGrid(tuple(entry.name for entry in vocabulary.classes), values)
 
     def _examples_changed(self) -> None:
         if self._segmenter.vocabulary.taught:

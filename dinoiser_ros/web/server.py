@@ -73,9 +73,11 @@ class Server:
         """
         self._thread = threading.Thread(target=self._serve, name="web server", daemon=True)
         self._thread.start()
-        self._started.wait(_START_TIMEOUT)
-        if self._failure is not None:
-            reason = getattr(self._failure, "strerror", None) or self._failure
+        in_time = self._started.wait(_START_TIMEOUT)
+        if not in_time or self._failure is not None:
+            late = f"it did not begin within {_START_TIMEOUT:g} s"
+            reason = getattr(self._failure, "strerror", None) or self._failure or late
+            self.close()
             raise OptionError(
                 f"The web page cannot be served at {self._options.address}, port "
                 f"{self._options.port} ({reason}): choose another address or port."
@@ -85,7 +87,8 @@ class Server:
         """End it; viewers are told."""
         loop, end = self._loop, self._end
         if loop is not None and end is not None and self._thread is not None:
-            loop.call_soon_threadsafe(end.set)
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(end.set)
             self._thread.join(5.0)
 
     def _serve(self) -> None:

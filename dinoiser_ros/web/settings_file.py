@@ -55,7 +55,8 @@ def settings_of(text: str) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         place = f" in line {mark.line + 1}" if mark is not None else ""
         raise RequestError(f"The file is no valid YAML{place}: correct it.") from None
-    except (RecursionError, ValueError, OverflowError):
+    except (RecursionError, ValueError, OverflowError, LookupError, AttributeError, TypeError):
+        # PyYAML raises what its own code runs into where a tag (!!bool, !!int) does not fit.
         raise RequestError("The file cannot be read as YAML: write plain values.") from None
     found: dict[str, Any] = {}
     _collect(root, found)

@@ -7,7 +7,6 @@ import hashlib
 import re
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 import pytest
@@ -20,10 +19,12 @@ from media_fakes import segment_by_brightness
 from rosbags.rosbag2 import CompressionMode, StoragePlugin
 from rosbags.typesys import Stores, get_typestore
 
+from dinoiser_ros.archives import worker as worker_module
 from dinoiser_ros.archives.driver import Driver
 from dinoiser_ros.archives.jobs import BagAssembly, BagSlice, Job, Report, WholeInputs
 from dinoiser_ros.archives.manifest import Manifest
 from dinoiser_ros.archives.worker import Task, Worker
+from dinoiser_ros.errors import MediaError
 from dinoiser_ros.media.inputs import BAG, PICTURE, Input
 from dinoiser_ros.media.segment_input import segment_input
 from dinoiser_ros.media.settings import Outcome, Settings
@@ -61,12 +62,7 @@ class Here:
     def __enter__(self) -> Here:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
 
 
 @pytest.fixture
@@ -252,6 +248,24 @@ def test_a_slice_that_ends_workers_fails_its_bag_and_begins_no_other(tmp_path, w
     assert told["drive"].startswith("3 workers ended")
     assert isinstance(told["a"], Outcome)
     assert not any(isinstance(job, BagAssembly) for job in pool.jobs)
+
+
+@pytest.mark.parametrize("kind", ["lost", "refused"])
+def test_a_bag_of_which_two_slices_fail_at_once_fails_once(tmp_path, worker, monkeypatch, kind):
+    def refuse(*_: object) -> int:
+        raise MediaError("the disk is full.")
+
+    entry, told = bag(tmp_path), list[tuple[Input, Outcome | str]]()
+    monkeypatch.setattr(worker_module, "segment_slice", refuse)
+    pool = Here(worker, lambda job, _: kind == "lost" and isinstance(job, BagSlice))
+    with Manifest(tmp_path / "out", {}) as manifest:
+        Driver(manifest, lambda *what: told.append(what)).run([entry], pool)
+        ((found, sentence),) = told
+        lines = manifest.path.read_text().splitlines()
+    assert found == entry and isinstance(sentence, str)
+    assert sum('"failed"' in line for line in lines) == 1
+    last = pool.jobs[-1]
+    assert pool.jobs.count(last) == 1, "a slice that was under way is not begun again"
 
 
 def test_workers_batch_pictures_and_the_images_of_slices(tmp_path, quick, monkeypatch):

@@ -76,7 +76,13 @@ def test_a_line_that_a_kill_cut_off_is_dropped(tmp_path, entry):
         assert manifest.path.read_bytes() == whole
 
 
-@pytest.mark.parametrize("text", ["[1]\n", "nonsense\n", '{"format": 1}\n', '{"settings": 3}\n'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[1]\n", "nonsense\n", '{"format": 1}\n', '{"settings": 3}\n',
+        "a line without an end", '{"name": "of another program"}\n{"path": 3}', "[1]\n[2]",
+    ],
+)  # fmt: skip
 def test_what_is_no_manifest_is_not_replaced_unless_asked(tmp_path, entry, text):
     (tmp_path / "out").mkdir()
     path = tmp_path / "out" / "manifest.jsonl"

@@ -141,7 +141,6 @@ def test_the_filter_is_on_where_the_papers_have_it(golden):
         (["voc20"], "Give --data FOLDER or voc20=FOLDER"),
         (["voc20", "--data", "/nowhere"], "/nowhere has no"),
         (["sim=/nowhere"], "index.json"),
-        (["sim", "--limit", "0"], "at least 1"),
     ],
 )
 def test_errors_are_one_sentence(arguments, reason, capsys):

@@ -330,17 +330,10 @@ def test_an_opset_that_cannot_be_is_said(tmp_path, segmenter):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("arguments", "reason"),
-    [
-        (["--height", "48"], "give both"),
-        (["--height", "0", "--width", "4"], "give both"),
-    ],
-)
-def test_errors_are_one_sentence(tmp_path, arguments, reason, capsys):
-    assert main(["export", *MODEL, "-o", str(tmp_path / "m.onnx"), *arguments]) == 1
+def test_one_side_alone_is_refused_in_a_sentence(tmp_path, capsys):
+    assert main(["export", *MODEL, "-o", str(tmp_path / "m.onnx"), "--height", "48"]) == 1
     error = capsys.readouterr().err
-    assert reason in error and error.count("\n") == 1
+    assert "give both" in error and error.count("\n") == 1
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxruntime"])

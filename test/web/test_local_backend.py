@@ -107,6 +107,37 @@ def test_a_refused_change_changes_nothing(backend: LocalBackend, values: dict) -
     assert backend.state() == before
 
 
+def test_examples_and_a_method_without_them_are_checked_together(backend: LocalBackend) -> None:
+    backend.watch(frozenset({"a"}))
+    backend.teach(newest(backend, "a"), "tote", np.array([[10.0, 20.0]]))
+    before = backend.state()
+    with pytest.raises(DinoiserError, match="cannot have classes given by examples"):
+        backend.change({"prompts": ["floor", "@tote"], "method": "cliper"})
+    assert backend.state() == before
+    backend.change({"prompts": ["floor", "@tote"]})
+    backend.change({"prompts": ["floor", "wall"], "method": "cliper"})
+    with pytest.raises(DinoiserError, match="cannot have classes given by examples"):
+        backend.change({"prompts": ["floor", "@tote"]})
+    backend.change({"prompts": ["floor", "@tote"], "method": "dinoiser"})
+    assert backend.state().classes == ((0, "floor"), (1, "tote"))
+
+
+def test_probabilities_never_get_the_names_of_other_prompts(
+    backend: LocalBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend.watch(frozenset({"a"}))
+    frame, segmenter = newest(backend, "a"), backend._segmenter
+    whole = segmenter.probability_grid
+
+    def slow(image: np.ndarray) -> np.ndarray:
+        segmenter.set_prompts(["sofa", "lamp"])  # as many as before
+        return whole(image)
+
+    monkeypatch.setattr(segmenter, "probability_grid", slow)
+    with pytest.raises(DinoiserError, match="ask again"):
+        backend.probabilities(frame)
+
+
 def test_a_broken_picture_is_told_of_and_the_others_go_on(backend: LocalBackend) -> None:
     backend.watch(frozenset({"broken", "b"}))
     broken = newest(backend, "broken")

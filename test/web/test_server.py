@@ -8,6 +8,7 @@ import contextlib
 import io
 import json
 import re
+import threading
 import zipfile
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -21,6 +22,7 @@ from PIL import Image
 from web_fakes import FakeBackend, Visitor, labels_of
 
 from dinoiser_ros.errors import OptionError
+from dinoiser_ros.web import server as server_module
 from dinoiser_ros.web.access import Access, ServerOptions
 from dinoiser_ros.web.frame import Frame
 from dinoiser_ros.web.server import MOST_BYTES, Server, page_files
@@ -459,6 +461,18 @@ def test_elsewhere_the_token_is_needed_and_remembered_in_a_cookie() -> None:
     served(use, address="0.0.0.0", token=TOKEN)
 
 
+def test_a_cookie_that_is_no_text_is_a_wrong_token() -> None:
+    async def use(client: TestClient, backend: FakeBackend) -> None:
+        reader, writer = await asyncio.open_connection(client.host, client.port)
+        address = f"{client.host}:{client.port}".encode()
+        cookie = b"dinoiser_%d=\xff" % client.port
+        writer.write(b"GET / HTTP/1.1\r\nHost: %s\r\nCookie: %s\r\n\r\n" % (address, cookie))
+        assert (await reader.readline()).split()[1] == b"403"
+        writer.close()
+
+    served(use, address="0.0.0.0", token=TOKEN)
+
+
 def test_a_token_is_made_up_where_one_is_needed_and_has_to_be_long() -> None:
     assert Access.to("localhost").token == Access.to("::1").token == ""
     assert len(Access.to("0.0.0.0").token) >= 32
@@ -615,3 +629,12 @@ def test_the_server_in_its_thread_starts_tells_its_address_and_ends() -> None:
         server.close()
     with pytest.raises(OptionError, match="cannot be served"):
         Server(FakeBackend(), ServerOptions(address="no.such.host.invalid", port=0)).start()
+
+
+def test_a_server_that_does_not_begin_in_time_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "_START_TIMEOUT", 0.05)
+    server, end = Server(FakeBackend(), ServerOptions(port=0)), threading.Event()
+    monkeypatch.setattr(server, "_serve", end.wait)
+    with pytest.raises(OptionError, match="did not begin within 0.05 s"):
+        server.start()
+    end.set()

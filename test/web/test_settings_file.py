@@ -55,6 +55,9 @@ BOMB = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for 
         ("{a: " * 9000 + "}" * 9000, "nested too deeply"),
         ("a: 2026-99-99", "cannot be read"),
         ("\x00", "no valid YAML"),
+        ("a: !!bool maybe", "cannot be read"),
+        ("a: !!int ''", "cannot be read"),
+        ("a: !!timestamp soon", "cannot be read"),
     ],
 )
 def test_other_files_are_refused_in_a_sentence(text: str, said: str) -> None:

@@ -13,6 +13,7 @@ from dinoiser_ros.evaluation.runner import with_method
 from dinoiser_ros.segmentation import DinoiserError, Segmenter
 from dinoiser_ros.segmentation.methods.registry import METHODS
 from dinoiser_ros.segmentation.models.registry import MODELS
+from dinoiser_ros.utils.number_types import positive
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
@@ -21,7 +22,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     arguments.add_argument("--model", default="demo", help="%(default)s")
     arguments.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     arguments.add_argument("--frames", type=Path, default=FOLDER, help="folder (%(default)s)")
-    arguments.add_argument("--limit", type=int, help="only so many frames, evenly spread")
+    arguments.add_argument("--limit", type=positive, help="only so many frames, evenly spread")
     arguments.add_argument(
         "--state", type=Path, metavar="FILE", help="keeps counts, so that a stopped run goes on"
     )

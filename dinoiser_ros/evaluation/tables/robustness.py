@@ -23,6 +23,7 @@ from dinoiser_ros.evaluation.state import State
 from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.utils.atomic_files import atomic_write_text
 from dinoiser_ros.utils.markdown import table
+from dinoiser_ros.utils.number_types import count
 
 from . import measure as sim_command
 
@@ -122,7 +123,7 @@ def to_json(model: str, frames: int, seed: int, scores: Scores) -> dict[str, obj
 def main() -> None:
     """Command line: print the tables, and with --output write them and a .json beside them."""
     parser = sim_command.parser(__doc__)
-    parser.add_argument("--seed", type=int, default=0, help="of noise and directions (0)")
+    parser.add_argument("--seed", type=count, default=0, help="of noise and directions (0)")
     parser.add_argument("-o", "--output", type=Path, help="file for the tables, .md")
     options = parser.parse_args()
     samples = spread(BENCHMARKS[WORLD.name].samples(options.frames), options.limit)

@@ -21,6 +21,7 @@ from dinoiser_ros.ros.domain import isolate_ros
 from dinoiser_ros.ros.tools.sim_frames import CameraOptions
 from dinoiser_ros.ros.watching import INTERRUPTED, Interrupted, spin_until, stop_at_signals
 from dinoiser_ros.utils.closed_output import end_with_reader
+from dinoiser_ros.utils.number_types import count, finite_number
 from dinoiser_ros.web.access import PORT
 
 from .children import Children
@@ -83,27 +84,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="demo", description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=_seconds, default=20.0, help="how long masks are watched")
+    parser.add_argument(
+        "--seconds",
+        type=finite_number(1, 86400, "seconds"),
+        default=20.0,
+        help="how long masks are watched",
+    )
     parser.add_argument("--headless", action="store_true", help="open no window")
     parser.add_argument("--output", type=Path, default=Path("demo_output"), help="for the overlays")
     parser.add_argument(
         "--rate", type=float, default=CameraOptions.rate, help="camera frames per second"
     )
     parser.add_argument("--recorded", action="store_true", help="show the shipped frames")
-    parser.add_argument("--seed", type=int, default=CameraOptions.seed, help="which world")
+    parser.add_argument("--seed", type=count, default=CameraOptions.seed, help="which world")
     about = "further parameter of the segmentation node, such as device:=cpu; may be repeated"
     parser.add_argument("-p", "--parameter", action="append", default=[], help=about)
     return parser
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 1.0 <= value <= 86400.0:
-        raise argparse.ArgumentTypeError(f"'{text}' is no number of seconds from 1 to 86400")
-    return value
 
 
 def _start(children: Children, options: argparse.Namespace, namespace: str) -> None:

@@ -13,7 +13,7 @@ import argparse
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +24,7 @@ from dinoiser_ros.ros.domain import isolate_ros
 from dinoiser_ros.ros.watching import INTERRUPTED, Interrupted, stop_at_signals
 from dinoiser_ros.sim.gl import RendererUnavailable
 from dinoiser_ros.utils.closed_output import end_with_reader
+from dinoiser_ros.utils.number_types import finite_number, whole_number
 
 from .score import Outcome, summary
 from .shared_memory import profile
@@ -85,8 +86,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="drive", description=__doc__.splitlines()[0])
-    parser.add_argument("--rooms", type=_whole(1, 1000), default=1, help="how many rooms")
-    parser.add_argument("--first", type=_whole(0, 10**6), default=0, help="number of the first")
+    parser.add_argument("--rooms", type=whole_number(1, 1000), default=1, help="how many rooms")
+    parser.add_argument(
+        "--first", type=whole_number(0, 10**6), default=0, help="number of the first"
+    )
     parser.add_argument(
         "--semantics",
         choices=("on", "off", "both"),
@@ -95,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--latency",
-        type=_latency,
+        type=finite_number(0.05, 5, "seconds"),
         help="simulated seconds from an image to its clouds; otherwise as long as they really took",
     )
     parser.add_argument("--no-film", action="store_true", help="write no film and no pictures")
@@ -109,25 +112,6 @@ def _parser() -> argparse.ArgumentParser:
     about = "further parameter of the segmentation node, such as device:=cpu; may be repeated"
     parser.add_argument("-p", "--parameter", action="append", default=[], help=about)
     return parser
-
-
-def _whole(least: int, most: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not (text.isdecimal() and least <= int(text) <= most):
-            raise argparse.ArgumentTypeError(f"'{text}' is no whole number from {least} to {most}")
-        return int(text)
-
-    return parse
-
-
-def _latency(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0.05 <= value <= 5.0:
-        raise argparse.ArgumentTypeError(f"'{text}' is no number of seconds from 0.05 to 5")
-    return value
 
 
 def _drive(

@@ -14,6 +14,7 @@ from typing import Any
 from dinoiser_ros.errors import ParameterError
 from dinoiser_ros.ros.process_arguments import Program, asks_for_help, prepared
 from dinoiser_ros.utils.closed_output import end_with_reader
+from dinoiser_ros.utils.sentences import first_line
 
 from .parameters import SPECS
 
@@ -65,7 +66,7 @@ def main(args: list[str] | None = None) -> int:
     except rclpy.exceptions.ROSInterruptException:
         return 0
     except Exception as error:  # rcl cannot read the arguments or the parameters file
-        print(f"segment_node: {str(error).splitlines()[0]}", file=sys.stderr)
+        print(f"segment_node: {first_line(error, 500)}", file=sys.stderr)
         return BAD_PARAMETER
     _spin(node, stop)
     _end(node)

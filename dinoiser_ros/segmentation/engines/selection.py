@@ -174,10 +174,12 @@ class EngineSelection:
     def _trial_name(self, build: Build, backbone: Backbone) -> str:
         """What a trial's result depends on."""
         assert self._name is not None, "see `attached`"
+        # An int8 form has the same name when it is made again from other pictures.
+        made = [build.graph.stat().st_mtime_ns] if build.precision == "int8" else []
         return name_of(
             build.graph.relative_to(build.folder), self._name, version_of(self._name),
             build.precision, build.threads, build.shorter_side, backbone.dtype,
-            torch.__version__, _device_name(self._device),
+            torch.__version__, _device_name(self._device), *made,
         )  # fmt: skip
 
 

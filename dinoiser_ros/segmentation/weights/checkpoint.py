@@ -15,6 +15,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from dinoiser_ros.errors import WeightsError
+from dinoiser_ros.utils.sentences import first_line
 
 from .file_kinds import unknown_type
 from .tensor_checks import can_fill, check_values, stored_type, type_of
@@ -130,10 +131,9 @@ def reading(path: Path) -> Iterator[None]:
                 "and nothing in a file is executed: load it where it was made, and save its state "
                 "dict alone."
             ) from error
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise WeightsError(
-            f"{path} cannot be read ({reason[:120]}): it is damaged or no checkpoint, fetch it "
-            "again."
+            f"{path} cannot be read ({first_line(error, 120)}): it is damaged or no checkpoint, "
+            "fetch it again."
         ) from error
 
 

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from dinoiser_ros.errors import PictureError, TrainingError
 from dinoiser_ros.pictures.decode import read_picture
 from dinoiser_ros.pictures.folders import PICTURE_SUFFIXES, is_picture_file
+from dinoiser_ros.utils.sentences import first_line
 
 
 @dataclass(frozen=True)
@@ -110,10 +111,9 @@ def read_training_picture(path: Path) -> Image.Image:
     try:
         return Image.fromarray(read_picture(path))
     except PictureError as error:
-        reason = str(error).splitlines()[0]
         raise TrainingError(
-            f"{path} cannot be read as a picture ({reason}): repair it, or remove it from the "
-            "folder and start anew."
+            f"{path} cannot be read as a picture ({first_line(error)}): repair it, or remove it "
+            "from the folder and start anew."
         ) from error
 
 

@@ -31,6 +31,7 @@ from dinoiser_ros.training.maskclip_plus.checkpoint_file import save_closed_set
 from dinoiser_ros.training.maskclip_plus.pseudo_labels import IGNORED, teacher_labels
 from dinoiser_ros.training.maskclip_plus.trainer import LOSSES, Batch, PlusSchedule, PlusTrainer
 from dinoiser_ros.training.train_maskclip_plus import record
+from dinoiser_ros.utils.number_types import count
 
 from .frame_store import HEIGHT, open_split, render_split
 from .region_captions import jitter
@@ -141,7 +142,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=count, default=0)
     parser.add_argument("--work-dir", type=Path, default=Path("build/demo-model"))
     parser.add_argument("-o", "--output", type=Path, default=OUTPUT, help="(into the package)")
     options = parser.parse_args(arguments)

@@ -34,6 +34,7 @@ from dinoiser_ros.training.heads.found import seed_foreground
 from dinoiser_ros.training.heads.schedule import HeadSchedule
 from dinoiser_ros.training.heads.teacher import HeadTeacher, Teachers
 from dinoiser_ros.training.heads.trainer import train_heads
+from dinoiser_ros.utils.number_types import count, positive
 
 from .frame_batches import FrameBatches
 from .frame_store import NO_COLOUR, FrameStore, open_split, render_split
@@ -219,14 +220,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=count, default=0)
     parser.add_argument("--work-dir", type=Path, default=Path("build/demo-model"))
     parser.add_argument(
         "--models", type=Path, default=MODELS, help="where weights go (default: into the package)"
     )
     parser.add_argument("--heldout", type=Path, default=Path("data/heldout"))
-    parser.add_argument("--dino-steps", type=int, default=DinoSchedule.steps)
-    parser.add_argument("--head-steps", type=int, default=200)
+    parser.add_argument("--dino-steps", type=positive, default=DinoSchedule.steps)
+    parser.add_argument("--head-steps", type=positive, default=200)
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     heads = HeadSchedule(

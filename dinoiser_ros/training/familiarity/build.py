@@ -29,6 +29,7 @@ from dinoiser_ros.sim.drive import SimulatedRobot
 from dinoiser_ros.training.common.image_folder import find_pictures
 from dinoiser_ros.training.demo.frame_store import HEIGHT, Split, open_split, render_split
 from dinoiser_ros.training.demo.splits import demo_splits
+from dinoiser_ros.utils.number_types import count
 
 from .other_pictures import other_picture
 
@@ -160,7 +161,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=count, default=0)
     parser.add_argument("--work-dir", type=Path, default=Path("build/demo-model"))
     parser.add_argument("--photographs", type=Path, help="a folder of photographs to add")
     options = parser.parse_args(arguments)

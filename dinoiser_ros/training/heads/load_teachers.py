@@ -15,6 +15,7 @@ from dinoiser_ros.segmentation.networks.dino import DinoTower
 from dinoiser_ros.segmentation.weights.cache import is_offline
 from dinoiser_ros.segmentation.weights.checkpoint import STATE_KEYS, read_checkpoint
 from dinoiser_ros.segmentation.weights.sources import find_file, parse_source
+from dinoiser_ros.utils.sentences import first_line
 
 from .found import found_head_from_state, seed_foreground
 from .teacher import Teachers
@@ -116,10 +117,9 @@ def load_timm_dino(name: str, offline: bool = False) -> DinoTower:
     try:
         model = timm.create_model(name, pretrained=True, num_classes=0)
     except Exception as error:  # unknown names and a dozen kinds of network trouble
-        reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else repr(error)
         raise WeightsError(
-            f"timm cannot give {name!r} ({reason}): check the name or the network, or give the "
-            "path of the DINO's weights."
+            f"timm cannot give {name!r} ({first_line(error)}): check the name or the network, or "
+            "give the path of the DINO's weights."
         ) from error
     return dino_from_timm(model, f"timm's {name}")
 

@@ -16,13 +16,10 @@ from dinoiser_ros.segmentation.networks.dinoiser_heads import CHANNELS
 from dinoiser_ros.training.common.arguments import (
     add_run_arguments,
     add_view_arguments,
-    count,
-    number,
-    positive,
-    share,
 )
 from dinoiser_ros.training.common.image_folder import Views, find_pictures
 from dinoiser_ros.training.common.run_state import SAVE_EVERY
+from dinoiser_ros.utils.number_types import count, not_negative, positive, share
 
 from .files import Thresholds
 from .load_teachers import DINO_URLS, TeacherNames
@@ -162,11 +159,11 @@ def _add_teachers(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_schedule(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--epochs", type=number, default=EPOCHS)
+    group.add_argument("--epochs", type=not_negative, default=EPOCHS)
     group.add_argument("--steps", type=positive, help="instead of epochs")
     group.add_argument("--batch", type=positive, default=BATCH)
-    group.add_argument("--lr-projection", type=number, default=HeadSchedule.lr_projection)
-    group.add_argument("--lr-objectness", type=number, default=HeadSchedule.lr_objectness)
+    group.add_argument("--lr-projection", type=not_negative, default=HeadSchedule.lr_projection)
+    group.add_argument("--lr-objectness", type=not_negative, default=HeadSchedule.lr_objectness)
     group.add_argument(
         "--drop-after",
         type=count,

@@ -19,13 +19,10 @@ from dinoiser_ros.segmentation.networks.embedding_network import BACKBONES, HEAD
 from dinoiser_ros.training.common.arguments import (
     add_run_arguments,
     add_view_arguments,
-    count,
-    number,
-    positive,
-    share,
 )
 from dinoiser_ros.training.common.image_folder import Views
 from dinoiser_ros.training.common.run_state import SAVE_EVERY
+from dinoiser_ros.utils.number_types import count, not_negative, positive, share
 
 from .labelled_folder import as_labelled, has_labels
 from .trainer import PlusSchedule
@@ -182,8 +179,8 @@ def _add_schedule(group: argparse._ArgumentGroup) -> None:
         help="pixels whose label is less probable are ignored (%(default)s)",
     )  # fmt: skip
     group.add_argument("--batch", "--batch-size", type=positive, default=BATCH)
-    group.add_argument("--lr", type=number, default=PlusSchedule.lr, help="(%(default)s)")
-    group.add_argument("--weight-decay", type=number, default=PlusSchedule.weight_decay)
+    group.add_argument("--lr", type=not_negative, default=PlusSchedule.lr, help="(%(default)s)")
+    group.add_argument("--weight-decay", type=not_negative, default=PlusSchedule.weight_decay)
     group.add_argument(
         "--size", type=positive, help="shorter side, also at inference; the teacher's by default"
     )

@@ -92,10 +92,10 @@ def test_a_node_that_cannot_work_ends_the_drive_with_its_reason() -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--rooms", "0"], "'0' is no whole number from 1 to 1000"),
-        (["--first", "-1"], "'-1' is no whole number"),
-        (["--latency", "soon"], "'soon' is no number of seconds from 0.05 to 5"),
-        (["--latency", "nan"], "'nan' is no number of seconds"),
+        (["--rooms", "0"], "'0' is not a whole number from 1 to 1000"),
+        (["--first", "-1"], "'-1' is not a whole number"),
+        (["--latency", "soon"], "'soon' is not a number of seconds from 0.05 to 5"),
+        (["--latency", "nan"], "'nan' is not a number of seconds"),
         (["--semantics", "maybe"], "invalid choice: 'maybe'"),
         (["there"], "unrecognized arguments: there"),
     ],

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -17,8 +18,8 @@ from dinoiser_ros.segmentation import OptionError, Segmenter
 from dinoiser_ros.segmentation.engines import selection
 from dinoiser_ros.segmentation.engines.runtimes import kinds
 from dinoiser_ros.segmentation.engines.runtimes.runtime import FrameNotServedError
-from dinoiser_ros.segmentation.engines.selection import EngineSelection, EngineWish
-from dinoiser_ros.segmentation.engines.store import MOST_GRAPHS, EngineStore
+from dinoiser_ros.segmentation.engines.selection import EngineSelection, EngineWish, graph_name
+from dinoiser_ros.segmentation.engines.store import INT8_FILE, MOST_GRAPHS, EngineStore
 from dinoiser_ros.segmentation.engines.trial import Trial
 from dinoiser_ros.segmentation.networks.clip_backbone import Request
 
@@ -128,6 +129,23 @@ def test_an_engine_that_computes_something_else_is_refused(plain, runtime, attac
     assert attach("openvino")[1] == problem, "also at the next start"
     runtime.change = lambda output: output * torch.nan
     assert "cosine nan" in attach("onnxruntime")[1]
+
+
+def test_int8_that_was_made_again_is_tried_again(plain, runtime, attach, tmp_path):
+    store, made = EngineStore(tmp_path / "store"), tmp_path / "made"
+    made.mkdir()
+    name = graph_name("identity", plain.backbone, Request())
+    for number, change in enumerate((torch.randn_like, lambda output: output)):
+        (made / INT8_FILE).write_text(f"from pictures {number}")
+        os.utime(made / INT8_FILE, (number, number))
+        store.keep_int8(name, made)
+        runtime.change = change
+        found, problem = attach("openvino", "int8", store)
+        if number:
+            assert (found.engine, found.precision, problem) == ("openvino", "int8", None)
+        else:
+            assert "differ from PyTorch's: cosine" in problem
+        assert attach("openvino", "int8", store)[1] == problem, "kept for the next start"
 
 
 def test_an_engine_that_cannot_be_made(plain, runtime, attach, monkeypatch):

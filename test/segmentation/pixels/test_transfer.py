@@ -24,8 +24,9 @@ from dinoiser_ros.segmentation.networks.dinoiser_heads import DinoiserHeads
 from dinoiser_ros.segmentation.networks.dinov2.backbone import DinoV2Backbone
 from dinoiser_ros.segmentation.networks.dinov2.tower import DinoV2Sizes, DinoV2Tower
 from dinoiser_ros.segmentation.networks.dinov3.backbone import DinoV3Backbone
-from dinoiser_ros.segmentation.networks.dinov3.tower import DinoV3Sizes, DinoV3Tower
+from dinoiser_ros.segmentation.networks.dinov3.tower import DinoV3Tower
 from dinoiser_ros.segmentation.networks.embedding_network import EmbeddingNetwork
+from dinoiser_ros.segmentation.networks.register_tower import RegisterSizes
 from dinoiser_ros.segmentation.networks.siglip.backbone import SiglipBackbone
 from dinoiser_ros.segmentation.networks.siglip.towers import SiglipTower
 from dinoiser_ros.segmentation.networks.similarity import Similarity
@@ -125,10 +126,10 @@ def test_nothing_in_a_frame_waits_for_the_device(
 def test_other_backbones_wait_for_nothing_either(method: str, family: str) -> None:
     """Nor does the refinement of their scores."""
     if family == "dinov3":
-        newer = DinoV3Tower(DinoV3Sizes(64, 3, 8, 4, 128)).eval().requires_grad_(False)
+        newer = DinoV3Tower(RegisterSizes(64, 3, 8, 4, 128)).eval().requires_grad_(False)
         backbone = DinoV3Backbone(newer.to("meta"))
     elif family == "dinov2":
-        tower = DinoV2Tower(DinoV2Sizes(64, 3, 8, 4, 4, 128)).eval().requires_grad_(False)
+        tower = DinoV2Tower(DinoV2Sizes(64, 3, 8, 4, 128, 4)).eval().requires_grad_(False)
         backbone = DinoV2Backbone(tower.to("meta"))
     else:
         config = {

@@ -17,6 +17,7 @@ from torch import Tensor
 from dinoiser_ros.errors import OptionError, WeightsError
 from dinoiser_ros.segmentation.weights.cache import is_offline
 from dinoiser_ros.segmentation.weights.tensor_checks import check_module
+from dinoiser_ros.utils.sentences import first_line
 
 from .unet_attention import self_attention_maps
 
@@ -110,11 +111,11 @@ def load_diffusion(
     except ImportError as error:
         raise OptionError(
             "The method 'cliper-diffusion' needs diffusers and transformers "
-            f"({_first_line(error)}): run pip install '.[diffusion]'."
+            f"({first_line(error, 120)}): run pip install '.[diffusion]'."
         ) from error
     except Exception as error:  # hub, files and formats raise almost anything
         raise WeightsError(
-            f"Stable Diffusion cannot be loaded from {place} ({_first_line(error)}): give "
+            f"Stable Diffusion cannot be loaded from {place} ({first_line(error, 120)}): give "
             "`diffusion`, a folder in diffusers' layout such as a copy of "
             f"{STABLE_DIFFUSION}."
         ) from error
@@ -137,8 +138,3 @@ def from_pipeline(pipeline: Any) -> Diffusion:
         timestep,
         float(scheduler.alphas_cumprod[timestep]),
     )
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:120] if lines else type(error).__name__

@@ -4,31 +4,34 @@
 from __future__ import annotations
 
 import math
-import re
 
 import torch
 from torch import Tensor
 
 from dinoiser_ros.errors import WeightsError
-from dinoiser_ros.segmentation.networks.dino_weights import IN_BLOCK
+from dinoiser_ros.segmentation.networks.dino_weights import (
+    HEAD_WIDTH,
+    IN_BLOCK,
+    SCALES,
+    TOP,
+    Family,
+    block_count,
+    converted_blocks,
+)
 from dinoiser_ros.segmentation.weights.checkpoint import State
 
-from .tower import HEAD_WIDTH, DinoV2Sizes
+from .tower import DinoV2Sizes
 
-_IN_BLOCK = IN_BLOCK | {"ls1.gamma": "ls_1.gamma", "ls2.gamma": "ls_2.gamma"}
-_TOP = {
-    "patch_embed.proj.weight": "conv1.weight",
-    "patch_embed.proj.bias": "conv1.bias",
-    "norm.weight": "ln_post.weight",
-    "norm.bias": "ln_post.bias",
-}
+_IN_BLOCK = IN_BLOCK | SCALES
 _DIMENSIONS = {
     "patch_embed.proj.weight": 4, "pos_embed": 3, "cls_token": 3, "blocks.0.mlp.fc1.weight": 2,
 }  # fmt: skip
+_REGISTERS = ("register_tokens", "reg_token")  # of the authors, of timm
 _UNUSED = ("mask_token",)  # of its training
-_ADVICE = (
+_FAMILY = Family(
+    "DINOv2",
     "give the weights of a DINOv2 ViT with an ordinary MLP, such as the authors' "
-    "dinov2_vitb14_reg4_pretrain.pth or timm's vit_base_patch14_reg4_dinov2.lvd142m"
+    "dinov2_vitb14_reg4_pretrain.pth or timm's vit_base_patch14_reg4_dinov2.lvd142m",
 )
 
 
@@ -43,21 +46,13 @@ def from_dinov2(state: State, source: str) -> tuple[DinoV2Sizes, State]:
         WeightsError: a tensor is missing, unknown or of another shape.
     """
     state = {name: tensor for name, tensor in state.items() if name not in _UNUSED}
-    for name, dimensions in _DIMENSIONS.items():
-        if name not in state or state[name].dim() != dimensions or not state[name].numel():
-            raise WeightsError(f"{source} lacks {name} of {dimensions} dimensions: {_ADVICE}.")
+    _FAMILY.check_dimensions(state, _DIMENSIONS, source)
     registers = _registers(state)
     sizes = _sizes(state, registers, source)
-    wanted = {f"blocks.{layer}.{n}" for layer in range(sizes.layers) for n in _IN_BLOCK}
-    wanted |= _TOP.keys() | {"cls_token", "pos_embed"}
-    for what, names in (("missing", wanted - state.keys()), ("unknown", state.keys() - wanted)):
-        if names := names - {"register_tokens", "reg_token"}:
-            raise WeightsError(f"{source} is no DINOv2 ViT ({what}: {min(names)}): {_ADVICE}.")
-    converted = {new: state[old] for old, new in _TOP.items()}
-    for name, tensor in state.items():
-        block = re.fullmatch(r"blocks\.(\d+)\.(.+)", name)
-        if block is not None:
-            converted[f"transformer.resblocks.{block[1]}.{_IN_BLOCK[block[2]]}"] = tensor
+    others = {*TOP, "cls_token", "pos_embed"}
+    _FAMILY.check_names(state, _IN_BLOCK, others, source, optional=_REGISTERS)
+    converted = {new: state[old] for old, new in TOP.items()}
+    converted |= converted_blocks(state, _IN_BLOCK)
     positions = state["pos_embed"][0]
     if len(positions) == sizes.side**2:
         positions = torch.cat([torch.zeros_like(positions[:1]), positions])
@@ -69,7 +64,7 @@ def from_dinov2(state: State, source: str) -> tuple[DinoV2Sizes, State]:
 
 def _registers(state: State) -> Tensor:
     """(1, R, width); R is 0 in networks without registers."""
-    for name in ("register_tokens", "reg_token"):
+    for name in _REGISTERS:
         if name in state:
             return state[name]
     return state["cls_token"][:, :0]
@@ -80,9 +75,10 @@ def _sizes(state: State, registers: Tensor, source: str) -> DinoV2Sizes:
     width = kernel.shape[0]
     side = math.isqrt(tokens)
     if side * side not in (tokens, tokens - 1):
-        raise WeightsError(f"{source} has {tokens} positions, no square of them: {_ADVICE}.")
+        raise WeightsError(f"{source} has {tokens} positions, no square of them: {_FAMILY.advice}.")
     if width % HEAD_WIDTH or registers.dim() != 3 or registers.shape[-1] != width:
-        raise WeightsError(f"{source} has sizes that do not belong together: {_ADVICE}.")
-    layers = {name.split(".")[1] for name in state if re.match(r"blocks\.\d+\.", name)}
+        raise WeightsError(f"{source} has sizes that do not belong together: {_FAMILY.advice}.")
     hidden = state["blocks.0.mlp.fc1.weight"].shape[0]
-    return DinoV2Sizes(width, len(layers), kernel.shape[-1], side, registers.shape[1], hidden)
+    return DinoV2Sizes(
+        width, block_count(state), kernel.shape[-1], registers.shape[1], hidden, side
+    )

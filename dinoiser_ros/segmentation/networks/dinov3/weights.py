@@ -3,36 +3,36 @@
 
 from __future__ import annotations
 
-import re
-
 import torch
 from torch import Tensor
 
 from dinoiser_ros.errors import WeightsError
-from dinoiser_ros.segmentation.networks.dino_weights import IN_BLOCK
+from dinoiser_ros.segmentation.networks.dino_weights import (
+    HEAD_WIDTH,
+    IN_BLOCK,
+    SCALES,
+    TOP,
+    Family,
+    block_count,
+    converted_blocks,
+)
+from dinoiser_ros.segmentation.networks.register_tower import RegisterSizes
 from dinoiser_ros.segmentation.weights.checkpoint import State
 
 from .rotation import default_periods
-from .tower import HEAD_WIDTH, DinoV3Sizes
 
 _QKV_BIAS = "attn.qkv.bias"
-_SCALES = {"ls1.gamma": "ls_1.gamma", "ls2.gamma": "ls_2.gamma"}
-_IN_BLOCK = {name: new for name, new in IN_BLOCK.items() if name != _QKV_BIAS} | _SCALES
-_TOP = {
-    "patch_embed.proj.weight": "conv1.weight",
-    "patch_embed.proj.bias": "conv1.bias",
-    "norm.weight": "ln_post.weight",
-    "norm.bias": "ln_post.bias",
-}
+_IN_BLOCK = {name: new for name, new in IN_BLOCK.items() if name != _QKV_BIAS} | SCALES
 _DIMENSIONS = {
     "patch_embed.proj.weight": 4, "cls_token": 3, "blocks.0.attn.qkv.weight": 2,
     "blocks.0.mlp.fc1.weight": 2,
 }  # fmt: skip
 _OF_TIMM = {"gamma_1": "ls1.gamma", "gamma_2": "ls2.gamma"}
 _UNUSED = ("mask_token", "local_cls_norm.weight", "local_cls_norm.bias")  # of its training
-_ADVICE = (
+_FAMILY = Family(
+    "DINOv3",
     "give the weights of a DINOv3 ViT with an ordinary MLP, such as the authors' "
-    "dinov3_vitb16_pretrain_lvd1689m or timm's vit_base_patch16_dinov3.lvd1689m"
+    "dinov3_vitb16_pretrain_lvd1689m or timm's vit_base_patch16_dinov3.lvd1689m",
 )
 
 
@@ -41,7 +41,7 @@ def is_dinov3(state: State) -> bool:
     return "cls_token" in state and "pos_embed" not in state
 
 
-def from_dinov3(given: State, source: str) -> tuple[DinoV3Sizes, State]:
+def from_dinov3(given: State, source: str) -> tuple[RegisterSizes, State]:
     """The architecture of a DINOv3 and its state for `DinoV3Tower`.
 
     Args:
@@ -53,25 +53,17 @@ def from_dinov3(given: State, source: str) -> tuple[DinoV3Sizes, State]:
         WeightsError: a tensor is missing, unknown or of another shape.
     """
     state = {_authors_name(name): given[name] for name in given if name not in _UNUSED}
-    for name, dimensions in _DIMENSIONS.items():
-        if name not in state or state[name].dim() != dimensions or not state[name].numel():
-            raise WeightsError(f"{source} lacks {name} of {dimensions} dimensions: {_ADVICE}.")
+    _FAMILY.check_dimensions(state, _DIMENSIONS, source)
     state.setdefault("storage_tokens", state["cls_token"][:, :0])
     sizes = _sizes(state, source)
-    blocks = {f"blocks.{layer}." for layer in range(sizes.layers)}
-    biases = {block: _qkv_bias(state, block, sizes.width, source) for block in blocks}
+    blocks = [f"blocks.{layer}." for layer in range(sizes.layers)]
+    biases = {
+        f"{block}{_QKV_BIAS}": _qkv_bias(state, block, sizes.width, source) for block in blocks
+    }
     periods = state.pop("rope_embed.periods", default_periods(HEAD_WIDTH))
-    wanted = {f"{block}{name}" for block in blocks for name in _IN_BLOCK}
-    wanted |= _TOP.keys() | {"cls_token", "storage_tokens"}
-    for what, names in (("missing", wanted - state.keys()), ("unknown", state.keys() - wanted)):
-        if names:
-            raise WeightsError(f"{source} is no DINOv3 ViT ({what}: {min(names)}): {_ADVICE}.")
-    converted = {new: state[old] for old, new in _TOP.items()}
-    for block, bias in biases.items():
-        place = f"transformer.resblocks.{block.split('.')[1]}."
-        for name, new in _IN_BLOCK.items():
-            converted[f"{place}{new}"] = state[f"{block}{name}"]
-        converted[f"{place}attn.in_proj_bias"] = bias
+    _FAMILY.check_names(state, _IN_BLOCK, {*TOP, "cls_token", "storage_tokens"}, source)
+    converted = {new: state[old] for old, new in TOP.items()}
+    converted |= converted_blocks({**state, **biases}, IN_BLOCK | SCALES)
     converted["class_embedding"] = state["cls_token"].flatten()
     converted["register_tokens"] = state["storage_tokens"].reshape(sizes.registers, -1)
     converted["periods"] = periods.float()
@@ -94,16 +86,15 @@ def _qkv_bias(state: dict[str, Tensor], block: str, width: int, source: str) -> 
     if whole is None:
         whole = torch.zeros(3 * width)
     if whole.shape != (3 * width,) or (mask is not None and mask.shape != whole.shape):
-        raise WeightsError(f"{source} has {block}{_QKV_BIAS} of another length: {_ADVICE}.")
+        raise WeightsError(f"{source} has {block}{_QKV_BIAS} of another length: {_FAMILY.advice}.")
     keeps = torch.ones_like(whole) if mask is None else mask.to(whole.dtype)
     return torch.where(keeps == 0, torch.zeros_like(whole), whole)
 
 
-def _sizes(state: State, source: str) -> DinoV3Sizes:
+def _sizes(state: State, source: str) -> RegisterSizes:
     kernel = state["patch_embed.proj.weight"]
     width, tokens = kernel.shape[0], state["storage_tokens"]
     if width % HEAD_WIDTH or tokens.dim() != 3 or tokens.shape[-1] != width:
-        raise WeightsError(f"{source} has sizes that do not belong together: {_ADVICE}.")
-    layers = {name.split(".")[1] for name in state if re.match(r"blocks\.\d+\.", name)}
+        raise WeightsError(f"{source} has sizes that do not belong together: {_FAMILY.advice}.")
     hidden = state["blocks.0.mlp.fc1.weight"].shape[0]
-    return DinoV3Sizes(width, len(layers), kernel.shape[-1], tokens.shape[1], hidden)
+    return RegisterSizes(width, block_count(state), kernel.shape[-1], tokens.shape[1], hidden)
