@@ -74,6 +74,9 @@ def times(variants: Mapping[str, Segmenter], options: argparse.Namespace) -> str
             if name == REFERENCE:
                 row.append(f"{1e3 * statistics.median(spent[name]):.0f} ms of processor time")
                 continue
+            if variants[name].engine_problem:  # PyTorch took its place
+                row.append("-")
+                continue
             by_clock, by_processor = (
                 statistics.median(np.divide(measured[REFERENCE], measured[name]))
                 for measured in (passed, spent)

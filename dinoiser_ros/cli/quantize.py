@@ -105,7 +105,7 @@ def run(options: argparse.Namespace, load: Callable[[], Segmenter]) -> int:
                 f"The int8 form was not kept, since only {found}: give more pictures of the place, "
                 "or accept it with a lower --least-agreement."
             )
-        place = work.keep(folder)
+        place = work.keep(folder, engine)
     print(f"{found}.\nwritten: {place}\nUse it with engine 'openvino' and precision 'int8'.")
     return 0
 

@@ -52,8 +52,8 @@ class FakeQuantisation:
         runtime.change = self.change
         return EngineBackbone(self._backbone, runtime, self._request, "openvino", "int8")
 
-    def keep(self, folder):
-        return self._store.keep_int8("name", folder)
+    def keep(self, folder, engine):
+        return self._store.keep_int8("name", folder, 0.9)
 
 
 def run(pictures, *more: str) -> int:

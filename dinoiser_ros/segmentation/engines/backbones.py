@@ -9,11 +9,14 @@ from typing import Any
 from torch import Tensor
 
 from dinoiser_ros.segmentation.networks.clip_backbone import Backbone, DenseFeatures, Request
+from dinoiser_ros.utils.available_memory import available_memory
 from dinoiser_ros.utils.sentences import first_line
 
 from .dense_graph import MEANS, is_expressible, parts_of
+from .runtimes.kinds import KINDS
 from .runtimes.runtime import FrameNotServedError, Runtime
 
+_ALWAYS_FITS = 1 << 30  # bytes; the system is not asked for frames that take less
 _MOST_GRIDS = 16  # whose positions are kept
 _DEFAULT = Request()
 
@@ -91,11 +94,30 @@ class EngineBackbone(Backbone):
             )
         patch = self.patch_size
         grid = ceil(images.shape[-2] / patch), ceil(images.shape[-1] / patch)
+        self._check_memory(len(images), self.prefix + grid[0] * grid[1])
         found = self._runtime(images, self._positions_of(grid, images))
         if self.watch is not None:
             self.watch(found[MEANS])
         parts: dict[str, Any] = {name: found[name] for name in wanted}
         return DenseFeatures(grid, **parts, prefix=self.prefix)
+
+    def _check_memory(self, batch: int, tokens: int) -> None:
+        """Refuse what would fill the memory: PyTorch computes attention in parts.
+
+        Raises:
+            FrameNotServedError: says what it takes and what there is.
+        """
+        kind = KINDS.get(self._name)  # None: a test's
+        maps = 0 if kind is None else kind.maps * batch * self.blocks[0].attn.num_heads
+        needed = 4 * maps * tokens**2
+        if needed < _ALWAYS_FITS:
+            return
+        room = available_memory()
+        if room is not None and needed > room:
+            raise FrameNotServedError(
+                f"{self._name} would take about {needed / 1e9:.1f} GB for {tokens} patches, and "
+                f"{room / 1e9:.1f} GB are free; reduce inference_size to use it"
+            )
 
     def _positions_of(self, grid: tuple[int, int], images: Tensor) -> Tensor:
         if grid not in self._fixed:

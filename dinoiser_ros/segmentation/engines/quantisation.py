@@ -24,8 +24,10 @@ from dinoiser_ros.segmentation.pixels.preprocess import inference_shape, to_batc
 from .backbones import EngineBackbone
 from .dense_graph import build_of, is_expressible, write_dense_graph
 from .runtimes.kinds import make_runtime
+from .runtimes.runtime import Build
 from .selection import graph_name
 from .store import INT8_FILE, EngineStore
+from .trial import compare_engine
 
 INSTALL = "pip install 'dinoiser_ros[quantize]'"
 
@@ -88,22 +90,29 @@ class Quantisation:
         openvino.save_model(model, str(path), compress_to_fp16=False)
         return path
 
-    def keep(self, folder: Path) -> Path:
+    def keep(self, folder: Path, engine: EngineBackbone) -> Path:
         """Take what `save` wrote into a folder into the store; returns its place there.
+
+        Args:
+            engine: of the file there.
 
         Raises:
             OSError: it cannot be written.
         """
-        return self._store.keep_int8(self._name, folder)
+        shorter_side = self._build(folder / INT8_FILE).shorter_side
+        cosine = compare_engine(engine, self._backbone, self._request, shorter_side)
+        return self._store.keep_int8(self._name, folder, cosine)
 
     def engine(self, path: Path) -> EngineBackbone:
         """The backbone as a file of `save` computes it."""
-        backbone = self._backbone
-        build = build_of(
-            backbone, self._request, path, path.parent, "int8", self._shorter_side or 0
-        )
+        build = self._build(path)
         runtime = make_runtime("openvino", build)
-        return EngineBackbone(backbone, runtime, self._request, "openvino", build.precision)
+        return EngineBackbone(self._backbone, runtime, self._request, "openvino", build.precision)
+
+    def _build(self, path: Path) -> Build:
+        return build_of(
+            self._backbone, self._request, path, path.parent, "int8", self._shorter_side or 0
+        )
 
     def _write(self, path: Path) -> None:
         write_dense_graph(self._backbone, self._request, path)

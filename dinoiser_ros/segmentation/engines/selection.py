@@ -60,6 +60,7 @@ class EngineSelection:
     def __init__(self, wish: EngineWish, device: torch.device, identity: str) -> None:
         self._wish, self._device, self._identity = wish, device, identity
         self._graph: Path | None = None
+        self._usual: float | None = None  # see `Trial.is_same`
         self.problem: str | None = None
         self._name = self._candidate()
 
@@ -77,6 +78,7 @@ class EngineSelection:
             self._store = self._wish.store or EngineStore()
             if self.precision == "int8":
                 self._graph = self._store.quantised(name)
+                self._usual = self._store.int8_cosine(name)
                 return
             self._graph = self._store.graph(
                 name, lambda path: write_dense_graph(backbone, request, path)
@@ -109,7 +111,7 @@ class EngineSelection:
         except Exception as error:  # whatever a runtime says
             self._give_up(first_line(error))
             return backbone
-        if not trial.is_same(self.precision):
+        if not trial.is_same(self._usual):
             self._give_up(f"its features differ from PyTorch's: cosine {trial.cosine:.3f}")
             return backbone
         return engine if trial.is_faster or not auto else backbone

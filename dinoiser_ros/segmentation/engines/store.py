@@ -24,6 +24,7 @@ from dinoiser_ros.utils.atomic_files import atomic_write
 MOST_GRAPHS = 4  # kept; 340 MB each for ViT-B/16
 _GRAPH, _TRIAL = ".onnx", ".json"
 INT8_FILE = "model.xml"  # with its weights beside it, as OpenVINO writes them
+_INT8_TRIAL = "trial" + _TRIAL
 
 
 def name_of(*parts: object) -> str:
@@ -83,15 +84,24 @@ class EngineStore:
             fcntl.flock(file, fcntl.LOCK_EX)  # given back when the file is closed
             yield
 
-    def keep_int8(self, name: str, folder: Path) -> Path:
+    def keep_int8(self, name: str, folder: Path, cosine: float) -> Path:
         """Take the int8 form of a graph, `INT8_FILE` in a folder; returns its place here.
+
+        Args:
+            cosine: of its features and PyTorch's, see `Trial`.
 
         Raises:
             OSError: it cannot be written.
         """
+        (folder / _INT8_TRIAL).write_text(json.dumps({"cosine": cosine}), encoding="utf-8")
         with atomic_write(self._int8_folder(name)) as place:
             shutil.copytree(folder, place)
         return self._int8_folder(name) / INT8_FILE
+
+    def int8_cosine(self, name: str) -> float | None:
+        """The cosine that `keep_int8` was given; None if that was never or cannot be read."""
+        found = self.trial(f"{self._int8_folder(name).name}/{Path(_INT8_TRIAL).stem}") or {}
+        return found.get("cosine")
 
     def _int8_folder(self, name: str) -> Path:
         return self.folder / f"{name}-int8"

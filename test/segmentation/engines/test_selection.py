@@ -15,7 +15,7 @@ from fake_runtimes import TorchRuntime, making
 from golden_data import GOLDEN_MODEL
 
 from dinoiser_ros.segmentation import OptionError, Segmenter
-from dinoiser_ros.segmentation.engines import selection
+from dinoiser_ros.segmentation.engines import backbones, selection
 from dinoiser_ros.segmentation.engines.runtimes import kinds
 from dinoiser_ros.segmentation.engines.runtimes.runtime import FrameNotServedError
 from dinoiser_ros.segmentation.engines.selection import EngineSelection, EngineWish, graph_name
@@ -131,6 +131,23 @@ def test_an_engine_that_computes_something_else_is_refused(plain, runtime, attac
     assert "cosine nan" in attach("onnxruntime")[1]
 
 
+@pytest.mark.parametrize(("usual", "fine"), [(0.85, True), (0.99, False)])
+def test_int8_is_compared_with_what_it_was_when_it_was_made(
+    plain, runtime, attach, tmp_path, usual, fine
+):
+    """On the image of the trial it may differ by more than on the pictures it was made for."""
+    store, made = EngineStore(tmp_path / "store"), tmp_path / "made"
+    made.mkdir()
+    (made / INT8_FILE).write_text("from pictures")
+    store.keep_int8(graph_name("identity", plain.backbone, Request()), made, usual)
+    runtime.change = lambda output: (
+        output
+        + 0.5 * output.std() * torch.randn(output.shape, generator=torch.Generator().manual_seed(0))
+    )
+    found, problem = attach("openvino", "int8", store)
+    assert (found is not plain.backbone) == fine, problem
+
+
 def test_int8_that_was_made_again_is_tried_again(plain, runtime, attach, tmp_path):
     store, made = EngineStore(tmp_path / "store"), tmp_path / "made"
     made.mkdir()
@@ -138,7 +155,7 @@ def test_int8_that_was_made_again_is_tried_again(plain, runtime, attach, tmp_pat
     for number, change in enumerate((torch.randn_like, lambda output: output)):
         (made / INT8_FILE).write_text(f"from pictures {number}")
         os.utime(made / INT8_FILE, (number, number))
-        store.keep_int8(name, made)
+        store.keep_int8(name, made, 1.0)
         runtime.change = change
         found, problem = attach("openvino", "int8", store)
         if number:
@@ -189,6 +206,19 @@ def test_a_failure_while_it_runs_is_told_and_pytorch_goes_on(plain, runtime, att
     engine(images)
     assert runtime.calls == calls, "it is not tried again"
     assert engine.engine == "torch" and "failed (the driver is gone)" in engine.problem
+
+
+def test_what_would_fill_the_memory_is_left_to_pytorch(plain, runtime, attach, monkeypatch):
+    """ONNX Runtime holds whole attention maps."""
+    engine, _ = attach("onnxruntime")
+    images = torch.rand(1, 3, 48, 64)
+    monkeypatch.setattr(backbones, "_ALWAYS_FITS", 0)
+    monkeypatch.setattr(backbones, "available_memory", lambda: 1000)
+    torch.testing.assert_close(engine(images).features, plain.backbone(images).features)
+    assert engine.engine == "torch" and "reduce inference_size" in engine.problem
+    monkeypatch.setattr(backbones, "available_memory", lambda: 1 << 40)
+    engine(images)
+    assert engine.engine == "onnxruntime" and engine.problem is None
 
 
 def test_the_segmenter_says_what_computes(plain, runtime, monkeypatch, tmp_path):

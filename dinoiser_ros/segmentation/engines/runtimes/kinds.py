@@ -20,6 +20,8 @@ class EngineKind:
         install: what pip is to be told.
         precisions: floating-point types that it computes in, the first one for all others.
         tried: whether `auto` tries it.
+        maps: attention maps of a head, in float32, that it holds at once; 0 if it computes
+            attention in parts.
     """
 
     device: str
@@ -27,6 +29,7 @@ class EngineKind:
     install: str
     precisions: tuple[str, ...]
     tried: bool = False
+    maps: int = 0
 
 
 # `auto` tries what was measured to be faster than PyTorch on some processor.
@@ -35,7 +38,8 @@ KINDS = {
     "openvino": EngineKind(
         "cpu", "openvino", _HERE.format("openvino"), ("float32", "bfloat16", "int8"), tried=True
     ),
-    "onnxruntime": EngineKind("cpu", "onnxruntime", _HERE.format("export"), ("float32",)),
+    # Scores and weights; it allocates as much again when it needs room.
+    "onnxruntime": EngineKind("cpu", "onnxruntime", _HERE.format("export"), ("float32",), maps=4),
     "tensorrt": EngineKind("cuda", "tensorrt", "tensorrt onnx", ("float32", "float16", "bfloat16")),
 }
 
