@@ -48,6 +48,7 @@ from .timing import Times, in_turns
 
 ROUNDS = {"cpu": 9, "cuda": 300}
 _LONG, _SHORT, _MOMENT = 30.0, 15.0, 3.0  # seconds of a section, or of a size of whole frames
+_WINDOWS = (0.5, 0.25, 0.125)  # shares of an image
 
 
 def main() -> int:
@@ -131,6 +132,7 @@ def _measurements(
             f"fixed classes, {shown}": fixed_classes,
             f"a new prompt, {shown}": new_prompts,
             f"between inferences, {shown}": between,
+            f"windows, {shown}": windows,
         }.items()
     }
 
@@ -230,6 +232,17 @@ def between(segmenters: TimedSegmenters, options: argparse.Namespace) -> Section
     """What pictures cost that are not segmented, and masks that are smoothed."""
     classes = len(segmenters.best.classes)
     return time_between(detailed_size(options.sizes), classes, options.rounds, _MOMENT)
+
+
+def windows(segmenters: TimedSegmenters, options: argparse.Namespace) -> Section:
+    """What parts of an image cost, see the parameter `inference_window`."""
+    segmenter, size = segmenters.best, detailed_size(options.sizes)
+    image, axis = random_image(*size), int(size[1] >= size[0])
+    runs: dict[str, Callable[[], object]] = {"all": partial(segmenter.segment, image)}
+    for share in _WINDOWS:
+        part = image.take(range(segmenter.window_length(size, share)), axis=axis)
+        runs[f"{share:g}"] = partial(segmenter.segment_batch, [part], size)
+    return {"best": in_turns(runs, options.rounds, _SHORT)}
 
 
 def grown(

@@ -192,6 +192,7 @@ def test_a_short_benchmark_of_the_engine(tmp_path: Path) -> None:
         "float32", "best", "blocks fp32", "blocks best",
     ]  # fmt: skip
     assert measured["between inferences, 48x48"]["a picture"]["propagate"]["median_ms"] > 0
+    assert list(measured["windows, 48x48"]["best"]) == ["all", "0.5", "0.25", "0.125"]
     if "attention" in measured:  # on a CPU
         assert all("fused" in kernels for kernels in measured["attention"].values())
     assert measured["whole frame"]["32x48"]["fp32"]["median_ms"] > 0

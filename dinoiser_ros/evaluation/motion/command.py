@@ -24,7 +24,11 @@ from .replay import CarriedReplay, Counts, Schedule
 from .report import Findings, markdown
 
 HELD_OUT = tuple(range(201, 207))  # seeds; the constants were chosen on 101 to 106
-SCHEDULES = tuple(Schedule(latency, share=share) for latency in (1.0, 0.3) for share in (1, 0.25))
+SCHEDULES = tuple(
+    Schedule(latency, share=share, smooth=smooth)
+    for latency in (1.0, 0.3)
+    for share, smooth in ((1.0, False), (0.25, False), (0.125, False), (0.125, True))
+)
 _INTRODUCTION = (
     "# Masks over time\n\n"
     "What `rate_mode: propagate` and `temporal: smooth` are worth. How to use them: [Masks between "

@@ -29,11 +29,13 @@ class Schedule:
         period: seconds between two whole pictures, at least the latency. Windows follow each other
             at once.
         share: of the pictures' longer side that the network gets at a time; 1: all.
+        smooth: whether answers are fused with what was known (`temporal: smooth`).
     """
 
     latency: float
     period: float = 1.0
     share: float = 1.0
+    smooth: bool = False
 
 
 @dataclass
@@ -120,7 +122,8 @@ class CarriedReplay:
         if job is not None and index >= job.due:
             answer = self._answers(job.index, job.window)
             began = process_time()
-            stream.result(answer, job.index / RATE, smooth=False, window=job.window)
+            smooth = self._schedule.smooth
+            stream.result(answer, job.index / RATE, smooth, job.window)
             counts.cpu += process_time() - began
             self._job = None
         if self._job is None and index >= self._free:

@@ -56,9 +56,9 @@ def markdown(findings: Findings) -> str:
         "*Delay*: the time from a whole image to its mask, of which there is one a second. "
         "*Window*: the share of the image's longer side that the network got at a time "
         "(`inference_window`), one window after the other, each in its share of the delay. "
-        "*Truth*: the network is never wrong; *demo*: the embedded model. *Seen*: only pixels of "
-        "surfaces that the camera saw in the image that was inferred. *Loss*: of *carried* against "
-        "*every image*, inferred as a whole and at once.\n\n"
+        "*Every image*: inferred as a whole and at once; *loss*: what *carried* lacks of it, in "
+        "all and by parts of the drives. *Seen*: surfaces that the camera saw in the image that "
+        "was inferred. *Truth*: the network is never wrong; *demo*: the embedded model.\n\n"
         f"{table(_SMOOTH_HEADER, _smooth_rows(findings))}\n"
         "Inferred for each compared image by the model *demo*. *Flicker*: pixels that show the "
         "same as in the mask before, by the true motion, and changed their label. *Noise*: "
@@ -70,7 +70,8 @@ def markdown(findings: Findings) -> str:
 
 
 _CARRIED_HEADER = [
-    "masks", "delay, s", "window", "pixels", "every image", "carried", "stale", "loss",
+    "masks", "delay, s", "window", "temporal", "every image", "stale", "carried", "loss",
+    "straight", "turning", "seen",
 ]  # fmt: skip
 _SMOOTH_HEADER = ["images", "temporal", "flicker, %", "mIoU, %"]
 
@@ -86,18 +87,22 @@ def _carried_rows(findings: Findings) -> list[list[str]]:
             source,
             f"{schedule.latency:g}",
             f"{schedule.share:g}",
-            part,
-            *(_percent(counts, kind, part) for kind in ("every frame", "carried", "stale")),
-            percent(counts.mean_iou("every frame", part) - counts.mean_iou("carried", part)),
+            "smooth" if schedule.smooth else "off",
+            *(_percent(counts, kind, "all") for kind in ("every frame", "stale", "carried")),
+            *(_loss(counts, part) for part in PARTS),
         ]
         for (source, schedule), counts in findings.carried.items()
-        for part in PARTS
-        if ("carried", part) in counts.matrices
     ]
 
 
 def _percent(counts: Counts, kind: str, part: str) -> str:
     return percent(counts.mean_iou(kind, part)) if (kind, part) in counts.matrices else ""
+
+
+def _loss(counts: Counts, part: str) -> str:
+    if ("carried", part) not in counts.matrices:
+        return ""
+    return percent(counts.mean_iou("every frame", part) - counts.mean_iou("carried", part))
 
 
 def _smooth_rows(findings: Findings) -> list[list[str]]:

@@ -108,7 +108,8 @@ def test_the_page_has_what_was_measured(drive: Drive) -> None:
     flicker.add(drive, Correspondences(drive), true_masks(drive.views)[:1] * len(drive.views))
     schedules = {("truth", Schedule(0.5)): counts, ("truth", Schedule(0.5, share=0.25)): counts}
     page = markdown(Findings((7,), 2.0, schedules, {("noise", True): flicker}))
-    assert f"{100 * counts.mean_iou('carried', 'seen'):.1f}" in page
+    assert f"{100 * counts.mean_iou('carried', 'all'):.1f}" in page
+    assert f"{100 * (1 - counts.mean_iou('carried', 'seen')):.1f}" in page
     assert "1 drives of 2 s" not in page and "| truth" in page and "smooth" in page
 
 
