@@ -56,7 +56,7 @@ def stream() -> MaskStream:
 def test_the_network_is_sent_where_something_came_into_view(stream: MaskStream) -> None:
     urgency = stream.urgency
     assert urgency is not None and urgency.size == SIZE
-    assert choose_window(urgency, 40) == RIGHT
+    assert choose_window(urgency, [40]) == RIGHT
 
 
 def test_a_window_completes_the_mask(stream: MaskStream) -> None:
@@ -88,7 +88,7 @@ def test_windows_take_turns(stream: MaskStream) -> None:
         stream.picture(picture(10), time)
         urgency = stream.urgency
         assert urgency is not None
-        chosen = choose_window(urgency, 40)
+        chosen = choose_window(urgency, [40])
         seen[chosen.left : chosen.left + 40] = True
         stream.begin(picture(10), time, chosen)
         stream.result(mask_of(chosen.of(truth(10))), time, smooth=False, window=chosen)

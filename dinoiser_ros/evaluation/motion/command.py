@@ -14,6 +14,7 @@ from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.sim.classes import CLASSES
 from dinoiser_ros.sim.gl import RendererUnavailable
 from dinoiser_ros.temporal.stream import Mask
+from dinoiser_ros.temporal.windows import window_shares
 from dinoiser_ros.utils.atomic_files import atomic_write_text
 
 from .answers import Answers, masks_of, model_answers, true_answers, true_masks
@@ -23,11 +24,11 @@ from .flicker import Flicker, smoothed
 from .replay import CarriedReplay, Counts, Schedule
 from .report import Findings, markdown
 
-HELD_OUT = tuple(range(201, 207))  # seeds; the constants were chosen on 101 to 106
+HELD_OUT = tuple(range(201, 213))  # seeds; the constants were chosen on 101 to 114
 SCHEDULES = tuple(
     Schedule(latency, share=share, smooth=smooth)
     for latency in (1.0, 0.3)
-    for share, smooth in ((1.0, False), (0.25, False), (0.125, False), (0.125, True))
+    for share, smooth in ((1.0, False), (0.25, False), (0.25, True))
 )
 _INTRODUCTION = (
     "# Masks over time\n\n"
@@ -80,8 +81,9 @@ def _carry(
     counts: Counts,
 ) -> None:
     size = drive.pictures[0].shape[:2]
-    length = segmenter.window_length(size, schedule.share) if schedule.share < 1 else None
-    CarriedReplay(drive, motion, every, answers, schedule, length).run(counts)
+    shares = window_shares(schedule.share) if schedule.share < 1 else []
+    lengths = [segmenter.window_length(size, share) for share in shares]
+    CarriedReplay(drive, motion, every, answers, schedule, lengths).run(counts)
 
 
 def main() -> None:

@@ -87,7 +87,8 @@ class CarriedReplay:
         every: the masks of its views, each segmented as a whole at once: what is aimed at.
         answers: the network.
         schedule: when it gets pictures.
-        length: of windows along the longer side, in pixels; None: whole pictures only.
+        lengths: of windows along the longer side, in pixels, see `choose_window`; none: whole
+            pictures only.
     """
 
     def __init__(
@@ -97,10 +98,10 @@ class CarriedReplay:
         every: Sequence[Mask],
         answers: Answers,
         schedule: Schedule,
-        length: int | None = None,
+        lengths: Sequence[int] = (),
     ) -> None:
         self._drive, self._motion, self._every = drive, motion, every
-        self._answers, self._schedule, self._length = answers, schedule, length
+        self._answers, self._schedule, self._lengths = answers, schedule, lengths
         self._stream = MaskStream()
         self._job: _Job | None = None
         self._free = 0  # number of the picture from which the network takes another
@@ -129,8 +130,8 @@ class CarriedReplay:
         if self._job is None and index >= self._free:
             began = process_time()
             window = None
-            if self._length is not None and (urgency := stream.urgency) is not None:
-                window = choose_window(urgency, self._length)
+            if self._lengths and (urgency := stream.urgency) is not None:
+                window = choose_window(urgency, self._lengths)
             picture = self._drive.pictures[index]
             stream.begin(picture, index / RATE, window)
             counts.cpu += process_time() - began
@@ -139,7 +140,7 @@ class CarriedReplay:
                 index, window, index + ceil(part * self._schedule.latency * RATE - 1e-6)
             )
             whole = round(self._schedule.period * RATE)
-            self._free = index + whole if self._length is None else self._job.due
+            self._free = self._job.due if self._lengths else index + whole
 
     def _compare(self, index: int, counts: Counts) -> None:
         stream = self._stream
@@ -151,7 +152,7 @@ class CarriedReplay:
         view = self._drive.views[index // EVERY]
         shown = {"every frame": self._every[index // EVERY].labels, "carried": carried.labels}
         parts = {"all": view.truth, "turning" if view.turning else "straight": view.truth}
-        if self._length is None:  # one picture that all of the mask comes from
+        if not self._lengths:  # one picture that all of the mask comes from
             source = round(stream.held_time * RATE) // EVERY
             shown["stale"] = self._every[source].labels
             seen = self._motion.seen(index // EVERY, source)

@@ -18,6 +18,7 @@ from dinoiser_ros.messages.class_ids import POLICIES
 from dinoiser_ros.option_schema import FRAME_OPTIONS, MODEL_OPTIONS
 from dinoiser_ros.ros.parameter_declaration import check
 from dinoiser_ros.ros.segment.objects.object_options import OBJECT_OPTIONS, OBJECT_OUTPUTS
+from dinoiser_ros.temporal.windows import LEAST_SHARE
 from dinoiser_ros.utils.option import CONFIGURE, START, Option, by_name, did_you_mean
 
 _LOGGED = 1000  # characters of accepted values in the log
@@ -211,9 +212,10 @@ SPECS: tuple[Option, ...] = (
         "inference_window",
         1.0,
         "With rate_mode: propagate, the share of an image's longer side that the network gets at a "
-        "time, there where the mask is least known; 1: whole images. Smaller windows follow turns "
-        "sooner, but show the network less of the surroundings.",
-        minimum=0.1,
+        "time, there where the mask is least known, or half of it if that is enough; 1: whole "
+        "images. Smaller windows follow turns sooner, but show the network less of the "
+        "surroundings.",
+        minimum=LEAST_SHARE,
         maximum=1.0,
     ),
     Option(

@@ -41,11 +41,11 @@ def drive() -> Drive:
     return Drive(7, pictures, views[::EVERY], [shown.truth for shown in views])
 
 
-def carried(drive: Drive, schedule: Schedule, length: int | None = None) -> Counts:
+def carried(drive: Drive, schedule: Schedule, *lengths: int) -> Counts:
     """With a network that is never wrong."""
     counts, motion = Counts(), Correspondences(drive)
     every, answers = true_masks(drive.views), true_answers(drive)
-    CarriedReplay(drive, motion, every, answers, schedule, length).run(counts)
+    CarriedReplay(drive, motion, every, answers, schedule, lengths).run(counts)
     return counts
 
 

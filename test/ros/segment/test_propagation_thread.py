@@ -146,7 +146,7 @@ class Setup:
         return taken
 
     def window(self, number: int, making: tuple = ("words", "")) -> Window | None:
-        return self.thread.window(self.frame(number), 40, making)
+        return self.thread.window(self.frame(number), [40], making)
 
     def settle(self) -> None:
         """Wait until the thread has nothing to do."""
@@ -342,8 +342,8 @@ def test_a_window_is_never_published_as_a_mask(
 def test_other_sizes_and_whole_images_have_no_windows(windows: Setup) -> None:
     frame = windows.frame(3)
     frame.image = frame.image[:100]
-    assert windows.thread.window(frame, 40, ("words", "")) is None
-    assert windows.thread.window(windows.frame(3), 160, ("words", "")) is None
+    assert windows.thread.window(frame, [40], ("words", "")) is None
+    assert windows.thread.window(windows.frame(3), [160], ("words", "")) is None
     windows.settings["inference_window"] = 1.0
     windows.image(4)
     assert windows.window(4) is None

@@ -14,6 +14,7 @@ from dinoiser_ros.ros.segment.monitoring.statistics import latency_of
 from dinoiser_ros.ros.segment.monitoring.throttled_log import ReportOnce
 from dinoiser_ros.ros.segment.propagation.inferred import Inferred
 from dinoiser_ros.ros.segment.propagation.publishing_gate import PublishingGate
+from dinoiser_ros.temporal.windows import Window, window_shares
 
 from .frame_queue import FrameQueue
 from .memory import HeapTrimmer
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from dinoiser_ros.ros.segment.points.depth_buffer import DepthMatch
     from dinoiser_ros.ros.segment.propagation.propagation_thread import PropagationThread
     from dinoiser_ros.segmentation import Segmentation, Segmenter
-    from dinoiser_ros.temporal.windows import Window
 
 T = TypeVar("T")
 
@@ -207,8 +207,9 @@ class InferenceThread:
         if self.propagation is None or share >= 1 or self.settings["rate_mode"] != "propagate":
             return None
         segmenter = self.segmenter
-        length = segmenter.window_length(frame.image.shape[:2], share)
-        return self.propagation.window(frame, length, (segmenter.vocabulary, segmenter.options))
+        size = frame.image.shape[:2]
+        lengths = [segmenter.window_length(size, part) for part in window_shares(share)]
+        return self.propagation.window(frame, lengths, (segmenter.vocabulary, segmenter.options))
 
     def _segment(self, batch: Sequence[PendingFrame]) -> None:
         """Segment and publish frames of one size, or windows of them."""

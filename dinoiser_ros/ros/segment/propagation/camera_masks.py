@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -94,23 +94,23 @@ class CameraMasks:
             self._carry(settings)
 
     def window(
-        self, size: tuple[int, int], length: int, making: tuple[object, ...]
+        self, size: tuple[int, int], lengths: Sequence[int], making: tuple[object, ...]
     ) -> Window | None:
         """What of an image the network should get; may be called from any one thread.
 
         Args:
             size: height and width of the image.
-            length, making: see `PropagationThread.window`.
+            lengths, making: see `PropagationThread.window`.
 
         Returns:
             The window; None: all of the image.
         """
         urgency, before, self._making = self._urgency, self._making, making
-        if urgency is None or urgency.size != size or length >= max(size):
+        if urgency is None or urgency.size != size or lengths[0] >= max(size):
             return None
         if [id(part) for part in before] != [id(part) for part in making]:
             return None
-        return choose_window(urgency, length)
+        return choose_window(urgency, lengths)
 
     def begin(self, frame: PendingFrame) -> None:
         """A frame goes to the network."""

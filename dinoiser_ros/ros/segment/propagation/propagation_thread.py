@@ -81,11 +81,13 @@ class PropagationThread:
             frame = (message, received, camera.expect_depth(message))
             self._queue.put(self._numbers[id(camera)], frame)
 
-    def window(self, frame: PendingFrame, length: int, making: tuple[object, ...]) -> Window | None:
+    def window(
+        self, frame: PendingFrame, lengths: Sequence[int], making: tuple[object, ...]
+    ) -> Window | None:
         """What of an image the network should get, so that its camera's masks profit most.
 
         Args:
-            length: of windows along the longer side, in pixels.
+            lengths: that windows may have, see `choose_window`.
             making: what masks depend on besides the images; the first image with another is needed
                 as a whole.
 
@@ -95,7 +97,7 @@ class PropagationThread:
         if not self._is_wanted():
             return None
         masks = self._masks[self._numbers[id(frame.camera)]]
-        return masks.window(frame.image.shape[:2], length, making)
+        return masks.window(frame.image.shape[:2], lengths, making)
 
     def begin(self, frame: PendingFrame) -> None:
         """A frame goes to the network."""
