@@ -74,8 +74,9 @@ soak: build ## The node under faults, at full rate [FRAMES=20000]
 bench-node: build ## What the node costs on top of its engine
 	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py node_overhead
 
-bench-rate: build ## Masks a second of a slow network with rate_mode: propagate
-	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py mask_rate
+bench-rate: build ## Masks a second of a slow network with rate_mode: propagate [WINDOW=0.25]
+	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py mask_rate \
+		$(if $(WINDOW),--window "$(WINDOW)")
 
 bench-points: build ## Cost and accuracy of the point clouds, in the simulator [PICTURE=points.png]
 	@. tools/env.sh && PYTHONPATH="$$PWD/bench:$$PYTHONPATH" exec python3 tools/run_module.py points \

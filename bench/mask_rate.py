@@ -5,7 +5,7 @@ A camera of 30 Hz at 640x480 pans over a texture; the embedded model runs at an 
 which it takes about a second on two cores, which it uses both. Printed are masks and inferences a
 second, over the last ten seconds, and the processor time of the node.
 
-    make bench-rate
+    make bench-rate [WINDOW=0.25]
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ def main() -> int:
             "image_topics": [TOPIC],
             "prompts": ["floor", "wall", "person", "chair", "table"],
             "rate_mode": "propagate",
+            "inference_window": options.window,
             "offline": True,
         }
     )
@@ -118,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, default=15.0, help="%(default)s")
     parser.add_argument("--model", default="demo", help="%(default)s")
     parser.add_argument("--inference-size", type=int, default=320, help="px (%(default)s)")
+    parser.add_argument("--window", type=float, default=1.0, help="inference_window (%(default)s)")
     return parser
 
 

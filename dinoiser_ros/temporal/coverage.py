@@ -13,7 +13,7 @@ import numpy as np
 from .motion_track import FlowStep
 from .optical_flow import look_up
 from .propagation import inside
-from .windows import Window
+from .windows import Urgency, Window
 
 # Chosen on simulated drives.
 UNSEEN = 3.0  # seconds: what the network has never seen counts as seen so long ago
@@ -83,21 +83,21 @@ class Coverage:
             self._ages[~there] = np.maximum(self._ages[~there], np.float32(UNSEEN))
         self._ages[there & (looked > 0.5)] = age
 
-    def urgency(self, contours: np.ndarray | None) -> np.ndarray | None:
-        """What looking again is worth, (n,) float32, along the longer side.
+    def urgency(self, size: tuple[int, int], contours: np.ndarray | None) -> Urgency | None:
+        """What looking again is worth, along the longer side.
 
         Args:
+            size: (H, W) of the newest picture.
             contours: (h, w), how far each pixel of the newest picture is from the next contour of
                 the mask there, in pixels; None if there is no mask yet.
 
         Returns:
-            Sums over the rows or columns; None while nothing is known.
+            None while nothing is known.
         """
         if self._ages is None:
             return None
         worth = self._ages
         if contours is not None:
             worth = worth * (np.float32(FAR) + 1 / (1 + contours / np.float32(NEAR)))
-        height, width = worth.shape
-        sums: np.ndarray = worth.sum(axis=1 if height > width else 0)
-        return sums
+        # At the flow's resolution both sides may be equal where the picture's are not.
+        return Urgency(size, worth.sum(axis=1 if size[0] > size[1] else 0))

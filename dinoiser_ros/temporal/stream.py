@@ -114,8 +114,7 @@ class MaskStream:
         if newest is None:
             return None
         contours = None if held is None else look_up(held.contours, held.track.field)
-        values = self._coverage.urgency(contours)
-        return None if values is None else Urgency(newest.size, values)
+        return self._coverage.urgency(newest.size, contours)
 
     def reset(self) -> None:
         """Forget everything; a mask that is being computed will not be carried."""

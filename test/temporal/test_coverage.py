@@ -30,19 +30,19 @@ def coverage() -> Coverage:
 
 def columns(coverage: Coverage) -> np.ndarray:
     """Seconds, by column."""
-    urgency = coverage.urgency(None)
-    assert urgency is not None
-    return urgency / SHAPE[0]
+    urgency = coverage.urgency(SIZE, None)
+    assert urgency is not None and urgency.size == SIZE
+    return urgency.values / SHAPE[0]
 
 
 def test_nothing_is_known_before_a_whole_picture_and_after_a_reset(coverage: Coverage) -> None:
     new = Coverage()
     new.look(SHAPE, SIZE, Window(0, 0, 48, 16), 0.0, None)
     new.extend(moved(1.0), 0.1)
-    assert not new.known and new.urgency(None) is None
+    assert not new.known and new.urgency(SIZE, None) is None
     assert coverage.known
     coverage.reset()
-    assert not coverage.known and coverage.urgency(None) is None
+    assert not coverage.known and coverage.urgency(SIZE, None) is None
 
 
 def test_ages_grow_and_what_comes_into_view_was_never_seen(coverage: Coverage) -> None:
@@ -77,14 +77,16 @@ def test_contours_attract(coverage: Coverage) -> None:
     coverage.extend(moved(0.0), 1.0)
     contours = np.full(SHAPE, 100.0, np.float32)
     contours[:, 5] = 0.0
-    urgency = coverage.urgency(contours)
-    assert urgency is not None and urgency.argmax() == 5
+    urgency = coverage.urgency(SIZE, contours)
+    assert urgency is not None and urgency.values.argmax() == 5
 
 
-def test_a_portrait_has_rows() -> None:
+@pytest.mark.parametrize(("shape", "size"), [((32, 24), (64, 48)), ((32, 32), (64, 63))])
+def test_a_portrait_has_rows(shape: tuple[int, int], size: tuple[int, int]) -> None:
+    """Also where that cannot be seen at the flow's resolution."""
     coverage = Coverage()
-    coverage.look((32, 24), (64, 48), None, 0.0, None)
-    coverage.look((32, 24), (64, 48), Window(0, 0, 16, 48), 1.0, None)
-    urgency = coverage.urgency(None)
+    coverage.look(shape, size, None, 0.0, None)
+    coverage.look(shape, size, Window(0, 0, 16, size[1]), 1.0, None)
+    urgency = coverage.urgency(size, None)
     assert urgency is not None
-    np.testing.assert_allclose(urgency / 24, np.repeat([1.0, 0.0], [8, 24]))
+    np.testing.assert_allclose(urgency.values / shape[1], np.repeat([1.0, 0.0], [8, 24]))
