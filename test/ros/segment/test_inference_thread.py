@@ -137,6 +137,19 @@ def test_waiting_frames_of_one_size_are_one_batch(make: Callable) -> None:
     assert [camera.publishers.published for camera in setup.cameras] == [["0"], ["1"], ["2"], ["3"]]
 
 
+def test_all_images_are_followed_before_the_first_batch_is_inferred(make: Callable) -> None:
+    """What waits for a slow batch would be too old to follow."""
+    setup, events = make(2), []
+    setup.thread.propagation = SimpleNamespace(
+        begin=lambda frame: events.append("begin"), result=lambda inferred: False
+    )
+    setup.model.vocabulary = setup.model.options = None
+    setup.model.fail = lambda images: events.append("batch")
+    setup.send({0: (4, 6), 1: (8, 8)})
+    wait_until(lambda: setup.published() == 2, "two results")
+    assert events == ["begin", "begin", "batch", "batch"]
+
+
 def test_frames_nobody_wants_are_not_segmented(make: Callable) -> None:
     setup = make(2)
     setup.cameras[0].publishers.has_subscriber = False

@@ -27,7 +27,7 @@ from dinoiser_ros.ros.segment.propagation.propagation_thread import PropagationT
 from dinoiser_ros.ros.segment.propagation.publishing_gate import PublishingGate
 from dinoiser_ros.segmentation.result import Segmentation
 from dinoiser_ros.segmentation.text.vocabulary import SegmentationClass
-from dinoiser_ros.temporal.stream import MaskStream
+from dinoiser_ros.temporal.stream import MAX_GAP, MaskStream
 from dinoiser_ros.temporal.windows import Window
 
 CLASSES = (SegmentationClass(0, "floor", ("floor",)), SegmentationClass(1, "box", ("box",)))
@@ -314,6 +314,21 @@ def test_a_window_of_the_newest_image_is_published_as_carried(windows: Setup) ->
     windows.begin(4, part)
     windows.result(4, part=part)
     assert windows.publishers.order[-1] == (4, 4), "all but the window is carried"
+
+
+def test_unsure_pixels_around_a_window_become_unlabeled(windows: Setup) -> None:
+    windows.settings["confidence_threshold"] = 0.85
+    part = Window(0, 120, 120, 40)
+    windows.begin(4, part)
+    windows.result(4, part=part)
+    (number, _, mask) = windows.publishers.published[-1]
+    unsure = mask.confidence < 0.85
+    assert number == 4 and unsure.any() and (mask.labels[unsure] == 255).all()
+
+
+def test_after_a_pause_a_whole_image_is_needed(windows: Setup) -> None:
+    assert windows.window(4) is not None
+    assert windows.window(4 + int(10 * MAX_GAP) + 1) is None
 
 
 def test_another_vocabulary_needs_a_whole_image(windows: Setup) -> None:

@@ -180,6 +180,11 @@ class InferenceThread:
                 if not self._recovery.batching:
                     key = (len(batches),)
                 batches.setdefault(key, []).append(frame)
+        if self.propagation is not None:
+            # All of them now: a batch waits for those before, and what was seen long ago cannot be
+            # followed.
+            for frame in (frame for batch in batches.values() for frame in batch):
+                self.propagation.begin(frame)
         for batch in batches.values():
             self._segment(batch)
 
@@ -214,9 +219,6 @@ class InferenceThread:
     def _segment(self, batch: Sequence[PendingFrame]) -> None:
         """Segment and publish frames of one size, or windows of them."""
         start = time.monotonic()
-        if self.propagation is not None:
-            for frame in batch:
-                self.propagation.begin(frame)
         try:
             results = self.segmenter.segment_batch(
                 [frame.given for frame in batch], batch[0].image.shape[:2]

@@ -8,6 +8,8 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from dinoiser_ros.utils.sentences import first_line
+
 from .memory import free_device_memory
 
 if TYPE_CHECKING:
@@ -97,16 +99,12 @@ class Recovery:
         if out_of_memory:
             size = reduce_resolution(self._segmenter)
             advice = f"; inference_size is {size} until it is set again" if size else ""
-        self._skip(batch[0], f"an image was skipped: {_first_line(error)}{advice}")
+        self._skip(batch[0], f"an image was skipped: {first_line(error, 500)}{advice}")
 
     def _give_up(self, batch: Sequence[PendingFrame], error: Exception) -> None:
         for frame in batch:
             frame.camera.statistics.bad("device", time.monotonic())
         self._device_lost(
-            f"the device '{self._segmenter.device}' failed ({_first_line(error)}): look at "
+            f"the device '{self._segmenter.device}' failed ({first_line(error, 500)}): look at "
             "nvidia-smi and the kernel's log, then start the node again"
         )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

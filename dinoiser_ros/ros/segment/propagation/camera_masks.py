@@ -12,7 +12,7 @@ import numpy as np
 
 from dinoiser_ros.messages.stamps import stamp_of
 from dinoiser_ros.ros.segment.monitoring.statistics import latency_of
-from dinoiser_ros.temporal.stream import Mask, MaskStream
+from dinoiser_ros.temporal.stream import MAX_GAP, Mask, MaskStream
 from dinoiser_ros.temporal.windows import Urgency, Window, choose_window
 
 from .inferred import Inferred
@@ -71,7 +71,7 @@ class CameraMasks:
         self._stamp = 0
         self._images, self._results = _Interval(), _Interval()
         # Read by the inference thread.
-        self._urgency: Urgency | None = None
+        self._urgency: tuple[Urgency, float] | None = None  # and when its image arrived
         self._making: tuple[object, ...] = ()
 
     def reset(self) -> None:
@@ -89,24 +89,30 @@ class CameraMasks:
         self._stamp, self._newest = stamp, frame
         self._images.add(frame.received)
         self._stream.picture(frame.image, frame.received)
-        self._urgency = self._stream.urgency if settings["inference_window"] < 1 else None
+        urgency = self._stream.urgency if settings["inference_window"] < 1 else None
+        self._urgency = None if urgency is None else (urgency, frame.received)
         if settings["rate_mode"] == "propagate" and self._carrying_pays():
             self._carry(settings)
 
     def window(
-        self, size: tuple[int, int], lengths: Sequence[int], making: tuple[object, ...]
+        self, frame: PendingFrame, lengths: Sequence[int], making: tuple[object, ...]
     ) -> Window | None:
         """What of an image the network should get; may be called from any one thread.
 
         Args:
-            size: height and width of the image.
+            frame: the image.
             lengths, making: see `PropagationThread.window`.
 
         Returns:
             The window; None: all of the image.
         """
-        urgency, before, self._making = self._urgency, self._making, making
-        if urgency is None or urgency.size != size or lengths[0] >= max(size):
+        known, before, self._making = self._urgency, self._making, making
+        size = frame.image.shape[:2]
+        if known is None or lengths[0] >= max(size):
+            return None
+        urgency, received = known
+        # After a pause there is no mask that a window could be put into.
+        if urgency.size != size or frame.received - received > MAX_GAP:
             return None
         if [id(part) for part in before] != [id(part) for part in making]:
             return None
@@ -133,7 +139,9 @@ class CameraMasks:
             frame.camera.statistics.inferred(time.monotonic(), inferred.inference)
             return
         mask = merged
-        labels = _without_unsure(mask, settings["confidence_threshold"]) if smooth else mask.labels
+        labels = mask.labels
+        if smooth or frame.window is not None:  # the network's own are without them already
+            labels = _without_unsure(mask, settings["confidence_threshold"])
         fused = replace(segmentation, labels=labels, confidence=mask.confidence)
         self._inferred = replace(inferred, segmentation=fused)
         propagate = settings["rate_mode"] == "propagate" and self._carrying_pays()

@@ -97,7 +97,7 @@ class PropagationThread:
         if not self._is_wanted():
             return None
         masks = self._masks[self._numbers[id(frame.camera)]]
-        return masks.window(frame.image.shape[:2], lengths, making)
+        return masks.window(frame, lengths, making)
 
     def begin(self, frame: PendingFrame) -> None:
         """A frame goes to the network."""
