@@ -11,7 +11,6 @@ import numpy as np
 # Share of a window's urgency with which a shorter one is preferred, which takes less time. Chosen
 # on simulated drives.
 ENOUGH = 0.6
-LEAST_SHARE = 0.1  # of an image's longer side, that windows have
 
 
 @dataclass(frozen=True)
@@ -45,15 +44,6 @@ class Urgency:
 
     size: tuple[int, int]
     values: np.ndarray
-
-
-def window_shares(share: float) -> list[float]:
-    """The shares of an image's longer side that windows may have, the greatest first.
-
-    Args:
-        share: that is asked for, in [`LEAST_SHARE`, 1].
-    """
-    return [share, share / 2] if share / 2 >= LEAST_SHARE else [share]
 
 
 def choose_window(urgency: Urgency, lengths: Sequence[int]) -> Window:

@@ -7,7 +7,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dinoiser_ros.temporal.windows import Urgency, Window, choose_window, window_shares
+from dinoiser_ros.temporal.window_shares import window_shares
+from dinoiser_ros.temporal.windows import Urgency, Window, choose_window
 
 
 def test_a_window_is_a_view_of_its_part() -> None:

@@ -14,7 +14,7 @@ from dinoiser_ros.segmentation import Segmenter
 from dinoiser_ros.sim.classes import CLASSES
 from dinoiser_ros.sim.gl import RendererUnavailable
 from dinoiser_ros.temporal.stream import Mask
-from dinoiser_ros.temporal.windows import window_shares
+from dinoiser_ros.temporal.window_shares import window_shares
 from dinoiser_ros.utils.atomic_files import atomic_write_text
 
 from .answers import Answers, masks_of, model_answers, true_answers, true_masks

@@ -18,7 +18,7 @@ from dinoiser_ros.messages.class_ids import POLICIES
 from dinoiser_ros.option_schema import FRAME_OPTIONS, MODEL_OPTIONS
 from dinoiser_ros.ros.parameter_declaration import check
 from dinoiser_ros.ros.segment.objects.object_options import OBJECT_OPTIONS, OBJECT_OUTPUTS
-from dinoiser_ros.temporal.windows import LEAST_SHARE
+from dinoiser_ros.temporal.window_shares import LEAST_SHARE
 from dinoiser_ros.utils.option import CONFIGURE, START, Option, by_name, did_you_mean
 
 _LOGGED = 1000  # characters of accepted values in the log

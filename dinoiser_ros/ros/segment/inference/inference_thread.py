@@ -14,7 +14,7 @@ from dinoiser_ros.ros.segment.monitoring.statistics import latency_of
 from dinoiser_ros.ros.segment.monitoring.throttled_log import ReportOnce
 from dinoiser_ros.ros.segment.propagation.inferred import Inferred
 from dinoiser_ros.ros.segment.propagation.publishing_gate import PublishingGate
-from dinoiser_ros.temporal.windows import Window, window_shares
+from dinoiser_ros.temporal.window_shares import window_shares
 
 from .frame_queue import FrameQueue
 from .memory import HeapTrimmer
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from dinoiser_ros.ros.segment.points.depth_buffer import DepthMatch
     from dinoiser_ros.ros.segment.propagation.propagation_thread import PropagationThread
     from dinoiser_ros.segmentation import Segmentation, Segmenter
+    from dinoiser_ros.temporal.windows import Window
 
 T = TypeVar("T")
 
