@@ -89,5 +89,5 @@ def _quantise(
     work = Quantisation(backbone, request, identity, size, store)
     folder = store.folder / "int8"
     folder.mkdir(exist_ok=True)
-    work.save(work.quantised(pictures), folder)
-    work.keep(folder)
+    path = work.save(work.quantised(pictures), folder)
+    work.keep(folder, work.engine(path))

@@ -54,6 +54,7 @@ def main() -> int:
         "offline": True,
         "rate_mode": "propagate" if options.over_time else "off",
         "temporal": "smooth" if options.over_time else "off",
+        "inference_window": 0.25 if options.over_time else 1.0,
         **{name: getattr(options, name) for name in ("model", "weights", "heads", "device")},
     }
     print(f"soak: {options.frames} frames of two cameras, seed {options.seed}", flush=True)
