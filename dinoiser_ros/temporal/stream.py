@@ -78,6 +78,14 @@ class _Held:
     time: float
     track: MotionTrack = field(repr=False)
 
+    def carried(self, track: MotionTrack, time: float) -> Mask:
+        """The mask at a picture taken at `time`, along a track from there."""
+        mask = self.mask
+        labels, confidence = carry(
+            mask.labels, mask.confidence, self.contours, track, time - self.time
+        )
+        return replace(mask, labels=labels, confidence=confidence)
+
 
 class MaskStream:
     """Follows the motion in a camera's pictures and carries masks along it.
@@ -93,6 +101,7 @@ class MaskStream:
         self._flow = DenseFlow()
         self._smoother = MaskSmoother()
         self._coverage = Coverage()
+        self._windows = False
         self._newest: _Picture | None = None
         self._awaited: _Awaited | None = None
         self._held: _Held | None = None
@@ -109,12 +118,18 @@ class MaskStream:
 
     @property
     def urgency(self) -> Urgency | None:
-        """Where the network should look next; None if at a whole picture."""
+        """Where the network should look next; None if at a whole picture. See `use_windows`."""
         newest, held = self._newest, self._held
-        if newest is None:
+        if newest is None or not self._coverage.known:
             return None
         contours = None if held is None else look_up(held.contours, held.track.field)
         return self._coverage.urgency(newest.size, contours)
+
+    def use_windows(self, wanted: bool) -> None:
+        """Whether to follow what the network has seen, for `urgency`; at first that is not done."""
+        self._windows = wanted
+        if not wanted:
+            self._coverage.reset()
 
     def reset(self) -> None:
         """Forget everything; a mask that is being computed will not be carried."""
@@ -172,7 +187,7 @@ class MaskStream:
         self._awaited = _Awaited(start, track, to_held, held.time if held else time)
         if track is None:
             self._coverage.reset()
-        else:
+        elif self._windows:
             field = track.field if time < newest.time else None
             age = newest.time - time
             self._coverage.look(newest.shape, start.size, window, age, field)
@@ -216,24 +231,16 @@ class MaskStream:
             return None
         if held.mask.context != mask.context or held.mask.labels.shape != awaited.picture.size:
             return None
-        age = awaited.picture.time - awaited.held_time
-        labels, confidence = carry(
-            held.mask.labels, held.mask.confidence, held.contours, awaited.to_held, age
-        )
-        return replace(mask, labels=labels, confidence=confidence)
+        return held.carried(awaited.to_held, awaited.picture.time)
 
     def carried(self) -> Mask | None:
         """The last mask at the newest picture; None if there is none that can be carried there."""
         held, newest = self._held, self._newest
         if held is None or newest is None or newest.size != held.mask.labels.shape:
             return None
-        age = newest.time - held.time
-        if age > MAX_AGE:
+        if newest.time - held.time > MAX_AGE:
             return None
-        labels, confidence = carry(
-            held.mask.labels, held.mask.confidence, held.contours, held.track, age
-        )
-        return Mask(labels, confidence, held.mask.unlabeled, held.mask.context)
+        return held.carried(held.track, newest.time)
 
     def _follow(self, picture: _Picture) -> bool:
         older, self._newest = self._newest, picture

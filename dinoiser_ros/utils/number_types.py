@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from collections.abc import Callable
+
+_WHOLE = re.compile(r"-?\d+")  # `int` takes "1_000" and " 7 ", too
 
 
 def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
@@ -25,7 +28,7 @@ def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
 
     def parse(text: str) -> int:
         try:
-            value = int(text)
+            value = int(text if _WHOLE.fullmatch(text) else "")
         except ValueError:
             raise _refusal(text, "a whole number", least, most) from None
         if value < least or (most is not None and value > most):

@@ -45,6 +45,7 @@ def right(mask: Mask | None, index: int) -> float:
 def stream() -> MaskStream:
     """Picture 0 has a mask, and 10 is the newest: a quarter of it was not in picture 0."""
     stream = MaskStream()
+    stream.use_windows(True)
     stream.picture(picture(0), 0.0)
     assert stream.urgency is None
     stream.begin(picture(0), 0.0)
@@ -78,6 +79,16 @@ def test_it_is_carried_to_the_newest_picture_too(stream: MaskStream) -> None:
     follow(stream, 11, 13)
     stream.result(mask_of(RIGHT.of(truth(8))), 0.8, smooth=False, window=RIGHT)
     assert right(stream.carried(), 13) > 0.8
+
+
+def test_without_windows_nothing_is_followed_for_them(stream: MaskStream) -> None:
+    stream.use_windows(False)
+    stream.begin(picture(10), 1.0)
+    follow(stream, 11, 12)
+    assert stream.urgency is None
+    stream.use_windows(True)
+    stream.begin(picture(12), 1.2)
+    assert stream.urgency is not None
 
 
 def test_windows_take_turns(stream: MaskStream) -> None:
@@ -117,6 +128,7 @@ def noisy(index: int, part: Window, seed: int) -> np.ndarray:
 
 def test_windows_are_fused_with_what_was_known_there() -> None:
     stream = MaskStream()
+    stream.use_windows(True)
     stream.picture(picture(0), 0.0)
     stream.begin(picture(0), 0.0)
     stream.result(mask_of(noisy(0, Window(0, 0, *SIZE), 0)), 0.0, smooth=True)

@@ -103,6 +103,7 @@ class CarriedReplay:
         self._drive, self._motion, self._every = drive, motion, every
         self._answers, self._schedule, self._lengths = answers, schedule, lengths
         self._stream = MaskStream()
+        self._stream.use_windows(bool(lengths))
         self._job: _Job | None = None
         self._free = 0  # number of the picture from which the network takes another
 

@@ -88,10 +88,12 @@ class CameraMasks:
             self._stream.reset()
         self._stamp, self._newest = stamp, frame
         self._images.add(frame.received)
+        propagate = settings["rate_mode"] == "propagate"
+        self._stream.use_windows(propagate and settings["inference_window"] < 1)
         self._stream.picture(frame.image, frame.received)
-        urgency = self._stream.urgency if settings["inference_window"] < 1 else None
+        urgency = self._stream.urgency
         self._urgency = None if urgency is None else (urgency, frame.received)
-        if settings["rate_mode"] == "propagate" and self._carrying_pays():
+        if propagate and self._carrying_pays():
             self._carry(settings)
 
     def window(
